@@ -1,0 +1,42 @@
+# COCO keypoints 2017; a leaf adds the pipelines and the batch size.
+num_keypoints = 17
+# Head and torso first, then the limbs outwards: the order of grouping.
+keypoint_order = [0, 1, 2, 3, 4, 5, 6, 11, 12, 7, 8, 9, 10, 13, 14, 15, 16]
+
+dataset_type = 'CocoDataset'
+data_root = 'data/coco/'
+val_ann_file = 'annotations/person_keypoints_val2017.json'
+
+train_dataloader = dict(
+    num_workers=4,
+    persistent_workers=True,
+    sampler=dict(type='DefaultSampler', shuffle=True),
+    dataset=dict(
+        type=dataset_type,
+        data_root=data_root,
+        data_mode='bottomup',
+        ann_file='annotations/person_keypoints_train2017.json',
+        data_prefix=dict(img='train2017/')))
+val_dataloader = dict(
+    batch_size=1,
+    num_workers=2,
+    persistent_workers=True,
+    drop_last=False,
+    sampler=dict(type='DefaultSampler', shuffle=False, round_up=False),
+    dataset=dict(
+        type=dataset_type,
+        data_root=data_root,
+        data_mode='bottomup',
+        test_mode=True,
+        ann_file=val_ann_file,
+        data_prefix=dict(img='val2017/')))
+test_dataloader = val_dataloader
+
+# An instance's score is the mean over its keypoints, filled ones not counted;
+# no suppression of whole poses, as official.
+val_evaluator = dict(
+    type='CocoMetric',
+    ann_file=data_root + val_ann_file,
+    score_mode='bbox',
+    nms_mode='none')
+test_evaluator = val_evaluator

@@ -1,0 +1,30 @@
+# Copyright (c) swahr_mmpose contributors. Licensed under Apache-2.0.
+"""SWAHR and HigherHRNet for MMPose 1.x.
+
+Importing the package registers its parts in MMPose's registries and does
+nothing else::
+
+    custom_imports = dict(imports=['swahr_mmpose'], allow_failed_imports=False)
+"""
+from . import compat
+
+compat.apply()
+
+from .codec import ScaleAwareAssociativeEmbedding  # noqa: E402
+from .estimator import (  # noqa: E402
+    BottomupPyramidDataPreprocessor, BottomupPyramidPoseEstimator)
+from .head import HeadOutput, HigherHRNetHead  # noqa: E402
+from .losses import PullPushLoss, SWAHRLoss  # noqa: E402
+from .transforms import (  # noqa: E402
+    BottomupGetLossMask, BottomupLoadImage, BottomupPackInputs,
+    BottomupPyramidResize, BottomupRandomSquareAffine)
+
+__version__ = '0.1.0'
+
+__all__ = [
+    'BottomupGetLossMask', 'BottomupLoadImage', 'BottomupPackInputs',
+    'BottomupPyramidDataPreprocessor', 'BottomupPyramidPoseEstimator',
+    'BottomupPyramidResize', 'BottomupRandomSquareAffine', 'HeadOutput',
+    'HigherHRNetHead', 'PullPushLoss', 'SWAHRLoss',
+    'ScaleAwareAssociativeEmbedding', '__version__'
+]

@@ -1,0 +1,132 @@
+# Copyright (c) swahr_mmpose contributors. Licensed under Apache-2.0.
+"""Lets MMPose 1.3.2 import and resume on today's stack.
+
+Three things stand in the way, each mended once and as narrowly as possible:
+
+* MMPose imports ``mmcv.ops``, which needs mmcv's compiled operators.  SWAHR
+  calls none of them, so with mmcv-lite their place is taken by functions
+  that raise a clear error when called.
+* MMPose imports one class of torchvision, for a picture that SWAHR never
+  draws.  Where torchvision is absent or does not fit the installed torch, a
+  class that raises when used takes its place.
+* torch >= 2.6 loads checkpoints with ``weights_only=True``.  The classes that
+  MMEngine itself writes into training checkpoints are allow-listed;
+  ``weights_only`` is never turned off.
+"""
+from __future__ import annotations
+
+import importlib
+import importlib.util
+import sys
+from contextlib import contextmanager
+from importlib.machinery import ModuleSpec
+from types import ModuleType
+from typing import Any, Callable, Iterator, NoReturn
+
+import numpy as np
+import torch
+
+__all__ = ['apply']
+
+
+def _refusing(name: str, remedy: str) -> Callable[..., NoReturn]:
+    """Make a callable that says what is missing and how to get it."""
+
+    def refuse(*args: Any, **kwargs: Any) -> NoReturn:
+        raise RuntimeError(f'{name} was called but is not installed. {remedy}')
+
+    return refuse
+
+
+class _Placeholder(ModuleType):
+    """A module all of whose functions raise when they are called."""
+
+    def __init__(self, name: str, remedy: str) -> None:
+        super().__init__(name)
+        self.__spec__ = ModuleSpec(name, loader=None)
+        self._remedy = remedy
+
+    def __getattr__(self, name: str) -> Callable[..., NoReturn]:
+        if name.startswith('__'):
+            raise AttributeError(name)
+        return _refusing(f'{self.__name__}.{name}', self._remedy)
+
+
+@contextmanager
+def _standing_in(*modules: ModuleType) -> Iterator[None]:
+    """Put modules into ``sys.modules`` for the length of the context."""
+    before = {m.__name__: sys.modules.get(m.__name__) for m in modules}
+    sys.modules.update({m.__name__: m for m in modules})
+    try:
+        yield
+    finally:
+        for name, module in before.items():
+            if module is None:
+                del sys.modules[name]
+            else:
+                sys.modules[name] = module
+
+
+def _import_mmcv_ops() -> None:
+    """Import ``mmcv.ops``, with or without compiled operators."""
+    if importlib.util.find_spec('mmcv._ext') is not None:
+        return
+    remedy = 'Install mmcv (not mmcv-lite) to use compiled operators.'
+    with _standing_in(_Placeholder('mmcv._ext', remedy)):
+        importlib.import_module('mmcv.ops')
+
+
+def _torchvision_works() -> bool:
+    try:
+        importlib.import_module('torchvision.transforms')
+    except Exception:  # anything: a wrong build raises RuntimeError
+        return False
+    return True
+
+
+def _import_mmpose_visualization() -> None:
+    """Import ``mmpose.visualization``, with or without torchvision."""
+    if _torchvision_works():
+        return
+    for name in [n for n in sys.modules if n.split('.')[0] == 'torchvision']:
+        del sys.modules[name]
+    remedy = 'Install a torchvision that fits the installed torch.'
+    package = _Placeholder('torchvision', remedy)
+    transforms = _Placeholder('torchvision.transforms', remedy)
+    with _standing_in(package, transforms):
+        importlib.import_module('mmpose.visualization')
+    if importlib.util.find_spec('torchvision') is not None:
+        # Installed but broken: for everyone else it is "not installed"
+        # (a None entry raises ModuleNotFoundError), or MMEngine's report of
+        # the environment stops every run.
+        sys.modules['torchvision'] = None  # type: ignore[assignment]
+
+
+def _allow_training_checkpoints() -> None:
+    """Allow-list what MMEngine writes into a training checkpoint."""
+    if not hasattr(torch.serialization, 'add_safe_globals'):
+        return
+    from mmengine.logging.history_buffer import HistoryBuffer
+    # numpy 2 moved numpy.core to numpy._core; pickles name either one.
+    numpy_2 = int(np.__version__.split('.')[0]) >= 2
+    multiarray = importlib.import_module(
+        'numpy._core.multiarray' if numpy_2 else 'numpy.core.multiarray')
+    reconstruct, scalar = multiarray._reconstruct, multiarray.scalar
+    safe: list[Any] = [
+        HistoryBuffer, HistoryBuffer.min, HistoryBuffer.max,
+        HistoryBuffer.mean, HistoryBuffer.current, np.ndarray, np.dtype,
+        reconstruct, scalar
+    ]
+    for home in ('numpy.core.multiarray', 'numpy._core.multiarray'):
+        safe += [(reconstruct, f'{home}._reconstruct'),
+                 (scalar, f'{home}.scalar')]
+    for kind in (np.float64, np.float32, np.int64, np.int32):
+        safe.append(type(np.dtype(kind)))
+    torch.serialization.add_safe_globals(safe)
+
+
+def apply() -> None:
+    """Apply all of the above; a second call changes nothing."""
+    _import_mmcv_ops()
+    _import_mmpose_visualization()
+    _allow_training_checkpoints()

@@ -1,0 +1,113 @@
+# Copyright (c) swahr_mmpose contributors. Licensed under Apache-2.0.
+"""The bottom-up estimator: one scale or a pyramid, mirrored or not.
+
+B images; an image pyramid is a list of tensors (B, 3, H, W), largest first.
+"""
+from __future__ import annotations
+
+from typing import Any, List, Sequence, Union
+
+import torch
+from mmpose.models.data_preprocessors import PoseDataPreprocessor
+from mmpose.models.pose_estimators import BottomupPoseEstimator
+from mmpose.registry import MODELS
+from torch import Tensor
+
+__all__ = ['BottomupPyramidDataPreprocessor', 'BottomupPyramidPoseEstimator']
+
+
+@MODELS.register_module()
+class BottomupPyramidDataPreprocessor(PoseDataPreprocessor):
+    """Normalises image pyramids as well as single images.
+
+    Arguments as MMPose's ``PoseDataPreprocessor``.
+    """
+
+    def forward(self, data: dict, training: bool = False) -> dict:
+        """Normalise a batch.
+
+        Args:
+            data (dict): ``inputs``, a list of B images (3, h, w), or a list
+                over the scales of such lists; and ``data_samples``.
+            training (bool): Passed on.
+
+        Returns:
+            dict: ``inputs``, a tensor or a list of tensors.
+        """
+        inputs = data['inputs']
+        if not (isinstance(inputs, list) and isinstance(inputs[0],
+                                                        (list, tuple))):
+            return super().forward(data, training)
+        levels = []
+        for images in inputs:
+            batch = dict(inputs=list(images),
+                         data_samples=data['data_samples'])
+            batch = super().forward(batch, training)
+            levels.append(batch['inputs'])
+        return dict(inputs=levels, data_samples=batch['data_samples'])
+
+
+@MODELS.register_module()
+class BottomupPyramidPoseEstimator(BottomupPoseEstimator):
+    """MMPose's bottom-up estimator, tested at one or more scales.
+
+    Heatmaps are averaged over the scales and over the image and its mirror
+    image; tags are those of scale 1.  ``test_cfg`` takes ``flip_test``.
+    """
+
+    def forward(self,
+                inputs: Union[Tensor, List[Tensor]],
+                data_samples: Any = None,
+                mode: str = 'tensor') -> Any:
+        """As MMPose's, but a list of inputs is a pyramid to predict from."""
+        if mode == 'predict' and isinstance(inputs, list):
+            for sample in data_samples if self.metainfo else ():
+                sample.set_metainfo(self.metainfo)
+            return self.predict(inputs, data_samples)
+        return super().forward(inputs, data_samples, mode)
+
+    def predict(self, inputs: Union[Tensor, List[Tensor]],
+                data_samples: Sequence[Any]) -> Any:
+        """Predict people in the pixels of the original images.
+
+        Args:
+            inputs (Tensor | list[Tensor]): Images, or their pyramid in the
+                order of the samples' ``pyramid_scales``.
+            data_samples (Sequence[PoseDataSample]): Of equal ``input_size``.
+
+        Returns:
+            list[PoseDataSample]: With ``pred_instances``.
+        """
+        pyramid = inputs if isinstance(inputs, list) else [inputs]
+        info = data_samples[0].metainfo
+        scales = info.get('pyramid_scales', [1.0])
+        _check_sizes(pyramid, scales, data_samples)
+        flip_indices = info.get('flip_indices')
+        width, height = info['input_size']
+        maps = [
+            self.head.test_maps(*self._views(images), (height, width),
+                                flip_indices) for images in pyramid
+        ]
+        heatmaps = torch.stack([m[0] for m in maps]).mean(dim=0)
+        tags = maps[list(scales).index(1.0)][1]
+        instances = self.head.decode((heatmaps, tags))
+        return self.add_pred_to_datasample(instances, None, data_samples)
+
+    def _views(self, images: Tensor) -> tuple:
+        """Features of the images and, in a flip test, of their mirrors."""
+        feats = self.extract_feat(images)
+        if not self.test_cfg.get('flip_test', False):
+            return feats, None
+        return feats, self.extract_feat(images.flip(-1))
+
+
+def _check_sizes(pyramid: List[Tensor], scales: Sequence[float],
+                 data_samples: Sequence[Any]) -> None:
+    sizes = {tuple(s.metainfo['input_size']) for s in data_samples}
+    if len(sizes) > 1:
+        raise ValueError(
+            f'a batch holds test images of sizes {sorted(sizes)} (w, h); set '
+            'batch_size=1 in the test dataloader')
+    if len(pyramid) != len(scales):
+        raise ValueError(f'got a pyramid of {len(pyramid)} images for the '
+                         f'scales {list(scales)}')

@@ -1,0 +1,177 @@
+# Copyright (c) swahr_mmpose contributors. Licensed under Apache-2.0.
+"""The geometry of bottom-up training and testing, as pure functions.
+
+Sizes are ``(w, h)``, points ``(x, y)`` in pixels, the first pixel at (0, 0);
+matrices map the original image to the network's input.  The conventions are
+those of the official code, kept so that published weights and numbers hold.
+"""
+from __future__ import annotations
+
+from typing import NamedTuple, Sequence, Tuple
+
+import cv2
+import numpy as np
+from pycocotools import mask as coco_mask
+
+__all__ = [
+    'Resized', 'apply_affine', 'loss_mask', 'resize_matrix',
+    'resized_geometry', 'scaled_matrix', 'square_affine_matrix', 'valid_region'
+]
+
+Size = Tuple[int, int]
+
+
+def square_affine_matrix(center: Sequence[float], side: float,
+                         rotation: float, output_side: int) -> np.ndarray:
+    """Map a square of the image onto the square input, then rotate.
+
+    Args:
+        center (Sequence[float]): Centre of the square in the image.
+        side (float): Its side in pixels of the image.
+        rotation (float): Degrees about the centre of the output.
+        output_side (int): Side of the output in pixels.
+
+    Returns:
+        np.ndarray: float64, shape (2, 3).
+    """
+    zoom = output_side / side
+    half = output_side / 2
+    angle = -np.deg2rad(rotation)
+    turn = np.array([[np.cos(angle), -np.sin(angle)],
+                     [np.sin(angle), np.cos(angle)]])
+    linear = turn * zoom
+    shift = np.array([half, half]) - linear @ np.asarray(center, float)
+    return np.concatenate([linear, shift[:, None]], axis=1)
+
+
+def scaled_matrix(matrix: np.ndarray, size: Size, to_size: Size) -> np.ndarray:
+    """The same map onto a smaller output: ``x' = x * w' / w`` exactly."""
+    factors = np.array([to_size[0] / size[0], to_size[1] / size[1]])
+    return matrix * factors[:, None]
+
+
+def apply_affine(points: np.ndarray, matrix: np.ndarray) -> np.ndarray:
+    """Transform points of shape (..., 2) by a matrix (2, 3), in float64."""
+    return np.asarray(points, float) @ matrix[:, :2].T + matrix[:, 2]
+
+
+def _decode_segmentation(annotation: dict, size: Size) -> np.ndarray:
+    """The pixels of an annotation, bool (h, w)."""
+    w, h = size
+    segmentation = annotation['segmentation']
+    if isinstance(segmentation, dict):
+        if list(segmentation['size']) != [h, w]:
+            raise ValueError(
+                f'annotation {annotation.get("id")} of image '
+                f'{annotation.get("image_id")}: its segmentation is of size '
+                f'{list(segmentation["size"])}, the image of [{h}, {w}] '
+                '(height, width); correct the annotation file')
+        if isinstance(segmentation['counts'], list):
+            segmentation = coco_mask.frPyObjects(segmentation, h, w)
+        return coco_mask.decode(segmentation).astype(bool)
+    parts = coco_mask.frPyObjects(segmentation, h, w)
+    return coco_mask.decode(parts).astype(bool).any(axis=2)
+
+
+def valid_region(annotations: Sequence[dict], size: Size) -> np.ndarray:
+    """Where the heatmap loss counts: not on people without keypoints.
+
+    Left out are crowd regions and people none of whose keypoints is labelled.
+    One that has no segmentation cannot be left out (CrowdPose has none).
+
+    Args:
+        annotations (Sequence[dict]): COCO annotations of the image, all.
+        size (tuple): Size of the image, ``(w, h)``.
+
+    Returns:
+        np.ndarray: bool, shape (h, w).
+    """
+    region = np.ones((size[1], size[0]), dtype=bool)
+    for annotation in annotations:
+        labelled = annotation.get('num_keypoints')
+        if labelled is None:
+            labelled = np.count_nonzero(annotation['keypoints'][2::3])
+        unlabelled = annotation.get('iscrowd', 0) or labelled == 0
+        if unlabelled and annotation.get('segmentation'):
+            region &= ~_decode_segmentation(annotation, size)
+    return region
+
+
+def loss_mask(region: np.ndarray, matrix: np.ndarray, size: Size,
+              flip: bool) -> np.ndarray:
+    """The valid region as one heatmap level sees it.
+
+    Args:
+        region (np.ndarray): bool, shape (h, w) of the image.
+        matrix (np.ndarray): From the image to this level, shape (2, 3).
+        size (tuple): Size of the level, ``(w, h)``.
+        flip (bool): Whether the level is mirrored afterwards.
+
+    Returns:
+        np.ndarray: bool, shape (h, w) of the level; False outside the image.
+    """
+    warped = cv2.warpAffine(region.astype(np.uint8) * 255, matrix, size)
+    mask = warped > 127  # > 0.5 of 255
+    return mask[:, ::-1].copy() if flip else mask
+
+
+class Resized(NamedTuple):
+    """How a test image is resized.
+
+    ``size`` is that of the result; ``center`` in the image comes to its
+    middle; ``extent`` are the pixels of the image that its width and height
+    cover.
+    """
+    size: Size
+    center: Tuple[int, int]
+    extent: Tuple[float, float]
+
+
+def resized_geometry(image_size: Size,
+                     input_size: int,
+                     scale: float = 1.0,
+                     min_scale: float = 1.0) -> Resized:
+    """Short side to ``input_size * scale``, long side to a multiple of 64.
+
+    Sizes are rounded at the smallest scale of the pyramid and multiplied from
+    there, so that the maps of all scales lie over each other.  A fraction of
+    a pixel above a multiple of 64 is dropped, as officially.
+
+    Args:
+        image_size (tuple): Size of the image, ``(w, h)``.
+        input_size (int): Short side at scale 1.
+        scale (float): This level of the pyramid.
+        min_scale (float): The smallest level of the pyramid.
+
+    Returns:
+        Resized: See there.
+    """
+    w, h = image_size
+    short, long = min(w, h), max(w, h)
+    short_unit = _to_multiple(min_scale * input_size)
+    short_side = int(short_unit * scale / min_scale)
+    long_unit = _to_multiple(short_unit / short * long)
+    long_side = int(long_unit * scale / min_scale)
+    covered = long_side / short_side * short
+    center = (int(w / 2 + 0.5), int(h / 2 + 0.5))
+    if w < h:
+        return Resized((short_side, long_side), center, (w, covered))
+    return Resized((long_side, short_side), center, (covered, h))
+
+
+def _to_multiple(length: float) -> int:
+    return int((length + 63) // 64 * 64)
+
+
+def resize_matrix(resized: Resized) -> np.ndarray:
+    """The matrix of a :class:`Resized`, float64 of shape (2, 3).
+
+    Made of float32 points, as officially, so that images are equal to the
+    last bit.
+    """
+    (w, h), (cx, cy), (extent, _) = resized
+    src = np.array([[cx, cy], [cx, cy - extent / 2],
+                    [cx - extent / 2, cy - extent / 2]], np.float32)
+    dst = np.array([[w / 2, h / 2], [w / 2, h / 2 - w / 2],
+                    [w / 2 - w / 2, h / 2 - w / 2]], np.float32)
+    return cv2.getAffineTransform(src, dst)

@@ -1,0 +1,315 @@
+# Copyright (c) swahr_mmpose contributors. Licensed under Apache-2.0.
+"""The head of HigherHRNet, with the scale branch of SWAHR.
+
+B images, K keypoints, L tag dimensions, C channels.  Level 0 is a quarter of
+the input, level 1 a half.
+"""
+from __future__ import annotations
+
+from typing import Any, List, NamedTuple, Optional, Sequence, Tuple, Union
+
+import torch
+import torch.nn.functional as F
+from mmengine.structures import InstanceData, PixelData
+from mmpose.models.backbones.resnet import BasicBlock
+from mmpose.models.heads.base_head import BaseHead
+from mmpose.registry import KEYPOINT_CODECS, MODELS
+from torch import Tensor, nn
+
+__all__ = [
+    'HeadOutput', 'HigherHRNetHead', 'fuse_levels', 'merge_flipped', 'resize'
+]
+
+Feats = Sequence[Tensor]
+Maps = Tuple[Tensor, Tensor]
+_INIT = [
+    dict(type='Normal', layer=['Conv2d', 'ConvTranspose2d'], std=0.001),
+    dict(type='Constant', layer='BatchNorm2d', val=1)
+]
+
+
+class HeadOutput(NamedTuple):
+    """What the network predicts, by level, coarse to fine.
+
+    ``heatmaps`` are two tensors (B, K, h, w); ``tags`` (B, K, h, w) are of
+    level 0 alone; ``scale_maps`` are two tensors like the heatmaps, holding
+    ``alpha = 1 / s - 1``, or None.
+    """
+    heatmaps: List[Tensor]
+    tags: Tensor
+    scale_maps: Optional[List[Tensor]]
+
+
+def resize(maps: Tensor, size: Sequence[int]) -> Tensor:
+    """Bilinear, ``align_corners=False``, to ``size = (h, w)``."""
+    if tuple(maps.shape[-2:]) == tuple(size):
+        return maps
+    return F.interpolate(
+        maps, size=tuple(size), mode='bilinear', align_corners=False)
+
+
+def fuse_levels(output: HeadOutput) -> Maps:
+    """Mean heatmap of both levels, and tags, at the size of level 1.
+
+    Returns:
+        tuple[Tensor, Tensor]: Heatmaps and tags, each (B, K, H/2, W/2).
+    """
+    coarse, fine = (maps.float() for maps in output.heatmaps)
+    size = fine.shape[-2:]
+    return (resize(coarse, size) + fine) / 2, resize(output.tags.float(), size)
+
+
+def merge_flipped(maps: Maps, flipped: Maps,
+                  flip_indices: Sequence[int]) -> Maps:
+    """Average the heatmaps of both views; stack their tags.
+
+    Args:
+        maps (tuple[Tensor, Tensor]): Of the image, each (B, K, H, W).
+        flipped (tuple[Tensor, Tensor]): Of its mirror image.
+        flip_indices (Sequence[int]): The mirror partner of each keypoint.
+
+    Returns:
+        tuple[Tensor, Tensor]: Heatmaps (B, K, H, W), tags (B, 2*K, H, W).
+    """
+    order = list(flip_indices)
+    heatmaps, tags = (m.flip(-1)[:, order] for m in flipped)
+    return (maps[0] + heatmaps) / 2, torch.cat([maps[1], tags], dim=1)
+
+
+@MODELS.register_module()
+class HigherHRNetHead(BaseHead):
+    """Heatmaps and tags at 1/4, finer heatmaps at 1/2, and scale maps.
+
+    "HigherHRNet" (Cheng et al., CVPR 2020), figure 2; the scale branch is
+    that of SWAHR (figure 4).  Neither level's scale map enters the other
+    parts of the network, so that at test time the branch is not run.
+
+    Args:
+        in_channels (int): C, channels of the 1/4 features.
+        num_keypoints (int): K.
+        deconv_out_channels (int, optional): Channels at 1/2; ``None``: C.
+        num_basic_blocks (int): Residual blocks after the deconvolution.
+        scale_maps (bool): Build the scale branch; ``False`` for the baseline
+            and WAHR, whose loss has no use for it.
+        tag_per_keypoint (bool): A tag map for each keypoint, or one for all.
+        keypoint_loss (dict): Config of the heatmap loss.
+        tag_loss (dict): Config of the tag loss.
+        decoder (dict, optional): Config of the codec; needed to predict.
+        init_cfg (dict | list, optional): ``None``: normal 0.001, as official.
+    """
+
+    def __init__(self,
+                 in_channels: int,
+                 num_keypoints: int,
+                 deconv_out_channels: Optional[int] = None,
+                 num_basic_blocks: int = 4,
+                 scale_maps: bool = True,
+                 tag_per_keypoint: bool = True,
+                 keypoint_loss: Optional[dict] = None,
+                 tag_loss: Optional[dict] = None,
+                 decoder: Optional[dict] = None,
+                 init_cfg: Any = None) -> None:
+        super().__init__(_INIT if init_cfg is None else init_cfg)
+        self.num_keypoints = num_keypoints
+        self.keypoint_loss = MODELS.build(
+            keypoint_loss or dict(type='SWAHRLoss', scale_adaptive=scale_maps))
+        self.tag_loss = MODELS.build(tag_loss or dict(type='PullPushLoss'))
+        self.decoder = (None if decoder is None else
+                        KEYPOINT_CODECS.build(decoder))
+        self._check(scale_maps)
+
+        out_channels = deconv_out_channels or in_channels
+        num_maps = num_keypoints + (num_keypoints if tag_per_keypoint else 1)
+        channels = (in_channels, out_channels)
+        self.final_layers = nn.ModuleList([
+            nn.Conv2d(in_channels, num_maps, 1),
+            nn.Conv2d(out_channels, num_keypoints, 1)
+        ])
+        self.deconv_layers = nn.ModuleList([
+            _deconvolution(in_channels + num_maps, out_channels,
+                           num_basic_blocks)
+        ])
+        self.scale_layers = nn.ModuleList(
+            _scale_branch(c, num_keypoints) for c in channels
+        ) if scale_maps else None
+        self._start_at_scale_one()
+
+    def _check(self, scale_maps: bool) -> None:
+        adaptive = getattr(self.keypoint_loss, 'scale_adaptive', scale_maps)
+        if adaptive != scale_maps:
+            raise ValueError(
+                f'scale_maps={scale_maps} in the head, but the loss has '
+                f'scale_adaptive={adaptive}; give both the same value')
+        order = getattr(self.decoder, 'decode_keypoint_order', [])
+        if order and len(order) != self.num_keypoints:
+            raise ValueError(
+                f'the head has {self.num_keypoints} keypoints, but the '
+                f"codec's decode_keypoint_order {len(order)}; both must be "
+                'those of the data set')
+
+    def init_weights(self) -> None:
+        """Initialise as official: alpha is 0 everywhere at the start."""
+        super().init_weights()
+        self._start_at_scale_one()
+
+    def _start_at_scale_one(self) -> None:
+        for branch in self.scale_layers or ():
+            nn.init.zeros_(branch[-1].weight)
+            nn.init.zeros_(branch[-1].bias)
+
+    def forward(self,
+                feats: Feats,
+                with_scale_maps: Optional[bool] = None) -> HeadOutput:
+        """Run the head.
+
+        Args:
+            feats (Sequence[Tensor]): The first is used, (B, C, H/4, W/4).
+            with_scale_maps (bool, optional): Whether to run the scale branch,
+                where there is one. ``None``: in training only.
+
+        Returns:
+            HeadOutput: See there.
+        """
+        coarse = feats[0]
+        maps = self.final_layers[0](coarse)
+        fine = self.deconv_layers[0](torch.cat([coarse, maps], dim=1))
+        heatmaps, tags = maps.tensor_split([self.num_keypoints], dim=1)
+        if with_scale_maps is None:
+            with_scale_maps = self.training
+        scale_maps = None
+        if with_scale_maps and self.scale_layers is not None:
+            scale_maps = [
+                branch(x)
+                for branch, x in zip(self.scale_layers, (coarse, fine))
+            ]
+        return HeadOutput([heatmaps, self.final_layers[1](fine)],
+                          tags.expand(-1, self.num_keypoints, -1, -1),
+                          scale_maps)
+
+    def loss(self,
+             feats: Feats,
+             batch_data_samples: Sequence[Any],
+             train_cfg: Any = None) -> dict:
+        """Losses of a batch.
+
+        Args:
+            feats (Sequence[Tensor]): As for :meth:`forward`.
+            batch_data_samples (Sequence[PoseDataSample]): With
+                ``gt_fields.heatmaps`` and ``.heatmap_mask`` (a list each, one
+                per level) and ``gt_instance_labels.keypoint_indices``.
+
+        Returns:
+            dict[str, Tensor]: ``loss_kpt.{level}``, ``loss_scale.{level}``
+            where scales are learned, ``loss_pull``, ``loss_push``.
+        """
+        output = self.forward(feats, with_scale_maps=True)
+        losses = {}
+        for level, heatmaps in enumerate(output.heatmaps):
+            alpha = output.scale_maps[level] if output.scale_maps else None
+            fields = [s.gt_fields for s in batch_data_samples]
+            target = torch.stack([f.heatmaps[level] for f in fields])
+            mask = None
+            if 'heatmap_mask' in fields[0]:
+                mask = torch.stack([f.heatmap_mask[level] for f in fields])
+            regression, regularizer = self.keypoint_loss(
+                heatmaps, alpha, target, mask)
+            losses[f'loss_kpt.{level}'] = regression
+            if alpha is not None:
+                losses[f'loss_scale.{level}'] = regularizer
+        losses['loss_pull'], losses['loss_push'] = self.tag_loss(
+            output.tags,
+            [s.gt_instance_labels.keypoint_indices for s in batch_data_samples])
+        return losses
+
+    def test_maps(self,
+                  feats: Feats,
+                  flipped_feats: Optional[Feats],
+                  size: Sequence[int],
+                  flip_indices: Optional[Sequence[int]] = None) -> Maps:
+        """Fused maps of one scale; the scale branch is not run.
+
+        Args:
+            feats (Sequence[Tensor]): Of the image.
+            flipped_feats (Sequence[Tensor], optional): Of its mirror image.
+            size (Sequence[int]): Size ``(h, w)`` of the result.
+            flip_indices (Sequence[int], optional): With ``flipped_feats``.
+
+        Returns:
+            tuple[Tensor, Tensor]: Heatmaps (B, K, h, w) and tags
+            (B, L*K, h, w), L = 2 with the mirror image, else 1.
+        """
+        maps = fuse_levels(self.forward(feats, with_scale_maps=False))
+        if flipped_feats is not None:
+            assert flip_indices is not None
+            mirror = fuse_levels(
+                self.forward(flipped_feats, with_scale_maps=False))
+            maps = merge_flipped(maps, mirror, flip_indices)
+        return resize(maps[0], size), resize(maps[1], size)
+
+    def predict(self,
+                feats: Union[Tuple[Tensor, ...], List[Tuple[Tensor, ...]]],
+                batch_data_samples: Sequence[Any],
+                test_cfg: Any = None) -> Any:
+        """Predict at one scale.
+
+        Args:
+            feats (tuple[Tensor] | list[tuple[Tensor]]): Features, or those of
+                the image and of its mirror image.
+            batch_data_samples (Sequence[PoseDataSample]): Images of equal
+                ``input_size``.
+            test_cfg (dict, optional): ``output_heatmaps`` to return fields.
+
+        Returns:
+            list[InstanceData] | tuple: Instances, and with
+            ``output_heatmaps`` a list of PixelData as well.
+        """
+        views = feats if isinstance(feats, list) else [feats, None]
+        info = batch_data_samples[0].metainfo
+        width, height = info['input_size']
+        maps = self.test_maps(views[0], views[1], (height, width),
+                              info.get('flip_indices'))
+        instances = self.decode(maps)
+        if (test_cfg or {}).get('output_heatmaps', False):
+            return instances, [PixelData(heatmaps=h) for h in maps[0]]
+        return instances
+
+    def decode(self, batch_outputs: Maps) -> List[InstanceData]:
+        """Find people in fused maps of the input's resolution.
+
+        Args:
+            batch_outputs (tuple[Tensor, Tensor]): From :meth:`test_maps`.
+
+        Returns:
+            list[InstanceData]: With ``keypoints`` (N, K, 2) in input pixels,
+            ``keypoint_scores`` (N, K) and ``bbox_scores`` (N,).
+        """
+        if self.decoder is None:
+            raise RuntimeError('the head has no decoder; set decoder=codec in '
+                               'its config to predict')
+        decoded = self.decoder.batch_decode(*batch_outputs)
+        return [
+            InstanceData(keypoints=k, keypoint_scores=s, bbox_scores=b)
+            for k, s, b in zip(*decoded)
+        ]
+
+
+def _deconvolution(in_channels: int, out_channels: int,
+                   num_blocks: int) -> nn.Sequential:
+    up = nn.Sequential(
+        nn.ConvTranspose2d(
+            in_channels, out_channels, 4, stride=2, padding=1, bias=False),
+        nn.BatchNorm2d(out_channels), nn.ReLU(inplace=True))
+    blocks = [
+        nn.Sequential(BasicBlock(out_channels, out_channels))
+        for _ in range(num_blocks)
+    ]
+    return nn.Sequential(up, *blocks)
+
+
+def _scale_branch(in_channels: int, num_keypoints: int) -> nn.Sequential:
+    """Section 3.5: its wide kernel makes s smooth within a Gaussian."""
+    return nn.Sequential(
+        nn.Conv2d(in_channels, num_keypoints, 1),
+        nn.BatchNorm2d(num_keypoints), nn.ReLU(inplace=True),
+        nn.Conv2d(
+            num_keypoints, num_keypoints, 9, padding=4, groups=num_keypoints))
