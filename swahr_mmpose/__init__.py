@@ -14,6 +14,7 @@ from .codec import ScaleAwareAssociativeEmbedding  # noqa: E402
 from .estimator import (  # noqa: E402
     BottomupPyramidDataPreprocessor, BottomupPyramidPoseEstimator)
 from .head import HeadOutput, HigherHRNetHead  # noqa: E402
+from .hooks import CheckCheckpointHook  # noqa: E402
 from .losses import PullPushLoss, SWAHRLoss  # noqa: E402
 from .transforms import (  # noqa: E402
     BottomupGetLossMask, BottomupLoadImage, BottomupPackInputs,
@@ -24,7 +25,7 @@ __version__ = '0.1.0'
 __all__ = [
     'BottomupGetLossMask', 'BottomupLoadImage', 'BottomupPackInputs',
     'BottomupPyramidDataPreprocessor', 'BottomupPyramidPoseEstimator',
-    'BottomupPyramidResize', 'BottomupRandomSquareAffine', 'HeadOutput',
-    'HigherHRNetHead', 'PullPushLoss', 'SWAHRLoss',
+    'BottomupPyramidResize', 'BottomupRandomSquareAffine',
+    'CheckCheckpointHook', 'HeadOutput', 'HigherHRNetHead', 'PullPushLoss', 'SWAHRLoss',
     'ScaleAwareAssociativeEmbedding', '__version__'
 ]

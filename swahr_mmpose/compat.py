@@ -17,6 +17,7 @@ from __future__ import annotations
 
 import importlib
 import importlib.util
+import pickle
 import sys
 from contextlib import contextmanager
 from importlib.machinery import ModuleSpec
@@ -27,6 +28,8 @@ import numpy as np
 import torch
 
 __all__ = ['apply']
+
+TORCH_VERSION = tuple(int(n) for n in torch.__version__.split('.')[:2])
 
 
 def _refusing(name: str, remedy: str) -> Callable[..., NoReturn]:
@@ -102,10 +105,22 @@ def _import_mmpose_visualization() -> None:
         sys.modules['torchvision'] = None  # type: ignore[assignment]
 
 
+def _statistic(owner: Any, name: str) -> Any:
+    """A method of ``HistoryBuffer``: the only attributes that checkpoints
+    refer to by name, and hence all that this stands for ``getattr`` in."""
+    from mmengine.logging.history_buffer import HistoryBuffer
+    if owner is not HistoryBuffer or name not in ('min', 'max', 'mean',
+                                                  'current'):
+        raise pickle.UnpicklingError(
+            f'the checkpoint asks for attribute {name!r} of {owner!r}, which '
+            'no training checkpoint needs; do not trust it')
+    return getattr(owner, name)
+
+
 def _allow_training_checkpoints() -> None:
     """Allow-list what MMEngine writes into a training checkpoint."""
-    if not hasattr(torch.serialization, 'add_safe_globals'):
-        return
+    if TORCH_VERSION < (2, 6):
+        return  # loads without weights_only
     from mmengine.logging.history_buffer import HistoryBuffer
     # numpy 2 moved numpy.core to numpy._core; pickles name either one.
     numpy_2 = int(np.__version__.split('.')[0]) >= 2
@@ -113,15 +128,13 @@ def _allow_training_checkpoints() -> None:
         'numpy._core.multiarray' if numpy_2 else 'numpy.core.multiarray')
     reconstruct, scalar = multiarray._reconstruct, multiarray.scalar
     safe: list[Any] = [
-        HistoryBuffer, HistoryBuffer.min, HistoryBuffer.max,
-        HistoryBuffer.mean, HistoryBuffer.current, np.ndarray, np.dtype,
-        reconstruct, scalar
+        HistoryBuffer, np.ndarray, np.dtype, (_statistic, 'builtins.getattr')
     ]
     for home in ('numpy.core.multiarray', 'numpy._core.multiarray'):
         safe += [(reconstruct, f'{home}._reconstruct'),
                  (scalar, f'{home}.scalar')]
-    for kind in (np.float64, np.float32, np.int64, np.int32):
-        safe.append(type(np.dtype(kind)))
+    # Numbers, truth values and strings: the kinds that metainfo may hold.
+    safe += {type(np.dtype(code)) for code in '?bBhHiIlLqQefdU'}
     torch.serialization.add_safe_globals(safe)
 
 

@@ -17,16 +17,12 @@ from mmpose.datasets.transforms.formatting import (PackPoseInputs,
 from mmpose.registry import TRANSFORMS
 
 from . import geometry
+from .imagefiles import is_cut_short
 
 __all__ = [
     'BottomupGetLossMask', 'BottomupLoadImage', 'BottomupPackInputs',
     'BottomupPyramidResize', 'BottomupRandomSquareAffine'
 ]
-
-# How a file of each kind begins and, near its end, ends.
-_MARKS = {b'\xff\xd8': b'\xff\xd9', b'\x89PNG': b'IEND'}
-_TAIL = 4096
-
 
 @TRANSFORMS.register_module()
 class BottomupLoadImage(BaseTransform):
@@ -64,19 +60,11 @@ class BottomupLoadImage(BaseTransform):
         image = None
         if content:
             image = mmcv.imfrombytes(content, flag='color_ignore_orientation')
-        if image is None or _is_cut_short(content):
+        if image is None or is_cut_short(content):
             raise ValueError(
                 f'image {path} ({len(content)} bytes) is not a complete image '
                 'file; fetch it again or take it out of the annotation file')
         return image
-
-
-def _is_cut_short(content: bytes) -> bool:
-    """Whether a JPEG or PNG file lacks its end; OpenCV decodes it anyway."""
-    for begin, end in _MARKS.items():
-        if content.startswith(begin):
-            return end not in content[-_TAIL:]
-    return False
 
 
 @TRANSFORMS.register_module()

@@ -10,7 +10,10 @@ default_hooks = dict(
     checkpoint=dict(type='CheckpointHook', interval=10, max_keep_ckpts=3),
     sampler_seed=dict(type='DistSamplerSeedHook'),
     visualization=dict(type='PoseVisualizationHook', enable=False))
-custom_hooks = [dict(type='SyncBuffersHook')]
+custom_hooks = [
+    dict(type='SyncBuffersHook'),
+    dict(type='CheckCheckpointHook')
+]
 
 env_cfg = dict(
     cudnn_benchmark=True,

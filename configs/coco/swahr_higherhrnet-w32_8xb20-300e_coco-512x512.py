@@ -1,5 +1,5 @@
 _base_ = [
-    '../_base_/default_runtime.py', '../_base_/datasets/coco.py',
+    '../_base_/default_runtime.py', '../_base_/datasets/coco-keypoints.py',
     '../_base_/inputs/512x512.py', '../_base_/models/higherhrnet-w32.py',
     '../_base_/schedules/adam_300e.py'
 ]

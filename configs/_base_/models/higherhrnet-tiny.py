@@ -1,0 +1,47 @@
+# A HigherHRNet small enough to learn synthetic people on two CPU cores.
+model = dict(
+    type='BottomupPyramidPoseEstimator',
+    data_preprocessor=dict(
+        type='BottomupPyramidDataPreprocessor',
+        mean=[123.675, 116.28, 103.53],
+        std=[58.395, 57.12, 57.375],
+        bgr_to_rgb=True,
+        channels_last=True),
+    backbone=dict(
+        type='HRNet',
+        in_channels=3,
+        extra=dict(
+            stage1=dict(
+                num_modules=1,
+                num_branches=1,
+                block='BOTTLENECK',
+                num_blocks=(1, ),
+                num_channels=(16, )),
+            stage2=dict(
+                num_modules=1,
+                num_branches=2,
+                block='BASIC',
+                num_blocks=(1, 1),
+                num_channels=(16, 32)),
+            stage3=dict(
+                num_modules=1,
+                num_branches=3,
+                block='BASIC',
+                num_blocks=(1, 1, 1),
+                num_channels=(16, 32, 64)),
+            stage4=dict(
+                num_modules=1,
+                num_branches=4,
+                block='BASIC',
+                num_blocks=(1, 1, 1, 1),
+                num_channels=(16, 32, 64, 128)))),
+    head=dict(
+        type='HigherHRNetHead',
+        in_channels=16,
+        num_keypoints=17,
+        num_basic_blocks=1,
+        scale_maps=True,
+        keypoint_loss=dict(
+            type='SWAHRLoss', scale_adaptive=True, weight_adaptive=True),
+        tag_loss=dict(type='PullPushLoss')),
+    test_cfg=dict(flip_test=True))

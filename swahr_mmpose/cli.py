@@ -1,0 +1,93 @@
+# Copyright (c) swahr_mmpose contributors. Licensed under Apache-2.0.
+"""What the command line tools share."""
+from __future__ import annotations
+
+import argparse
+import os
+import os.path as osp
+from typing import Any, Optional
+
+import torch
+from mmengine.config import Config, DictAction
+
+__all__ = ['HelpFormatter', 'add_common_arguments', 'load_config',
+           'make_parser']
+
+
+class HelpFormatter(argparse.ArgumentDefaultsHelpFormatter,
+                    argparse.RawDescriptionHelpFormatter):
+    """Defaults shown, examples as they were written."""
+
+
+def make_parser(description: Optional[str]) -> argparse.ArgumentParser:
+    """A parser whose description is the tool's docstring."""
+    return argparse.ArgumentParser(
+        description=description, formatter_class=HelpFormatter)
+
+
+def add_common_arguments(parser: argparse.ArgumentParser) -> None:
+    """The flags of MMPose's own ``tools/train.py`` and ``tools/test.py``."""
+    parser.add_argument(
+        '--work-dir', help='folder of logs and results (default: '
+        './work_dirs/NAME_OF_CONFIG)', default=argparse.SUPPRESS)
+    parser.add_argument(
+        '--cfg-options',
+        nargs='+',
+        action=DictAction,
+        default={},
+        metavar='KEY=VALUE',
+        help='override settings of the config, e.g. '
+        "train_dataloader.batch_size=4 'model.test_cfg.flip_test=False'")
+    parser.add_argument(
+        '--launcher',
+        choices=['none', 'pytorch', 'slurm', 'mpi'],
+        default='none',
+        help='job launcher')
+    parser.add_argument(
+        '--show-dir', help='folder for pictures of predicted poses')
+    parser.add_argument(
+        '--show', action='store_true', help='show predicted poses in a window')
+    parser.add_argument(
+        '--interval', type=int, default=1, help='draw every n-th sample')
+    parser.add_argument(
+        '--wait-time', type=float, default=1, help='seconds a window stays')
+    parser.add_argument(
+        '--skip-checks',
+        action='store_true',
+        help='do not check annotation and image files before the run')
+    # torchrun sets the environment variable; the old launcher passes this.
+    parser.add_argument(
+        '--local_rank',
+        '--local-rank',
+        type=int,
+        default=0,
+        help=argparse.SUPPRESS)
+
+
+def load_config(args: argparse.Namespace) -> Config:
+    """The config file with the common arguments written into it."""
+    os.environ.setdefault('LOCAL_RANK', str(args.local_rank))
+    cfg = Config.fromfile(args.config)
+    cfg.launcher = args.launcher
+    if getattr(args, 'work_dir', None):
+        cfg.work_dir = args.work_dir
+    elif cfg.get('work_dir') is None:
+        name = osp.splitext(osp.basename(args.config))[0]
+        cfg.work_dir = osp.join('work_dirs', name)
+    if args.show or args.show_dir:
+        _draw_predictions(cfg, args)
+    cfg.merge_from_dict(args.cfg_options)
+    if args.launcher == 'pytorch' and not torch.cuda.is_available():
+        # MMEngine's launcher asks for a GPU whatever the backend is.
+        torch.distributed.init_process_group('gloo')
+    return cfg
+
+
+def _draw_predictions(cfg: Any, args: argparse.Namespace) -> None:
+    hook = cfg.default_hooks.visualization
+    hook.update(enable=True, show=args.show, interval=args.interval)
+    if args.show:
+        hook.wait_time = args.wait_time
+    if args.show_dir:
+        # Absolute: MMPose joins a relative one anew for every image.
+        hook.out_dir = osp.abspath(args.show_dir)

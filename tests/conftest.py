@@ -1,0 +1,54 @@
+import os
+import random
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+
+import swahr_mmpose  # noqa: F401  (registers everything)
+
+ROOT = Path(__file__).parent.parent
+GOLDEN = ROOT / 'tests/golden'
+# Larger reference arrays and real images, where a developer has them.
+SHARED = Path(os.environ.get('SWAHR_SHARED', ROOT.parent / 'shared'))
+
+
+@pytest.fixture(autouse=True)
+def _seed():
+    random.seed(0)
+    np.random.seed(0)
+    torch.manual_seed(0)
+
+
+@pytest.fixture(scope='session')
+def golden():
+    """Load a file of tests/golden, or the larger one of a developer."""
+
+    def load(name, key=None):
+        for folder in (GOLDEN, SHARED / 'golden'):
+            if (folder / name).exists():
+                archive = np.load(folder / name)
+                if key is None or key in archive:
+                    return archive
+        pytest.skip(f'{name} with {key} is not here')
+
+    return load
+
+
+@pytest.fixture(scope='session')
+def shared():
+    """The folder of reference arrays and real images, or skip."""
+    if not SHARED.exists():
+        pytest.skip(f'{SHARED} is not here')
+    return SHARED
+
+
+@pytest.fixture(scope='session')
+def synthetic(tmp_path_factory):
+    """A small synthetic data set."""
+    from swahr_mmpose.synthetic import make_synthetic_dataset
+    folder = tmp_path_factory.mktemp('data') / 'synthetic'
+    make_synthetic_dataset(
+        folder, num_train=8, num_val=6, image_size=(160, 128), max_height=120)
+    return folder

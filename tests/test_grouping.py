@@ -1,0 +1,166 @@
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from munkres import Munkres
+
+from swahr_mmpose.grouping import (People, assign_nearest,
+                                   fill_missing_keypoints, group_by_tags)
+
+COCO_ORDER = [0, 1, 2, 3, 4, 5, 6, 11, 12, 7, 8, 9, 10, 13, 14, 15, 16]
+
+
+def assign_munkres(cost, distance):
+    """The solver of the official code, with its padding."""
+    n, m = cost.shape
+    padded = np.concatenate([cost, np.full((n, max(n - m, 0)), 1e10)], axis=1)
+    pairs = np.array(Munkres().compute(padded.tolist())).reshape(-1, 2)
+    return tuple(pairs[pairs[:, 1] < m].T)
+
+
+def official_group(scores, cells, tags, order, threshold=0.1, limit=30):
+    """The official rule with dictionaries keyed by tag values."""
+    people, tag_lists = {}, {}
+    for k in order:
+        rows = [m for m in range(scores.shape[1]) if scores[k, m] > threshold]
+        if not rows:
+            continue
+        keys = list(people)[:limit]
+        match = {}
+        if people:
+            means = np.array([np.mean(tag_lists[key], axis=0) for key in keys])
+            gaps = tags[k, rows][:, None].astype(float) - means[None]
+            gaps = np.linalg.norm(gaps, axis=2)
+            cost = np.round(gaps) * 100 - scores[k, rows][:, None].astype(float)
+            for r, c in zip(*assign_munkres(cost, gaps)):
+                if gaps[r, c] < 1:
+                    match[r] = keys[c]
+        for r, m in enumerate(rows):
+            tag = tags[k, m]
+            if r in match:
+                people[match[r]][k] = m
+                tag_lists[match[r]].append(tag)
+            else:
+                people.setdefault(tag[0], {})[k] = m
+                tag_lists[tag[0]] = [tag]
+    return list(people.values())
+
+
+def random_candidates(rng, num_keypoints=5, per_keypoint=6, tag_dim=2):
+    scores = rng.uniform(0, 1, (num_keypoints, per_keypoint))
+    scores = -np.sort(-scores.astype(np.float32), axis=1)
+    cells = rng.integers(0, 50, (num_keypoints, per_keypoint, 2))
+    # Coarse tags: equal ones and equal distances happen.
+    tags = rng.integers(0, 12, (num_keypoints, per_keypoint, tag_dim)) / 4
+    return scores, cells, tags.astype(np.float32)
+
+
+@given(st.integers(0, 2**31), st.sampled_from([1, 3, 30]))
+@settings(max_examples=60, deadline=None)
+def test_groups_agree_with_the_official_rule_under_its_solver(seed, limit):
+    scores, cells, tags = random_candidates(np.random.default_rng(seed))
+    order = [2, 0, 1, 4, 3]
+    people = group_by_tags(
+        scores,
+        cells,
+        tags,
+        keypoint_order=order,
+        max_groups=limit,
+        assign=assign_munkres)
+    expected = official_group(scores, cells, tags, order, limit=limit)
+    assert len(people.scores) == len(expected)
+    for p, members in enumerate(expected):
+        found = {k: scores[k, m] for k, m in members.items()}
+        assert {k: people.scores[p, k]
+                for k in np.flatnonzero(people.scores[p])} == found
+        for k, m in members.items():
+            assert people.cells[p, k].tolist() == cells[k, m].tolist()
+            assert people.tags[p, k].tolist() == tags[k, m].tolist()
+
+
+@given(st.integers(0, 2**31))
+@settings(max_examples=60, deadline=None)
+def test_our_solver_has_the_least_cost_and_then_the_least_distance(seed):
+    rng = np.random.default_rng(seed)
+    n, m = rng.integers(1, 6, 2)
+    distance = rng.uniform(0, 3, (n, m))
+    score = rng.uniform(0, 1, n).astype(np.float32)
+    cost = np.round(distance) * 100 - score[:, None]
+    ours = assign_nearest(cost, distance)
+    reference = assign_munkres(cost, distance)
+    assert cost[ours].sum() == pytest.approx(cost[reference].sum(), abs=1e-9)
+    assert distance[ours].sum() <= distance[reference].sum() + 1e-6
+
+
+def test_among_equal_costs_the_nearer_person_is_preferred():
+    distance = np.array([[0.4, 0.1], [0.1, 0.4]])
+    cost = np.round(distance) * 100
+    rows, columns = assign_nearest(cost, distance)
+    assert columns.tolist() == [1, 0]
+
+
+def group(scores, tags, **kwargs):
+    scores = np.asarray(scores, np.float32)
+    tags = np.asarray(tags, np.float32)[..., None]
+    cells = np.zeros((*scores.shape, 2), np.int64)
+    return group_by_tags(
+        scores, cells, tags, keypoint_order=range(len(scores)), **kwargs)
+
+
+def test_nobody_without_candidates_above_the_threshold():
+    people = group([[0.1, 0.05]], [[0, 1]])
+    assert people.scores.shape == (0, 1)
+    assert people.cells.shape == (0, 1, 2)
+    assert people.tags.shape == (0, 1, 1)
+
+
+def test_a_far_tag_starts_another_person():
+    people = group([[.9], [.8], [.7]], [[0], [.3], [5]])
+    assert (people.scores > 0).tolist() == [[True, True, False],
+                                            [False, False, True]]
+
+
+def test_an_equal_first_tag_overwrites_as_officially():
+    people = group([[.9, .8]], [[1, 1]])
+    np.testing.assert_allclose(people.scores, [[.8]])
+
+
+def test_people_beyond_the_limit_may_start_but_are_not_matched():
+    people = group([[.9, .8], [.7, .6]], [[0, 5], [0, 5]], max_groups=1)
+    # The second candidate is equal in its first tag to the unmatched person.
+    assert len(people.scores) == 2
+    people = group([[.9, .8], [.7, .6]], [[0, 5], [0, 5.1]], max_groups=1)
+    assert len(people.scores) == 3
+
+
+def test_tags_that_are_no_number_match_nobody():
+    people = group([[.9], [.8]], [[0], [np.nan]])
+    assert len(people.scores) == 2
+
+
+def fill(found_tag, heatmap, tags):
+    people = People(
+        np.zeros((1, 2, 2), np.int64), np.array([[.9, 0]], np.float32),
+        np.array([[[found_tag], [0]]], np.float32))
+    maps = np.stack([np.zeros_like(heatmap), heatmap]).astype(np.float32)
+    tags = np.stack([np.zeros_like(tags), tags])[None].astype(np.float32)
+    return fill_missing_keypoints(people, maps, tags)
+
+
+def test_a_missing_keypoint_is_the_best_of_heatmap_minus_distance():
+    heatmap = np.array([[0, .05, .5], [.2, 0, 0]])
+    tags = np.array([[0, 0, 7.], [0, 0, 0]])
+    filled = fill(0, heatmap, tags)
+    assert filled.cells[0, 1].tolist() == [0, 1]
+    assert filled.scores[0, 1] == np.float32(.2)
+    assert filled.scores[0, 0] == np.float32(.9)
+
+
+def test_of_equally_good_pixels_the_first_is_taken():
+    filled = fill(0, np.array([[0, .2], [.2, 0]]), np.zeros((2, 2)))
+    assert filled.cells[0, 1].tolist() == [1, 0]
+
+
+def test_a_keypoint_without_positive_heatmap_stays_missing():
+    filled = fill(0, np.array([[-.1, 0], [-1, -2]]), np.zeros((2, 2)))
+    assert filled.scores[0, 1] == 0
