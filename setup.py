@@ -1,13 +1,15 @@
 # Copyright (c) swahr_mmpose contributors. Licensed under Apache-2.0.
 """Packaging; everything about tools stands in pyproject.toml."""
+
 import re
 from pathlib import Path
 
 from setuptools import setup
 
 HERE = Path(__file__).parent
-VERSION = re.search(r"__version__ = '(.+?)'",
-                    (HERE / 'swahr_mmpose/__init__.py').read_text()).group(1)
+VERSION = re.search(
+    r"__version__ = '(.+?)'", (HERE / 'swahr_mmpose/__init__.py').read_text()
+).group(1)
 
 setup(
     name='swahr_mmpose',
@@ -17,19 +19,28 @@ setup(
     long_description=(HERE / 'README.md').read_text(encoding='utf-8'),
     long_description_content_type='text/markdown',
     license='Apache-2.0',
-    packages=['swahr_mmpose'],
+    packages=['swahr_mmpose', 'swahr_mmpose.synthetic'],
     python_requires='>=3.8',
     # mmcv is left to the user: mmcv and mmcv-lite both serve, and a second
     # one installed over the first breaks it.
     install_requires=[
-        'matplotlib', 'mmdet>=3.0.0,<3.4.0', 'mmengine>=0.10.0,<1.0.0',
-        'mmpose>=1.3.0,<1.4.0', 'numpy', 'pycocotools', 'scipy', 'torch>=2.0',
-        'tqdm', 'xtcocotools>=1.12'
+        'matplotlib',
+        'mmdet>=3.0.0,<3.4.0',
+        'mmengine>=0.10.0,<1.0.0',
+        'mmpose>=1.3.0,<1.4.0',
+        'numpy',
+        'pycocotools',
+        'scipy',
+        'torch>=2.0',
+        'tqdm',
+        'xtcocotools>=1.12',
     ],
     extras_require=dict(
-        test=['hypothesis', 'munkres==1.1.4', 'mypy', 'pytest', 'ruff']),
+        test=['hypothesis', 'munkres==1.1.4', 'mypy', 'pytest', 'ruff']
+    ),
     classifiers=[
         'License :: OSI Approved :: Apache Software License',
         'Programming Language :: Python :: 3',
-        'Topic :: Scientific/Engineering :: Image Recognition'
-    ])
+        'Topic :: Scientific/Engineering :: Image Recognition',
+    ],
+)

@@ -6,26 +6,42 @@ nothing else::
 
     custom_imports = dict(imports=['swahr_mmpose'], allow_failed_imports=False)
 """
+
 from . import compat
 
 compat.apply()
 
 from .codec import ScaleAwareAssociativeEmbedding  # noqa: E402
 from .estimator import (  # noqa: E402
-    BottomupPyramidDataPreprocessor, BottomupPyramidPoseEstimator)
-from .head import HeadOutput, HigherHRNetHead  # noqa: E402
+    BottomupPyramidDataPreprocessor,
+    BottomupPyramidPoseEstimator,
+)
+from .fusion import HeadOutput  # noqa: E402
+from .head import HigherHRNetHead  # noqa: E402
 from .hooks import CheckCheckpointHook  # noqa: E402
 from .losses import PullPushLoss, SWAHRLoss  # noqa: E402
+from .samples import BottomupLoadImage, BottomupPackInputs  # noqa: E402
 from .transforms import (  # noqa: E402
-    BottomupGetLossMask, BottomupLoadImage, BottomupPackInputs,
-    BottomupPyramidResize, BottomupRandomSquareAffine)
+    BottomupGetLossMask,
+    BottomupPyramidResize,
+    BottomupRandomSquareAffine,
+)
 
 __version__ = '0.1.0'
 
 __all__ = [
-    'BottomupGetLossMask', 'BottomupLoadImage', 'BottomupPackInputs',
-    'BottomupPyramidDataPreprocessor', 'BottomupPyramidPoseEstimator',
-    'BottomupPyramidResize', 'BottomupRandomSquareAffine',
-    'CheckCheckpointHook', 'HeadOutput', 'HigherHRNetHead', 'PullPushLoss', 'SWAHRLoss',
-    'ScaleAwareAssociativeEmbedding', '__version__'
+    'BottomupGetLossMask',
+    'BottomupLoadImage',
+    'BottomupPackInputs',
+    'BottomupPyramidDataPreprocessor',
+    'BottomupPyramidPoseEstimator',
+    'BottomupPyramidResize',
+    'BottomupRandomSquareAffine',
+    'CheckCheckpointHook',
+    'HeadOutput',
+    'HigherHRNetHead',
+    'PullPushLoss',
+    'SWAHRLoss',
+    'ScaleAwareAssociativeEmbedding',
+    '__version__',
 ]

@@ -4,6 +4,7 @@
 Functions from state dict to state dict; no files.  Every key is accounted
 for, or the conversion stops and names it.
 """
+
 from __future__ import annotations
 
 from typing import Dict, Mapping, TypeVar
@@ -13,28 +14,41 @@ __all__ = ['from_official', 'to_official']
 V = TypeVar('V')
 
 # Official prefix -> ours.  What follows the prefix is the same in both.
-_BACKBONE = ('conv1', 'bn1', 'conv2', 'bn2', 'layer1', 'transition1',
-             'transition2', 'transition3', 'stage2', 'stage3', 'stage4')
+_BACKBONE = (
+    'conv1',
+    'bn1',
+    'conv2',
+    'bn2',
+    'layer1',
+    'transition1',
+    'transition2',
+    'transition3',
+    'stage2',
+    'stage3',
+    'stage4',
+)
 _PREFIXES = {
-    **{name: f'backbone.{name}'
-       for name in _BACKBONE}, 'final_layers': 'head.final_layers',
+    **{name: f'backbone.{name}' for name in _BACKBONE},
+    'final_layers': 'head.final_layers',
     'deconv_layers': 'head.deconv_layers',
-    'conv_scale_layers': 'head.scale_layers'
+    'conv_scale_layers': 'head.scale_layers',
 }
 
 
-def _rename(state_dict: Mapping[str, V],
-            table: Mapping[str, str]) -> Dict[str, V]:
+def _rename(
+    state_dict: Mapping[str, V], table: Mapping[str, str]
+) -> Dict[str, V]:
     renamed = {}
     for key, value in state_dict.items():
         for old, new in table.items():
             if key.startswith(old + '.'):
-                renamed[new + key[len(old):]] = value
+                renamed[new + key[len(old) :]] = value
                 break
         else:
             raise KeyError(
                 f'unexpected key {key!r}; expected one that begins with one '
-                f'of {sorted(table)}. Is this a checkpoint of another model?')
+                f'of {sorted(table)}. Is this a checkpoint of another model?'
+            )
     return renamed
 
 

@@ -1,5 +1,6 @@
 # Copyright (c) swahr_mmpose contributors. Licensed under Apache-2.0.
 """What the command line tools share."""
+
 from __future__ import annotations
 
 import argparse
@@ -10,26 +11,36 @@ from typing import Any, Optional
 import torch
 from mmengine.config import Config, DictAction
 
-__all__ = ['HelpFormatter', 'add_common_arguments', 'load_config',
-           'make_parser']
+__all__ = [
+    'HelpFormatter',
+    'add_common_arguments',
+    'load_config',
+    'make_parser',
+]
 
 
-class HelpFormatter(argparse.ArgumentDefaultsHelpFormatter,
-                    argparse.RawDescriptionHelpFormatter):
+class HelpFormatter(
+    argparse.ArgumentDefaultsHelpFormatter,
+    argparse.RawDescriptionHelpFormatter,
+):
     """Defaults shown, examples as they were written."""
 
 
 def make_parser(description: Optional[str]) -> argparse.ArgumentParser:
     """A parser whose description is the tool's docstring."""
     return argparse.ArgumentParser(
-        description=description, formatter_class=HelpFormatter)
+        description=description, formatter_class=HelpFormatter
+    )
 
 
 def add_common_arguments(parser: argparse.ArgumentParser) -> None:
     """The flags of MMPose's own ``tools/train.py`` and ``tools/test.py``."""
     parser.add_argument(
-        '--work-dir', help='folder of logs and results (default: '
-        './work_dirs/NAME_OF_CONFIG)', default=argparse.SUPPRESS)
+        '--work-dir',
+        help='folder of logs and results (default: '
+        './work_dirs/NAME_OF_CONFIG)',
+        default=argparse.SUPPRESS,
+    )
     parser.add_argument(
         '--cfg-options',
         nargs='+',
@@ -37,31 +48,39 @@ def add_common_arguments(parser: argparse.ArgumentParser) -> None:
         default={},
         metavar='KEY=VALUE',
         help='override settings of the config, e.g. '
-        "train_dataloader.batch_size=4 'model.test_cfg.flip_test=False'")
+        "train_dataloader.batch_size=4 'model.test_cfg.flip_test=False'",
+    )
     parser.add_argument(
         '--launcher',
         choices=['none', 'pytorch', 'slurm', 'mpi'],
         default='none',
-        help='job launcher')
+        help='job launcher',
+    )
     parser.add_argument(
-        '--show-dir', help='folder for pictures of predicted poses')
+        '--show-dir', help='folder for pictures of predicted poses'
+    )
     parser.add_argument(
-        '--show', action='store_true', help='show predicted poses in a window')
+        '--show', action='store_true', help='show predicted poses in a window'
+    )
     parser.add_argument(
-        '--interval', type=int, default=1, help='draw every n-th sample')
+        '--interval', type=int, default=1, help='draw every n-th sample'
+    )
     parser.add_argument(
-        '--wait-time', type=float, default=1, help='seconds a window stays')
+        '--wait-time', type=float, default=1, help='seconds a window stays'
+    )
     parser.add_argument(
         '--skip-checks',
         action='store_true',
-        help='do not check annotation and image files before the run')
+        help='do not check annotation and image files before the run',
+    )
     # torchrun sets the environment variable; the old launcher passes this.
     parser.add_argument(
         '--local_rank',
         '--local-rank',
         type=int,
         default=0,
-        help=argparse.SUPPRESS)
+        help=argparse.SUPPRESS,
+    )
 
 
 def load_config(args: argparse.Namespace) -> Config:

@@ -5,9 +5,10 @@ B images, N people, K keypoints, L tag dimensions.  Keypoints are ``(x, y)``
 in pixels of the network's input, of size ``input_size = (w, h)``; targets
 live on maps of ``heatmap_sizes``, coarse to fine.
 """
+
 from __future__ import annotations
 
-from typing import Any, List, Optional, Sequence, Tuple, Union
+from typing import Any, List, Optional, Sequence, Tuple
 
 import numpy as np
 import torch
@@ -62,24 +63,28 @@ class ScaleAwareAssociativeEmbedding(BaseKeypointCodec):
 
     auxiliary_encode_keys = {'flip', 'input_size'}
     field_mapping_table = dict(
-        heatmaps='heatmaps', heatmap_mask='heatmap_mask')
+        heatmaps='heatmaps', heatmap_mask='heatmap_mask'
+    )
     label_mapping_table = dict(keypoint_indices='keypoint_indices')
 
-    def __init__(self,
-                 input_size: Size,
-                 heatmap_sizes: Sequence[Size],
-                 sigma: float = 2.0,
-                 unbiased: bool = False,
-                 decode_keypoint_order: Sequence[int] = (),
-                 decode_nms_kernel: int = 5,
-                 decode_keypoint_thr: float = 0.1,
-                 decode_tag_thr: float = 1.0,
-                 decode_topk: int = 30,
-                 decode_max_instances: Optional[int] = None) -> None:
+    def __init__(
+        self,
+        input_size: Size,
+        heatmap_sizes: Sequence[Size],
+        sigma: float = 2.0,
+        unbiased: bool = False,
+        decode_keypoint_order: Sequence[int] = (),
+        decode_nms_kernel: int = 5,
+        decode_keypoint_thr: float = 0.1,
+        decode_tag_thr: float = 1.0,
+        decode_topk: int = 30,
+        decode_max_instances: Optional[int] = None,
+    ) -> None:
         super().__init__()
         self.input_size: Size = (int(input_size[0]), int(input_size[1]))
-        self.heatmap_sizes: list[Size] = [(int(w), int(h))
-                                          for w, h in heatmap_sizes]
+        self.heatmap_sizes: list[Size] = [
+            (int(w), int(h)) for w, h in heatmap_sizes
+        ]
         self.sigma = sigma
         self.unbiased = unbiased
         self.decode_keypoint_order = list(decode_keypoint_order)
@@ -91,29 +96,39 @@ class ScaleAwareAssociativeEmbedding(BaseKeypointCodec):
         self._check()
 
     def _check(self) -> None:
-        strides = [(self.input_size[0] / w, self.input_size[1] / h)
-                   for w, h in self.heatmap_sizes]
+        strides = [
+            (self.input_size[0] / w, self.input_size[1] / h)
+            for w, h in self.heatmap_sizes
+        ]
         if not strides or any(sx != sy for sx, sy in strides):
             raise ValueError(
                 f'each of heatmap_sizes {self.heatmap_sizes} must be '
                 f'input_size {self.input_size} divided by one stride; '
-                'derive them from input_size, e.g. (w // 4, h // 4)')
+                'derive them from input_size, e.g. (w // 4, h // 4)'
+            )
         if strides != sorted(strides, reverse=True):
-            raise ValueError('heatmap_sizes must be increasing, got '
-                             f'{self.heatmap_sizes}')
+            raise ValueError(
+                f'heatmap_sizes must be increasing, got {self.heatmap_sizes}'
+            )
         order = self.decode_keypoint_order
         if sorted(order) != list(range(len(order))):
-            raise ValueError('decode_keypoint_order must hold each of 0 to '
-                             f'{len(order) - 1} once, got {order}')
+            raise ValueError(
+                'decode_keypoint_order must hold each of 0 to '
+                f'{len(order) - 1} once, got {order}'
+            )
         if self.decode_nms_kernel % 2 != 1:
-            raise ValueError('decode_nms_kernel must be odd, got '
-                             f'{self.decode_nms_kernel}')
+            raise ValueError(
+                f'decode_nms_kernel must be odd, got {self.decode_nms_kernel}'
+            )
         if self.decode_keypoint_thr < 0:
-            raise ValueError('decode_keypoint_thr must not be negative, got '
-                             f'{self.decode_keypoint_thr}')
+            raise ValueError(
+                'decode_keypoint_thr must not be negative, got '
+                f'{self.decode_keypoint_thr}'
+            )
 
-    def to_cells(self, keypoints: np.ndarray, size: Size,
-                 flip: bool) -> np.ndarray:
+    def to_cells(
+        self, keypoints: np.ndarray, size: Size, flip: bool
+    ) -> np.ndarray:
         """Keypoints from input pixels to cells of a map of ``size``."""
         stride = self.input_size[0] / size[0]
         points = np.asarray(keypoints, dtype=np.float64)
@@ -124,11 +139,13 @@ class ScaleAwareAssociativeEmbedding(BaseKeypointCodec):
         shift = (1 - 1 / stride) if flip else 0.0
         return points / stride - np.array([shift, 0.0])
 
-    def encode(self,
-               keypoints: np.ndarray,
-               keypoints_visible: Optional[np.ndarray] = None,
-               flip: Optional[bool] = None,
-               input_size: Optional[Size] = None) -> dict:
+    def encode(
+        self,
+        keypoints: np.ndarray,
+        keypoints_visible: Optional[np.ndarray] = None,
+        flip: Optional[bool] = None,
+        input_size: Optional[Size] = None,
+    ) -> dict:
         """Encode the people of one image.
 
         Args:
@@ -147,25 +164,21 @@ class ScaleAwareAssociativeEmbedding(BaseKeypointCodec):
                 f'the pipeline makes images of {tuple(input_size)}, but the '
                 f'codec is for {self.input_size}; give both the same '
                 'input_size (a child config must set the pipeline again when '
-                'it changes the codec)')
+                'it changes the codec)'
+            )
         if keypoints_visible is None:
             keypoints_visible = np.ones(keypoints.shape[:2], np.float32)
-        maps = []
-        for size in self.heatmap_sizes:
-            cells = self.to_cells(keypoints, size, bool(flip))
-            maps.append(
-                heatmaps.draw_gaussians(
-                    cells,
-                    keypoints_visible,
-                    size,
-                    self.sigma,
-                    unbiased=self.unbiased))
-        coarse = self.heatmap_sizes[0]
+        sizes, options = self.heatmap_sizes, dict(unbiased=self.unbiased)
+        cells = [self.to_cells(keypoints, s, bool(flip)) for s in sizes]
+        maps = [
+            heatmaps.draw_gaussians(
+                c, keypoints_visible, s, self.sigma, **options
+            )
+            for c, s in zip(cells, sizes)
+        ]
         indices = heatmaps.keypoint_indices(
-            self.to_cells(keypoints, coarse, bool(flip)),
-            keypoints_visible,
-            coarse,
-            unbiased=self.unbiased)
+            cells[0], keypoints_visible, sizes[0], **options
+        )
         return dict(heatmaps=maps, keypoint_indices=indices)
 
     def decode(self, encoded: Tuple[Tensor, Tensor]) -> Tuple[Any, Any]:
@@ -184,10 +197,12 @@ class ScaleAwareAssociativeEmbedding(BaseKeypointCodec):
         return keypoints[0], scores[0]
 
     @torch.no_grad()
-    def batch_decode(self,
-                     batch_heatmaps: Tensor,
-                     batch_tags: Tensor,
-                     scale_factor: float = 1.0) -> Decoded:
+    def batch_decode(
+        self,
+        batch_heatmaps: Tensor,
+        batch_tags: Tensor,
+        scale_factor: float = 1.0,
+    ) -> Decoded:
         """Find the people of each image.
 
         Args:
@@ -209,11 +224,15 @@ class ScaleAwareAssociativeEmbedding(BaseKeypointCodec):
             tags,
             threshold=self.decode_keypoint_thr,
             kernel=self.decode_nms_kernel,
-            topk=self.decode_topk)
+            topk=self.decode_topk,
+        )
         decoded = [
-            self._decode_image(batch_heatmaps[b], tags[b],
-                               peaks.Candidates(*(t[b] for t in found)),
-                               scale_factor)
+            self._decode_image(
+                batch_heatmaps[b],
+                tags[b],
+                peaks.Candidates(*(t[b] for t in found)),
+                scale_factor,
+            )
             for b in range(len(batch_heatmaps))
         ]
         keypoints, scores, instance_scores = zip(*decoded)
@@ -226,16 +245,22 @@ class ScaleAwareAssociativeEmbedding(BaseKeypointCodec):
             raise ValueError(
                 'decode_keypoint_order has '
                 f'{len(self.decode_keypoint_order)} entries, but the heatmaps '
-                f'have {num_keypoints} keypoints; set it in the codec')
+                f'have {num_keypoints} keypoints; set it in the codec'
+            )
         if tags.shape[1] % num_keypoints or (tags.shape[2:] != maps.shape[2:]):
             raise ValueError(
                 f'tags of shape {tuple(tags.shape)} do not go with heatmaps '
-                f'of shape {tuple(maps.shape)}; expected (B, L*K, H, W)')
+                f'of shape {tuple(maps.shape)}; expected (B, L*K, H, W)'
+            )
         return tags.unflatten(1, (-1, num_keypoints))
 
     def _decode_image(
-            self, maps: Tensor, tags: Tensor, found: peaks.Candidates,
-            scale_factor: float) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+        self,
+        maps: Tensor,
+        tags: Tensor,
+        found: peaks.Candidates,
+        scale_factor: float,
+    ) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
         y, x = np.divmod(found.indices.cpu().numpy(), maps.shape[2])
         people = grouping.group_by_tags(
             found.scores.cpu().numpy(),
@@ -244,24 +269,21 @@ class ScaleAwareAssociativeEmbedding(BaseKeypointCodec):
             keypoint_order=self.decode_keypoint_order,
             keypoint_threshold=self.decode_keypoint_thr,
             tag_threshold=self.decode_tag_thr,
-            max_groups=self.decode_topk)
+            max_groups=self.decode_topk,
+        )
         instance_scores = people.scores.mean(axis=1)
-        keep = self._best(instance_scores)
+        best = np.argsort(-instance_scores, kind='stable')
+        keep = np.sort(best[: self.decode_max_instances])
         people = grouping.People(*(part[keep] for part in people))
-        people = grouping.fill_missing_keypoints(people,
-                                                 maps.cpu().numpy(),
-                                                 tags.cpu().numpy())
+        people = grouping.fill_missing_keypoints(
+            people, maps.cpu().numpy(), tags.cpu().numpy()
+        )
         keypoints = self._to_pixels(maps, people, scale_factor)
         return keypoints, people.scores, instance_scores[keep]
 
-    def _best(self, scores: np.ndarray) -> np.ndarray:
-        """Who is kept, in their order."""
-        limit: Union[int, None] = self.decode_max_instances
-        best = np.argsort(-scores, kind='stable')[:limit]
-        return np.sort(best)
-
-    def _to_pixels(self, maps: Tensor, people: grouping.People,
-                   scale_factor: float) -> np.ndarray:
+    def _to_pixels(
+        self, maps: Tensor, people: grouping.People, scale_factor: float
+    ) -> np.ndarray:
         """Cells to input pixels; (0, 0) where a keypoint is missing."""
         cells = torch.from_numpy(people.cells).to(maps.device)
         if self.unbiased:
@@ -270,10 +292,8 @@ class ScaleAwareAssociativeEmbedding(BaseKeypointCodec):
             stride = self.input_size[0] / self.heatmap_sizes[-1][0]
             step = max(round(stride / scale_factor), 1)
             shift = peaks.log_parabola_shift(maps, cells, step)
-            pixels = (cells + shift + 0.5) * scale_factor - 0.5
         else:
             shift = peaks.quarter_shift(maps, cells)
-            pixels = (cells + shift + 0.5) * scale_factor
-        found = people.scores > 0
-        return np.where(found[..., None],
-                        pixels.cpu().numpy(), 0).astype(np.float32)
+        pixels = ((cells + shift + 0.5) * scale_factor).cpu().numpy()
+        pixels = pixels - (0.5 if self.unbiased else 0.0)
+        return pixels * (people.scores > 0)[..., None]

@@ -13,6 +13,7 @@ Three things stand in the way, each mended once and as narrowly as possible:
   MMEngine itself writes into training checkpoints are allow-listed;
   ``weights_only`` is never turned off.
 """
+
 from __future__ import annotations
 
 import importlib
@@ -106,14 +107,23 @@ def _import_mmpose_visualization() -> None:
 
 
 def _statistic(owner: Any, name: str) -> Any:
-    """A method of ``HistoryBuffer``: the only attributes that checkpoints
-    refer to by name, and hence all that this stands for ``getattr`` in."""
+    """Stands in for ``getattr`` while a checkpoint is read.
+
+    Methods of ``HistoryBuffer`` are the only attributes that training
+    checkpoints refer to by name, and hence all that it gives.
+    """
     from mmengine.logging.history_buffer import HistoryBuffer
-    if owner is not HistoryBuffer or name not in ('min', 'max', 'mean',
-                                                  'current'):
+
+    if owner is not HistoryBuffer or name not in (
+        'min',
+        'max',
+        'mean',
+        'current',
+    ):
         raise pickle.UnpicklingError(
             f'the checkpoint asks for attribute {name!r} of {owner!r}, which '
-            'no training checkpoint needs; do not trust it')
+            'no training checkpoint needs; do not trust it'
+        )
     return getattr(owner, name)
 
 
@@ -122,17 +132,24 @@ def _allow_training_checkpoints() -> None:
     if TORCH_VERSION < (2, 6):
         return  # loads without weights_only
     from mmengine.logging.history_buffer import HistoryBuffer
+
     # numpy 2 moved numpy.core to numpy._core; pickles name either one.
     numpy_2 = int(np.__version__.split('.')[0]) >= 2
     multiarray = importlib.import_module(
-        'numpy._core.multiarray' if numpy_2 else 'numpy.core.multiarray')
+        'numpy._core.multiarray' if numpy_2 else 'numpy.core.multiarray'
+    )
     reconstruct, scalar = multiarray._reconstruct, multiarray.scalar
     safe: list[Any] = [
-        HistoryBuffer, np.ndarray, np.dtype, (_statistic, 'builtins.getattr')
+        HistoryBuffer,
+        np.ndarray,
+        np.dtype,
+        (_statistic, 'builtins.getattr'),
     ]
     for home in ('numpy.core.multiarray', 'numpy._core.multiarray'):
-        safe += [(reconstruct, f'{home}._reconstruct'),
-                 (scalar, f'{home}.scalar')]
+        safe += [
+            (reconstruct, f'{home}._reconstruct'),
+            (scalar, f'{home}.scalar'),
+        ]
     # Numbers, truth values and strings: the kinds that metainfo may hold.
     safe += {type(np.dtype(code)) for code in '?bBhHiIlLqQefdU'}
     torch.serialization.add_safe_globals(safe)

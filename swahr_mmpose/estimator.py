@@ -3,6 +3,7 @@
 
 B images; an image pyramid is a list of tensors (B, 3, H, W), largest first.
 """
+
 from __future__ import annotations
 
 from typing import Any, List, Sequence, Union
@@ -30,12 +31,14 @@ class BottomupPyramidDataPreprocessor(PoseDataPreprocessor):
     def __init__(self, channels_last: bool = False, **kwargs: Any) -> None:
         super().__init__(**kwargs)
         self.memory_format = (
-            torch.channels_last if channels_last else torch.contiguous_format)
+            torch.channels_last if channels_last else torch.contiguous_format
+        )
 
     def _forward_images(self, data: dict, training: bool) -> dict:
         data = super().forward(data, training)
         data['inputs'] = data['inputs'].contiguous(
-            memory_format=self.memory_format)
+            memory_format=self.memory_format
+        )
         return data
 
     def forward(self, data: dict, training: bool = False) -> dict:
@@ -50,13 +53,15 @@ class BottomupPyramidDataPreprocessor(PoseDataPreprocessor):
             dict: ``inputs``, a tensor or a list of tensors.
         """
         inputs = data['inputs']
-        if not (isinstance(inputs, list) and isinstance(inputs[0],
-                                                        (list, tuple))):
+        if not (
+            isinstance(inputs, list) and isinstance(inputs[0], (list, tuple))
+        ):
             return self._forward_images(data, training)
         levels = []
         for images in inputs:
-            batch = dict(inputs=list(images),
-                         data_samples=data['data_samples'])
+            batch = dict(
+                inputs=list(images), data_samples=data['data_samples']
+            )
             batch = self._forward_images(batch, training)
             levels.append(batch['inputs'])
         return dict(inputs=levels, data_samples=batch['data_samples'])
@@ -70,10 +75,12 @@ class BottomupPyramidPoseEstimator(BottomupPoseEstimator):
     image; tags are those of scale 1.  ``test_cfg`` takes ``flip_test``.
     """
 
-    def forward(self,
-                inputs: Union[Tensor, List[Tensor]],
-                data_samples: Any = None,
-                mode: str = 'tensor') -> Any:
+    def forward(
+        self,
+        inputs: Union[Tensor, List[Tensor]],
+        data_samples: Any = None,
+        mode: str = 'tensor',
+    ) -> Any:
         """As MMPose's, but a list of inputs is a pyramid to predict from."""
         if mode == 'predict' and isinstance(inputs, list):
             for sample in data_samples if self.metainfo else ():
@@ -81,8 +88,9 @@ class BottomupPyramidPoseEstimator(BottomupPoseEstimator):
             return self.predict(inputs, data_samples)
         return super().forward(inputs, data_samples, mode)
 
-    def predict(self, inputs: Union[Tensor, List[Tensor]],
-                data_samples: Sequence[Any]) -> Any:
+    def predict(
+        self, inputs: Union[Tensor, List[Tensor]], data_samples: Sequence[Any]
+    ) -> Any:
         """Predict people in the pixels of the original images.
 
         Args:
@@ -100,8 +108,10 @@ class BottomupPyramidPoseEstimator(BottomupPoseEstimator):
         flip_indices = info.get('flip_indices')
         width, height = info['input_size']
         maps = [
-            self.head.test_maps(*self._views(images), (height, width),
-                                flip_indices) for images in pyramid
+            self.head.test_maps(
+                *self._views(images), (height, width), flip_indices
+            )
+            for images in pyramid
         ]
         heatmaps = torch.stack([m[0] for m in maps]).mean(dim=0)
         tags = maps[list(scales).index(1.0)][1]
@@ -116,13 +126,17 @@ class BottomupPyramidPoseEstimator(BottomupPoseEstimator):
         return feats, self.extract_feat(images.flip(-1))
 
 
-def _check_sizes(pyramid: List[Tensor], scales: Sequence[float],
-                 data_samples: Sequence[Any]) -> None:
+def _check_sizes(
+    pyramid: List[Tensor], scales: Sequence[float], data_samples: Sequence[Any]
+) -> None:
     sizes = {tuple(s.metainfo['input_size']) for s in data_samples}
     if len(sizes) > 1:
         raise ValueError(
             f'a batch holds test images of sizes {sorted(sizes)} (w, h); set '
-            'batch_size=1 in the test dataloader')
+            'batch_size=1 in the test dataloader'
+        )
     if len(pyramid) != len(scales):
-        raise ValueError(f'got a pyramid of {len(pyramid)} images for the '
-                         f'scales {list(scales)}')
+        raise ValueError(
+            f'got a pyramid of {len(pyramid)} images for the '
+            f'scales {list(scales)}'
+        )

@@ -5,6 +5,7 @@ Sizes are ``(w, h)``, points ``(x, y)`` in pixels, the first pixel at (0, 0);
 matrices map the original image to the network's input.  The conventions are
 those of the official code, kept so that published weights and numbers hold.
 """
+
 from __future__ import annotations
 
 from typing import NamedTuple, Sequence, Tuple
@@ -14,15 +15,22 @@ import numpy as np
 from pycocotools import mask as coco_mask
 
 __all__ = [
-    'Resized', 'apply_affine', 'loss_mask', 'resize_matrix',
-    'resized_geometry', 'scaled_matrix', 'square_affine_matrix', 'valid_region'
+    'Resized',
+    'apply_affine',
+    'loss_mask',
+    'resize_matrix',
+    'resized_geometry',
+    'scaled_matrix',
+    'square_affine_matrix',
+    'valid_region',
 ]
 
 Size = Tuple[int, int]
 
 
-def square_affine_matrix(center: Sequence[float], side: float,
-                         rotation: float, output_side: int) -> np.ndarray:
+def square_affine_matrix(
+    center: Sequence[float], side: float, rotation: float, output_side: int
+) -> np.ndarray:
     """Map a square of the image onto the square input, then rotate.
 
     Args:
@@ -37,8 +45,9 @@ def square_affine_matrix(center: Sequence[float], side: float,
     zoom = output_side / side
     half = output_side / 2
     angle = -np.deg2rad(rotation)
-    turn = np.array([[np.cos(angle), -np.sin(angle)],
-                     [np.sin(angle), np.cos(angle)]])
+    turn = np.array(
+        [[np.cos(angle), -np.sin(angle)], [np.sin(angle), np.cos(angle)]]
+    )
     linear = turn * zoom
     shift = np.array([half, half]) - linear @ np.asarray(center, float)
     return np.concatenate([linear, shift[:, None]], axis=1)
@@ -65,7 +74,8 @@ def _decode_segmentation(annotation: dict, size: Size) -> np.ndarray:
                 f'annotation {annotation.get("id")} of image '
                 f'{annotation.get("image_id")}: its segmentation is of size '
                 f'{list(segmentation["size"])}, the image of [{h}, {w}] '
-                '(height, width); correct the annotation file')
+                '(height, width); correct the annotation file'
+            )
         if isinstance(segmentation['counts'], list):
             segmentation = coco_mask.frPyObjects(segmentation, h, w)
         return coco_mask.decode(segmentation).astype(bool)
@@ -97,8 +107,9 @@ def valid_region(annotations: Sequence[dict], size: Size) -> np.ndarray:
     return region
 
 
-def loss_mask(region: np.ndarray, matrix: np.ndarray, size: Size,
-              flip: bool) -> np.ndarray:
+def loss_mask(
+    region: np.ndarray, matrix: np.ndarray, size: Size, flip: bool
+) -> np.ndarray:
     """The valid region as one heatmap level sees it.
 
     Args:
@@ -122,15 +133,18 @@ class Resized(NamedTuple):
     middle; ``extent`` are the pixels of the image that its width and height
     cover.
     """
+
     size: Size
     center: Tuple[int, int]
     extent: Tuple[float, float]
 
 
-def resized_geometry(image_size: Size,
-                     input_size: int,
-                     scale: float = 1.0,
-                     min_scale: float = 1.0) -> Resized:
+def resized_geometry(
+    image_size: Size,
+    input_size: int,
+    scale: float = 1.0,
+    min_scale: float = 1.0,
+) -> Resized:
     """Short side to ``input_size * scale``, long side to a multiple of 64.
 
     Sizes are rounded at the smallest scale of the pyramid and multiplied from
@@ -170,8 +184,16 @@ def resize_matrix(resized: Resized) -> np.ndarray:
     last bit.
     """
     (w, h), (cx, cy), (extent, _) = resized
-    src = np.array([[cx, cy], [cx, cy - extent / 2],
-                    [cx - extent / 2, cy - extent / 2]], np.float32)
-    dst = np.array([[w / 2, h / 2], [w / 2, h / 2 - w / 2],
-                    [w / 2 - w / 2, h / 2 - w / 2]], np.float32)
+    src = np.array(
+        [[cx, cy], [cx, cy - extent / 2], [cx - extent / 2, cy - extent / 2]],
+        np.float32,
+    )
+    dst = np.array(
+        [
+            [w / 2, h / 2],
+            [w / 2, h / 2 - w / 2],
+            [w / 2 - w / 2, h / 2 - w / 2],
+        ],
+        np.float32,
+    )
     return cv2.getAffineTransform(src, dst)

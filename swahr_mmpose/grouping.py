@@ -6,6 +6,7 @@ H x W.  Cells are integer ``(x, y)``.  What the official code does, trap for
 trap: ``Associative Embedding`` (Newell et al., NIPS 2017), section 3.2, as
 released with HigherHRNet.
 """
+
 from __future__ import annotations
 
 from typing import Callable, NamedTuple, Optional, Sequence
@@ -14,7 +15,10 @@ import numpy as np
 from scipy.optimize import linear_sum_assignment
 
 __all__ = [
-    'People', 'assign_nearest', 'fill_missing_keypoints', 'group_by_tags'
+    'People',
+    'assign_nearest',
+    'fill_missing_keypoints',
+    'group_by_tags',
 ]
 
 Assign = Callable[[np.ndarray, np.ndarray], 'tuple[np.ndarray, np.ndarray]']
@@ -24,15 +28,20 @@ _FAR = 1e6
 
 
 class People(NamedTuple):
-    """Grouped keypoints: cells int64 (P, K, 2), scores float32 (P, K), tags
-    float32 (P, K, L); a score of 0 marks a keypoint that was not found."""
+    """Grouped keypoints; a score of 0 marks one that was not found.
+
+    ``cells`` are int64 (P, K, 2), ``scores`` float32 (P, K), ``tags`` float32
+    (P, K, L).
+    """
+
     cells: np.ndarray
     scores: np.ndarray
     tags: np.ndarray
 
 
-def assign_nearest(cost: np.ndarray,
-                   distance: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+def assign_nearest(
+    cost: np.ndarray, distance: np.ndarray
+) -> tuple[np.ndarray, np.ndarray]:
     """Pairs of least total cost; among equals, of least total distance.
 
     The cost, ``100 * round(distance) - score``, has many equal optima.  The
@@ -77,8 +86,9 @@ class _Groups:
         self.members[slot][keypoint] = candidate
         self.tag_sums[slot], self.tag_counts[slot] = tag, 1
 
-    def add(self, slot: int, keypoint: int, candidate: int,
-            tag: np.ndarray) -> None:
+    def add(
+        self, slot: int, keypoint: int, candidate: int, tag: np.ndarray
+    ) -> None:
         self.members[slot][keypoint] = candidate
         self.tag_sums[slot] = self.tag_sums[slot] + tag
         self.tag_counts[slot] += 1
@@ -90,9 +100,14 @@ class _Groups:
         return sums / counts[:, None]
 
 
-def _match(groups: _Groups, scores: np.ndarray, tags: np.ndarray,
-           max_groups: Optional[int], tag_threshold: float,
-           assign: Assign) -> np.ndarray:
+def _match(
+    groups: _Groups,
+    scores: np.ndarray,
+    tags: np.ndarray,
+    max_groups: Optional[int],
+    tag_threshold: float,
+    assign: Assign,
+) -> np.ndarray:
     """The person of each candidate, or -1 where none is near enough."""
     means = groups.mean_tags(max_groups)
     difference = tags[:, None].astype(np.float64) - means[None]
@@ -107,15 +122,17 @@ def _match(groups: _Groups, scores: np.ndarray, tags: np.ndarray,
     return slots
 
 
-def group_by_tags(scores: np.ndarray,
-                  cells: np.ndarray,
-                  tags: np.ndarray,
-                  *,
-                  keypoint_order: Sequence[int],
-                  keypoint_threshold: float = 0.1,
-                  tag_threshold: float = 1.0,
-                  max_groups: Optional[int] = 30,
-                  assign: Assign = assign_nearest) -> People:
+def group_by_tags(
+    scores: np.ndarray,
+    cells: np.ndarray,
+    tags: np.ndarray,
+    *,
+    keypoint_order: Sequence[int],
+    keypoint_threshold: float = 0.1,
+    tag_threshold: float = 1.0,
+    max_groups: Optional[int] = 30,
+    assign: Assign = assign_nearest,
+) -> People:
     """Group candidates into people, keypoint after keypoint.
 
     Args:
@@ -144,8 +161,14 @@ def group_by_tags(scores: np.ndarray,
         if len(groups) == 0:
             slots = np.full(len(candidates), -1)
         else:
-            slots = _match(groups, scores[k, candidates], tags[k, candidates],
-                           max_groups, tag_threshold, assign)
+            slots = _match(
+                groups,
+                scores[k, candidates],
+                tags[k, candidates],
+                max_groups,
+                tag_threshold,
+                assign,
+            )
         for m, slot in zip(candidates, slots):
             if slot < 0:
                 groups.start(k, m, tags[k, m])
@@ -154,21 +177,25 @@ def group_by_tags(scores: np.ndarray,
     return _gather(groups, scores, cells, tags)
 
 
-def _gather(groups: _Groups, scores: np.ndarray, cells: np.ndarray,
-            tags: np.ndarray) -> People:
-    members = np.array(
-        groups.members, dtype=np.int64).reshape(-1, groups.num_keypoints)
+def _gather(
+    groups: _Groups, scores: np.ndarray, cells: np.ndarray, tags: np.ndarray
+) -> People:
+    members = np.array(groups.members, dtype=np.int64).reshape(
+        -1, groups.num_keypoints
+    )
     found = members >= 0
     k = np.arange(groups.num_keypoints)[None]
     picked = np.where(found, members, 0)
     return People(
         np.where(found[..., None], cells[k, picked], 0),
         np.where(found, scores[k, picked], 0).astype(np.float32),
-        np.where(found[..., None], tags[k, picked], 0).astype(np.float32))
+        np.where(found[..., None], tags[k, picked], 0).astype(np.float32),
+    )
 
 
-def _best_cell(heatmap: np.ndarray, tags: np.ndarray,
-               mean_tag: np.ndarray) -> tuple[int, int, float]:
+def _best_cell(
+    heatmap: np.ndarray, tags: np.ndarray, mean_tag: np.ndarray
+) -> tuple[int, int, float]:
     """Cell and heatmap value at the largest ``heatmap - round(distance)``."""
     difference = tags - mean_tag[:, None, None]
     distance = np.sqrt((difference**2).sum(axis=0))
@@ -177,8 +204,9 @@ def _best_cell(heatmap: np.ndarray, tags: np.ndarray,
     return x, y, float(heatmap[y, x])
 
 
-def fill_missing_keypoints(people: People, heatmaps: np.ndarray,
-                           tags: np.ndarray) -> People:
+def fill_missing_keypoints(
+    people: People, heatmaps: np.ndarray, tags: np.ndarray
+) -> People:
     """Give each missing keypoint the cell that fits its person best.
 
     It is the largest ``heatmap - round(tag distance)``, the first one in

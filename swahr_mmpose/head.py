@@ -4,76 +4,27 @@
 B images, K keypoints, L tag dimensions, C channels.  Level 0 is a quarter of
 the input, level 1 a half.
 """
+
 from __future__ import annotations
 
-from typing import Any, List, NamedTuple, Optional, Sequence, Tuple, Union
+from typing import Any, List, Optional, Sequence, Tuple, Union
 
 import torch
-import torch.nn.functional as F
 from mmengine.structures import InstanceData, PixelData
 from mmpose.models.backbones.resnet import BasicBlock
 from mmpose.models.heads.base_head import BaseHead
 from mmpose.registry import KEYPOINT_CODECS, MODELS
 from torch import Tensor, nn
 
-__all__ = [
-    'HeadOutput', 'HigherHRNetHead', 'fuse_levels', 'merge_flipped', 'resize'
-]
+from .fusion import HeadOutput, Maps, fuse_levels, merge_flipped, resize
+
+__all__ = ['HigherHRNetHead']
 
 Feats = Sequence[Tensor]
-Maps = Tuple[Tensor, Tensor]
 _INIT = [
     dict(type='Normal', layer=['Conv2d', 'ConvTranspose2d'], std=0.001),
-    dict(type='Constant', layer='BatchNorm2d', val=1)
+    dict(type='Constant', layer='BatchNorm2d', val=1),
 ]
-
-
-class HeadOutput(NamedTuple):
-    """What the network predicts, by level, coarse to fine.
-
-    ``heatmaps`` are two tensors (B, K, h, w); ``tags`` (B, K, h, w) are of
-    level 0 alone; ``scale_maps`` are two tensors like the heatmaps, holding
-    ``alpha = 1 / s - 1``, or None.
-    """
-    heatmaps: List[Tensor]
-    tags: Tensor
-    scale_maps: Optional[List[Tensor]]
-
-
-def resize(maps: Tensor, size: Sequence[int]) -> Tensor:
-    """Bilinear, ``align_corners=False``, to ``size = (h, w)``."""
-    if tuple(maps.shape[-2:]) == tuple(size):
-        return maps
-    return F.interpolate(
-        maps, size=tuple(size), mode='bilinear', align_corners=False)
-
-
-def fuse_levels(output: HeadOutput) -> Maps:
-    """Mean heatmap of both levels, and tags, at the size of level 1.
-
-    Returns:
-        tuple[Tensor, Tensor]: Heatmaps and tags, each (B, K, H/2, W/2).
-    """
-    coarse, fine = (maps.float() for maps in output.heatmaps)
-    size = fine.shape[-2:]
-    return (resize(coarse, size) + fine) / 2, resize(output.tags.float(), size)
-
-
-def merge_flipped(maps: Maps, flipped: Maps,
-                  flip_indices: Sequence[int]) -> Maps:
-    """Average the heatmaps of both views; stack their tags.
-
-    Args:
-        maps (tuple[Tensor, Tensor]): Of the image, each (B, K, H, W).
-        flipped (tuple[Tensor, Tensor]): Of its mirror image.
-        flip_indices (Sequence[int]): The mirror partner of each keypoint.
-
-    Returns:
-        tuple[Tensor, Tensor]: Heatmaps (B, K, H, W), tags (B, 2*K, H, W).
-    """
-    order = list(flip_indices)
-    heatmaps, tags = (m.flip(-1)[:, order] for m in flipped)
-    return (maps[0] + heatmaps) / 2, torch.cat([maps[1], tags], dim=1)
 
 
 @MODELS.register_module()
@@ -98,40 +49,51 @@ class HigherHRNetHead(BaseHead):
         init_cfg (dict | list, optional): ``None``: normal 0.001, as official.
     """
 
-    def __init__(self,
-                 in_channels: int,
-                 num_keypoints: int,
-                 deconv_out_channels: Optional[int] = None,
-                 num_basic_blocks: int = 4,
-                 scale_maps: bool = True,
-                 tag_per_keypoint: bool = True,
-                 keypoint_loss: Optional[dict] = None,
-                 tag_loss: Optional[dict] = None,
-                 decoder: Optional[dict] = None,
-                 init_cfg: Any = None) -> None:
+    def __init__(
+        self,
+        in_channels: int,
+        num_keypoints: int,
+        deconv_out_channels: Optional[int] = None,
+        num_basic_blocks: int = 4,
+        scale_maps: bool = True,
+        tag_per_keypoint: bool = True,
+        keypoint_loss: Optional[dict] = None,
+        tag_loss: Optional[dict] = None,
+        decoder: Optional[dict] = None,
+        init_cfg: Any = None,
+    ) -> None:
         super().__init__(_INIT if init_cfg is None else init_cfg)
         self.num_keypoints = num_keypoints
         self.keypoint_loss = MODELS.build(
-            keypoint_loss or dict(type='SWAHRLoss', scale_adaptive=scale_maps))
+            keypoint_loss or dict(type='SWAHRLoss', scale_adaptive=scale_maps)
+        )
         self.tag_loss = MODELS.build(tag_loss or dict(type='PullPushLoss'))
-        self.decoder = (None if decoder is None else
-                        KEYPOINT_CODECS.build(decoder))
+        self.decoder = (
+            None if decoder is None else KEYPOINT_CODECS.build(decoder)
+        )
         self._check(scale_maps)
 
         out_channels = deconv_out_channels or in_channels
         num_maps = num_keypoints + (num_keypoints if tag_per_keypoint else 1)
         channels = (in_channels, out_channels)
-        self.final_layers = nn.ModuleList([
-            nn.Conv2d(in_channels, num_maps, 1),
-            nn.Conv2d(out_channels, num_keypoints, 1)
-        ])
-        self.deconv_layers = nn.ModuleList([
-            _deconvolution(in_channels + num_maps, out_channels,
-                           num_basic_blocks)
-        ])
-        self.scale_layers = nn.ModuleList(
-            _scale_branch(c, num_keypoints) for c in channels
-        ) if scale_maps else None
+        self.final_layers = nn.ModuleList(
+            [
+                nn.Conv2d(in_channels, num_maps, 1),
+                nn.Conv2d(out_channels, num_keypoints, 1),
+            ]
+        )
+        self.deconv_layers = nn.ModuleList(
+            [
+                _deconvolution(
+                    in_channels + num_maps, out_channels, num_basic_blocks
+                )
+            ]
+        )
+        self.scale_layers = (
+            nn.ModuleList(_scale_branch(c, num_keypoints) for c in channels)
+            if scale_maps
+            else None
+        )
         self._start_at_scale_one()
 
     def _check(self, scale_maps: bool) -> None:
@@ -139,13 +101,15 @@ class HigherHRNetHead(BaseHead):
         if adaptive != scale_maps:
             raise ValueError(
                 f'scale_maps={scale_maps} in the head, but the loss has '
-                f'scale_adaptive={adaptive}; give both the same value')
+                f'scale_adaptive={adaptive}; give both the same value'
+            )
         order = getattr(self.decoder, 'decode_keypoint_order', [])
         if order and len(order) != self.num_keypoints:
             raise ValueError(
                 f'the head has {self.num_keypoints} keypoints, but the '
                 f"codec's decode_keypoint_order {len(order)}; both must be "
-                'those of the data set')
+                'those of the data set'
+            )
 
     def init_weights(self) -> None:
         """Initialise as official: alpha is 0 everywhere at the start."""
@@ -154,12 +118,12 @@ class HigherHRNetHead(BaseHead):
 
     def _start_at_scale_one(self) -> None:
         for branch in self.scale_layers or ():
-            nn.init.zeros_(branch[-1].weight)
-            nn.init.zeros_(branch[-1].bias)
+            for parameter in list(branch.children())[-1].parameters():
+                nn.init.zeros_(parameter)
 
-    def forward(self,
-                feats: Feats,
-                with_scale_maps: Optional[bool] = None) -> HeadOutput:
+    def forward(
+        self, feats: Feats, with_scale_maps: Optional[bool] = None
+    ) -> HeadOutput:
         """Run the head.
 
         Args:
@@ -182,14 +146,18 @@ class HigherHRNetHead(BaseHead):
                 branch(x)
                 for branch, x in zip(self.scale_layers, (coarse, fine))
             ]
-        return HeadOutput([heatmaps, self.final_layers[1](fine)],
-                          tags.expand(-1, self.num_keypoints, -1, -1),
-                          scale_maps)
+        return HeadOutput(
+            [heatmaps, self.final_layers[1](fine)],
+            tags.expand(-1, self.num_keypoints, -1, -1),
+            scale_maps,
+        )
 
-    def loss(self,
-             feats: Feats,
-             batch_data_samples: Sequence[Any],
-             train_cfg: Any = None) -> dict:
+    def loss(
+        self,
+        feats: Feats,
+        batch_data_samples: Sequence[Any],
+        train_cfg: Any = None,
+    ) -> dict:
         """Losses of a batch.
 
         Args:
@@ -197,6 +165,7 @@ class HigherHRNetHead(BaseHead):
             batch_data_samples (Sequence[PoseDataSample]): With
                 ``gt_fields.heatmaps`` and ``.heatmap_mask`` (a list each, one
                 per level) and ``gt_instance_labels.keypoint_indices``.
+            train_cfg (dict, optional): Not used.
 
         Returns:
             dict[str, Tensor]: ``loss_kpt.{level}``, ``loss_scale.{level}``
@@ -212,20 +181,27 @@ class HigherHRNetHead(BaseHead):
             if 'heatmap_mask' in fields[0]:
                 mask = torch.stack([f.heatmap_mask[level] for f in fields])
             regression, regularizer = self.keypoint_loss(
-                heatmaps, alpha, target, mask)
+                heatmaps, alpha, target, mask
+            )
             losses[f'loss_kpt.{level}'] = regression
             if alpha is not None:
                 losses[f'loss_scale.{level}'] = regularizer
         losses['loss_pull'], losses['loss_push'] = self.tag_loss(
             output.tags,
-            [s.gt_instance_labels.keypoint_indices for s in batch_data_samples])
+            [
+                s.gt_instance_labels.keypoint_indices
+                for s in batch_data_samples
+            ],
+        )
         return losses
 
-    def test_maps(self,
-                  feats: Feats,
-                  flipped_feats: Optional[Feats],
-                  size: Sequence[int],
-                  flip_indices: Optional[Sequence[int]] = None) -> Maps:
+    def test_maps(
+        self,
+        feats: Feats,
+        flipped_feats: Optional[Feats],
+        size: Sequence[int],
+        flip_indices: Optional[Sequence[int]] = None,
+    ) -> Maps:
         """Fused maps of one scale; the scale branch is not run.
 
         Args:
@@ -242,14 +218,17 @@ class HigherHRNetHead(BaseHead):
         if flipped_feats is not None:
             assert flip_indices is not None
             mirror = fuse_levels(
-                self.forward(flipped_feats, with_scale_maps=False))
+                self.forward(flipped_feats, with_scale_maps=False)
+            )
             maps = merge_flipped(maps, mirror, flip_indices)
         return resize(maps[0], size), resize(maps[1], size)
 
-    def predict(self,
-                feats: Union[Tuple[Tensor, ...], List[Tuple[Tensor, ...]]],
-                batch_data_samples: Sequence[Any],
-                test_cfg: Any = None) -> Any:
+    def predict(
+        self,
+        feats: Union[Tuple[Tensor, ...], List[Tuple[Tensor, ...]]],
+        batch_data_samples: Sequence[Any],
+        test_cfg: Any = None,
+    ) -> Any:
         """Predict at one scale.
 
         Args:
@@ -263,11 +242,12 @@ class HigherHRNetHead(BaseHead):
             list[InstanceData] | tuple: Instances, and with
             ``output_heatmaps`` a list of PixelData as well.
         """
-        views = feats if isinstance(feats, list) else [feats, None]
+        plain, mirrored = feats if isinstance(feats, list) else (feats, None)
         info = batch_data_samples[0].metainfo
         width, height = info['input_size']
-        maps = self.test_maps(views[0], views[1], (height, width),
-                              info.get('flip_indices'))
+        maps = self.test_maps(
+            plain, mirrored, (height, width), info.get('flip_indices')
+        )
         instances = self.decode(maps)
         if (test_cfg or {}).get('output_heatmaps', False):
             return instances, [PixelData(heatmaps=h) for h in maps[0]]
@@ -284,8 +264,10 @@ class HigherHRNetHead(BaseHead):
             ``keypoint_scores`` (N, K) and ``bbox_scores`` (N,).
         """
         if self.decoder is None:
-            raise RuntimeError('the head has no decoder; set decoder=codec in '
-                               'its config to predict')
+            raise RuntimeError(
+                'the head has no decoder; set decoder=codec in '
+                'its config to predict'
+            )
         decoded = self.decoder.batch_decode(*batch_outputs)
         return [
             InstanceData(keypoints=k, keypoint_scores=s, bbox_scores=b)
@@ -293,23 +275,25 @@ class HigherHRNetHead(BaseHead):
         ]
 
 
-def _deconvolution(in_channels: int, out_channels: int,
-                   num_blocks: int) -> nn.Sequential:
+def _deconvolution(inputs: int, outputs: int, blocks: int) -> nn.Sequential:
     up = nn.Sequential(
-        nn.ConvTranspose2d(
-            in_channels, out_channels, 4, stride=2, padding=1, bias=False),
-        nn.BatchNorm2d(out_channels), nn.ReLU(inplace=True))
-    blocks = [
-        nn.Sequential(BasicBlock(out_channels, out_channels))
-        for _ in range(num_blocks)
-    ]
-    return nn.Sequential(up, *blocks)
+        nn.ConvTranspose2d(inputs, outputs, 4, 2, padding=1, bias=False),
+        nn.BatchNorm2d(outputs),
+        nn.ReLU(inplace=True),
+    )
+    return nn.Sequential(
+        up,
+        *(nn.Sequential(BasicBlock(outputs, outputs)) for _ in range(blocks)),
+    )
 
 
 def _scale_branch(in_channels: int, num_keypoints: int) -> nn.Sequential:
     """Section 3.5: its wide kernel makes s smooth within a Gaussian."""
     return nn.Sequential(
         nn.Conv2d(in_channels, num_keypoints, 1),
-        nn.BatchNorm2d(num_keypoints), nn.ReLU(inplace=True),
+        nn.BatchNorm2d(num_keypoints),
+        nn.ReLU(inplace=True),
         nn.Conv2d(
-            num_keypoints, num_keypoints, 9, padding=4, groups=num_keypoints))
+            num_keypoints, num_keypoints, 9, padding=4, groups=num_keypoints
+        ),
+    )

@@ -15,6 +15,7 @@ Two conventions, one switch, ``unbiased``:
   Gaussian is centred on the keypoint itself, in the window of the nearest
   cell, and that cell is the keypoint's index (the lesson of UDP, CVPR 2020).
 """
+
 from __future__ import annotations
 
 import math
@@ -27,11 +28,13 @@ __all__ = ['draw_gaussians', 'keypoint_cells', 'keypoint_indices']
 Size = Tuple[int, int]
 
 
-def keypoint_cells(keypoints: np.ndarray,
-                   visible: np.ndarray,
-                   size: Size,
-                   *,
-                   unbiased: bool = False) -> tuple[np.ndarray, np.ndarray]:
+def keypoint_cells(
+    keypoints: np.ndarray,
+    visible: np.ndarray,
+    size: Size,
+    *,
+    unbiased: bool = False,
+) -> tuple[np.ndarray, np.ndarray]:
     """The cell each keypoint falls into, and whether it counts.
 
     Args:
@@ -47,8 +50,7 @@ def keypoint_cells(keypoints: np.ndarray,
     """
     finite = np.isfinite(keypoints).all(axis=-1)
     # Far outside stays outside, and within the range of an integer.
-    bounded = np.clip(
-        np.where(finite[..., None], keypoints, 0), -1e6, 1e6)
+    bounded = np.clip(np.where(finite[..., None], keypoints, 0), -1e6, 1e6)
     if unbiased:
         bounded = np.floor(bounded + 0.5)
     cells = bounded.astype(np.int64)  # truncates towards zero
@@ -56,11 +58,13 @@ def keypoint_cells(keypoints: np.ndarray,
     return cells, inside & finite & (np.asarray(visible) > 0)
 
 
-def keypoint_indices(keypoints: np.ndarray,
-                     visible: np.ndarray,
-                     size: Size,
-                     *,
-                     unbiased: bool = False) -> np.ndarray:
+def keypoint_indices(
+    keypoints: np.ndarray,
+    visible: np.ndarray,
+    size: Size,
+    *,
+    unbiased: bool = False,
+) -> np.ndarray:
     """Where the tag of each keypoint is read: ``[y * w + x, counts]``.
 
     Args and conventions as :func:`keypoint_cells`.
@@ -81,12 +85,13 @@ def _official_kernel(sigma: float) -> np.ndarray:
     peak (Table 8, sigma 2.5: a 2 x 2 peak of 0.961).
     """
     offsets = np.arange(0, 6 * sigma + 3, 1.0) - (3 * sigma + 1)
-    squared = offsets[:, None]**2 + offsets[None, :]**2
+    squared = offsets[:, None] ** 2 + offsets[None, :] ** 2
     return np.exp(-squared / (2 * sigma**2)).astype(np.float32)
 
 
-def _paste(heatmap: np.ndarray, kernel: np.ndarray, left: int,
-           top: int) -> None:
+def _paste(
+    heatmap: np.ndarray, kernel: np.ndarray, left: int, top: int
+) -> None:
     """Combine a kernel with a heatmap by the maximum (Eq. 2), in place."""
     h, w = heatmap.shape
     x0, y0 = max(left, 0), max(top, 0)
@@ -96,11 +101,13 @@ def _paste(heatmap: np.ndarray, kernel: np.ndarray, left: int,
         return
     region = heatmap[y0:y1, x0:x1]
     np.maximum(
-        region, kernel[y0 - top:y1 - top, x0 - left:x1 - left], out=region)
+        region, kernel[y0 - top : y1 - top, x0 - left : x1 - left], out=region
+    )
 
 
-def _draw_official(heatmap: np.ndarray, cell: np.ndarray, sigma: float,
-                   kernel: np.ndarray) -> None:
+def _draw_official(
+    heatmap: np.ndarray, cell: np.ndarray, sigma: float, kernel: np.ndarray
+) -> None:
     """Paste the kernel from round(x - 3 sigma - 1) on, half to even."""
     first = [round(c - 3 * sigma - 1) for c in cell.tolist()]
     # where 3 sigma is no integer, the window may be smaller than the kernel
@@ -108,22 +115,27 @@ def _draw_official(heatmap: np.ndarray, cell: np.ndarray, sigma: float,
     _paste(heatmap, kernel[:h, :w], *first)
 
 
-def _draw_unbiased(heatmap: np.ndarray, cell: np.ndarray,
-                   keypoint: np.ndarray, sigma: float) -> None:
+def _draw_unbiased(
+    heatmap: np.ndarray, cell: np.ndarray, keypoint: np.ndarray, sigma: float
+) -> None:
     reach = math.ceil(3 * sigma) + 1
     offsets = np.arange(-reach, reach + 1)
-    gx, gy = (np.exp(-(offsets + cell[d] - keypoint[d])**2 / (2 * sigma**2))
-              for d in (0, 1))
+    gx, gy = (
+        np.exp(-((offsets + cell[d] - keypoint[d]) ** 2) / (2 * sigma**2))
+        for d in (0, 1)
+    )
     kernel = (gy[:, None] * gx[None, :]).astype(np.float32)
     _paste(heatmap, kernel, int(cell[0]) - reach, int(cell[1]) - reach)
 
 
-def draw_gaussians(keypoints: np.ndarray,
-                   visible: np.ndarray,
-                   size: Size,
-                   sigma: Union[float, np.ndarray],
-                   *,
-                   unbiased: bool = False) -> np.ndarray:
+def draw_gaussians(
+    keypoints: np.ndarray,
+    visible: np.ndarray,
+    size: Size,
+    sigma: Union[float, np.ndarray],
+    *,
+    unbiased: bool = False,
+) -> np.ndarray:
     """Draw the target heatmaps (paper Eq. 1 and 2).
 
     Args:
@@ -139,7 +151,7 @@ def draw_gaussians(keypoints: np.ndarray,
     """
     num_people, num_keypoints = keypoints.shape[:2]
     heatmaps = np.zeros((num_keypoints, size[1], size[0]), dtype=np.float32)
-    sigmas = np.broadcast_to(np.asarray(sigma, float), (num_people, ))
+    sigmas = np.broadcast_to(np.asarray(sigma, float), (num_people,))
     cells, counts = keypoint_cells(keypoints, visible, size, unbiased=unbiased)
     kernels: dict[float, np.ndarray] = {}
     for n, k in zip(*np.nonzero(counts)):

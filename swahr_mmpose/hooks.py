@@ -1,23 +1,29 @@
 # Copyright (c) swahr_mmpose contributors. Licensed under Apache-2.0.
 """Hooks of the runner."""
+
 from __future__ import annotations
 
-from typing import Any, List, Mapping
+from typing import Any, List, Mapping, Optional
 
 from mmengine.hooks import Hook
 from mmengine.model import is_model_wrapper
 from mmpose.registry import HOOKS
-from torch import Tensor
+from torch import Tensor, nn
 
-__all__ = ['CheckCheckpointHook', 'compare_state_dicts']
+__all__ = [
+    'CheckCheckpointHook',
+    'compare_state_dicts',
+    'refuse_other_weights',
+]
 
 # Only training needs it: published baselines have none, and a model without
 # it may be given weights that have.
 _OPTIONAL = 'head.scale_layers.'
 
 
-def compare_state_dicts(given: Mapping[str, Tensor],
-                        expected: Mapping[str, Tensor]) -> List[str]:
+def compare_state_dicts(
+    given: Mapping[str, Tensor], expected: Mapping[str, Tensor]
+) -> List[str]:
     """What of a checkpoint does not fit a model, a line each.
 
     The scale branch may be absent on either side.
@@ -35,10 +41,13 @@ def compare_state_dicts(given: Mapping[str, Tensor],
             if not key.startswith(_OPTIONAL):
                 problems.append(f'{key} is missing')
         elif given[key].shape != tensor.shape:
-            problems.append(f'{key} has shape {tuple(given[key].shape)}, the '
-                            f'model {tuple(tensor.shape)}')
+            problems.append(
+                f'{key} has shape {tuple(given[key].shape)}, the '
+                f'model {tuple(tensor.shape)}'
+            )
     problems += [
-        f'{key} is not part of the model' for key in given
+        f'{key} is not part of the model'
+        for key in given
         if key not in expected and not key.startswith(_OPTIONAL)
     ]
     return problems
@@ -53,6 +62,7 @@ class CheckCheckpointHook(Hook):
     (``load_from``) needs something, and what it did not take is reported by
     MMEngine.
     """
+
     priority = 'VERY_HIGH'
 
     def after_load_checkpoint(self, runner: Any, checkpoint: dict) -> None:
@@ -60,25 +70,43 @@ class CheckCheckpointHook(Hook):
         model = runner.model
         if is_model_wrapper(model):
             model = model.module
-        state = checkpoint.get('state_dict', checkpoint)
-        given = {_plain(k): v for k, v in state.items() if _is_weight(k)}
-        expected = {k: v for k, v in model.state_dict().items()
-                    if _is_weight(k)}
-        problems = compare_state_dicts(given, expected)
         fine_tuning = runner._train_loop is not None and not runner._resume
-        if fine_tuning and set(given) & set(expected):
-            return
-        if problems:
-            shown = '\n  '.join(problems[:5])
-            raise ValueError(
-                f'checkpoint {runner._load_from or ""} does not fit the '
-                f'model: {len(problems)} difference(s)\n  {shown}\nUse the '
-                'config that it was trained with, or convert it first.')
+        refuse_other_weights(
+            model, checkpoint, runner._load_from, in_part=fine_tuning
+        )
+
+
+def refuse_other_weights(
+    model: nn.Module,
+    checkpoint: dict,
+    name: Optional[str],
+    in_part: bool = False,
+) -> None:
+    """Raise unless the weights of a checkpoint are those of a model.
+
+    Args:
+        model (nn.Module): Not wrapped.
+        checkpoint (dict): A state dict, or a dict that holds ``state_dict``.
+        name (str, optional): Of the file, for the message.
+        in_part (bool): Whether one common key is enough.
+    """
+    state = checkpoint.get('state_dict', checkpoint)
+    given = {_plain(k): v for k, v in state.items() if _is_weight(k)}
+    expected = {k: v for k, v in model.state_dict().items() if _is_weight(k)}
+    problems = compare_state_dicts(given, expected)
+    if not problems or (in_part and set(given) & set(expected)):
+        return
+    shown = '\n  '.join(problems[:5])
+    raise ValueError(
+        f'checkpoint {name or ""} does not fit the model: {len(problems)} '
+        f'difference(s)\n  {shown}\nUse the config that it was trained '
+        'with, or convert it first.'
+    )
 
 
 def _plain(key: str) -> str:
     """Without the prefix of DDP, with the head's name of today."""
-    key = key[len('module.'):] if key.startswith('module.') else key
+    key = key[len('module.') :] if key.startswith('module.') else key
     return key.replace('keypoint_head', 'head')
 
 

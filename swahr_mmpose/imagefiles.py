@@ -1,5 +1,6 @@
 # Copyright (c) swahr_mmpose contributors. Licensed under Apache-2.0.
 """Tell complete image files from missing and broken ones, without decoding."""
+
 from __future__ import annotations
 
 import os
@@ -41,8 +42,9 @@ def what_is_wrong(path: str) -> Optional[str]:
     return 'is cut short' if is_cut_short(head + tail) else None
 
 
-def find_broken_images(paths: Iterable[str],
-                       workers: int = 16) -> Dict[str, str]:
+def find_broken_images(
+    paths: Iterable[str], workers: int = 16
+) -> Dict[str, str]:
     """Missing and incomplete files, with what is wrong with them.
 
     Args:

@@ -9,6 +9,7 @@ Nothing is detached: gradients flow through the weight and through the
 adapted target.  Means run over all B, K, H, W, whatever the mask and however
 few pixels a Gaussian covers.
 """
+
 from __future__ import annotations
 
 from typing import List, Optional, Sequence, Tuple
@@ -18,14 +19,18 @@ from mmpose.registry import MODELS
 from torch import Tensor, nn
 
 __all__ = [
-    'PullPushLoss', 'SWAHRLoss', 'adaptive_weight', 'pull_push',
-    'scale_adapted_target', 'swahr_loss'
+    'PullPushLoss',
+    'SWAHRLoss',
+    'adaptive_weight',
+    'pull_push',
+    'scale_adapted_target',
+    'swahr_loss',
 ]
 
 
-def scale_adapted_target(target: Tensor,
-                         scale_maps: Tensor,
-                         expansion: str = 'taylor') -> Tensor:
+def scale_adapted_target(
+    target: Tensor, scale_maps: Tensor, expansion: str = 'taylor'
+) -> Tensor:
     """The target with the standard deviation that the network asks for.
 
     ``'exact'`` is ``H ** (1 + alpha)`` (Eq. 6); ``'taylor'`` its second-order
@@ -43,7 +48,7 @@ def scale_adapted_target(target: Tensor,
     """
     exponent = scale_maps * target.where(target > 0, 1.0).log()
     if expansion == 'taylor':
-        return 0.5 * target * (1 + (1 + exponent)**2)
+        return 0.5 * target * (1 + (1 + exponent) ** 2)
     return target * exponent.exp()
 
 
@@ -68,13 +73,15 @@ def adaptive_weight(pred: Tensor, target: Tensor, gamma: float) -> Tensor:
     return positive * (1 - pred).abs() + (1 - positive) * pred.abs()
 
 
-def swahr_loss(pred: Tensor,
-               scale_maps: Optional[Tensor],
-               target: Tensor,
-               mask: Optional[Tensor] = None,
-               *,
-               gamma: Optional[float] = 0.01,
-               expansion: str = 'taylor') -> Tuple[Tensor, Tensor]:
+def swahr_loss(
+    pred: Tensor,
+    scale_maps: Optional[Tensor],
+    target: Tensor,
+    mask: Optional[Tensor] = None,
+    *,
+    gamma: Optional[float] = 0.01,
+    expansion: str = 'taylor',
+) -> Tuple[Tensor, Tensor]:
     """Regression and regularizer losses of one heatmap level.
 
     ``mean(W (P - H')^2 M)`` (Eq. 11) and ``mean((alpha 1[H > 0])^2 M)``
@@ -99,7 +106,7 @@ def swahr_loss(pred: Tensor,
         alpha = scale_maps.where(target > 0, 0.0)
         regularizer = (alpha**2 * valid).mean()
         goal = scale_adapted_target(target, alpha, expansion)
-    error = (pred - goal)**2
+    error = (pred - goal) ** 2
     if gamma is not None:
         error = error * adaptive_weight(pred, target, gamma)
     return (error * valid).mean(), regularizer
@@ -125,22 +132,23 @@ class SWAHRLoss(nn.Module):
         ValueError: If an argument is out of range.
     """
 
-    def __init__(self,
-                 scale_adaptive: bool = True,
-                 weight_adaptive: bool = True,
-                 gamma: float = 0.01,
-                 regularizer_weight: float = 1.0,
-                 expansion: str = 'taylor',
-                 loss_weight: float = 1.0) -> None:
+    def __init__(
+        self,
+        scale_adaptive: bool = True,
+        weight_adaptive: bool = True,
+        gamma: float = 0.01,
+        regularizer_weight: float = 1.0,
+        expansion: str = 'taylor',
+        loss_weight: float = 1.0,
+    ) -> None:
         super().__init__()
-        if gamma < 0:
-            raise ValueError(f'gamma must be at least 0, got {gamma}')
-        if regularizer_weight < 0:
-            raise ValueError('regularizer_weight must be at least 0, got '
-                             f'{regularizer_weight}')
+        limits = dict(gamma=gamma, regularizer_weight=regularizer_weight)
+        for name, value in limits.items():
+            if value < 0:
+                raise ValueError(f'{name} must be at least 0, got {value}')
         if expansion not in ('taylor', 'exact'):
-            raise ValueError("expansion must be 'taylor' or 'exact', got "
-                             f'{expansion!r}')
+            expected = "'taylor' or 'exact', got"
+            raise ValueError(f'expansion must be {expected} {expansion!r}')
         self.scale_adaptive = scale_adaptive
         self.weight_adaptive = weight_adaptive
         self.gamma = gamma
@@ -148,11 +156,13 @@ class SWAHRLoss(nn.Module):
         self.expansion = expansion
         self.loss_weight = loss_weight
 
-    def forward(self,
-                heatmaps: Tensor,
-                scale_maps: Optional[Tensor],
-                target: Tensor,
-                mask: Optional[Tensor] = None) -> Tuple[Tensor, Tensor]:
+    def forward(
+        self,
+        heatmaps: Tensor,
+        scale_maps: Optional[Tensor],
+        target: Tensor,
+        mask: Optional[Tensor] = None,
+    ) -> Tuple[Tensor, Tensor]:
         """Module form of :func:`swahr_loss`, in float32 or better.
 
         Args:
@@ -173,40 +183,42 @@ class SWAHRLoss(nn.Module):
             target,
             mask,
             gamma=self.gamma if self.weight_adaptive else None,
-            expansion=self.expansion)
-        return (self.loss_weight * regression,
-                self.loss_weight * self.regularizer_weight * regularizer)
+            expansion=self.expansion,
+        )
+        return (
+            self.loss_weight * regression,
+            self.loss_weight * self.regularizer_weight * regularizer,
+        )
 
-    def _check(self, heatmaps: Tensor, scale_maps: Optional[Tensor],
-               target: Tensor, mask: Optional[Tensor]) -> None:
+    def _check(
+        self,
+        heatmaps: Tensor,
+        scale_maps: Optional[Tensor],
+        target: Tensor,
+        mask: Optional[Tensor],
+    ) -> None:
         if self.scale_adaptive != (scale_maps is not None):
             got = 'no scale maps' if scale_maps is None else 'scale maps'
             raise ValueError(
                 f'scale_adaptive={self.scale_adaptive}, but got {got}; set '
-                f'scale_maps={self.scale_adaptive} in the head')
+                f'scale_maps={self.scale_adaptive} in the head'
+            )
         if heatmaps.shape != target.shape:
             raise ValueError(
                 f'predicted heatmaps have shape {tuple(heatmaps.shape)}, the '
                 f'target {tuple(target.shape)}; check input_size, '
-                'heatmap_sizes and num_keypoints of codec, pipeline and head')
+                'heatmap_sizes and num_keypoints of codec, pipeline and head'
+            )
         expected = (target.shape[0], *target.shape[2:])
         if mask is not None and mask.shape != expected:
-            raise ValueError(f'mask has shape {tuple(mask.shape)}, expected '
-                             f'{expected}')
+            raise ValueError(
+                f'mask has shape {tuple(mask.shape)}, expected {expected}'
+            )
 
 
 def _at_least_float32(tensor: Tensor) -> Tensor:
     """The small values of a Gaussian's edge are lost in half precision."""
     return tensor.float() if torch.finfo(tensor.dtype).bits < 32 else tensor
-
-
-def _pad_people(keypoint_indices: Sequence[Tensor],
-                tags: Tensor) -> Tuple[Tensor, Tensor]:
-    """Ragged (N_i, K, 2) to flat indices (B, N, K) and bool (B, N, K)."""
-    padded = nn.utils.rnn.pad_sequence(
-        [i.to(tags.device).long() for i in keypoint_indices],
-        batch_first=True)
-    return padded[..., 0], padded[..., 1] > 0
 
 
 def _gather_tags(tags: Tensor, flat: Tensor) -> Tensor:
@@ -217,8 +229,9 @@ def _gather_tags(tags: Tensor, flat: Tensor) -> Tensor:
     return maps.gather(3, index).permute(0, 3, 2, 1)
 
 
-def pull_push(tags: Tensor,
-              keypoint_indices: Sequence[Tensor]) -> Tuple[Tensor, Tensor]:
+def pull_push(
+    tags: Tensor, keypoint_indices: Sequence[Tensor]
+) -> Tuple[Tensor, Tensor]:
     """Pull and push losses of associative embedding (Newell et al., 2017).
 
     With t_n the mean tag of person n, over the N people of an image that have
@@ -239,21 +252,23 @@ def pull_push(tags: Tensor,
     Returns:
         tuple[Tensor, Tensor]: Means over the B images, scalars.
     """
-    flat, visible = _pad_people(keypoint_indices, tags)
+    padded = nn.utils.rnn.pad_sequence(
+        [i.to(tags.device).long() for i in keypoint_indices], batch_first=True
+    )
+    flat, visible = padded[..., 0], padded[..., 1] > 0  # (B, N, K)
     if flat.numel() == 0:
         return tags.sum() * 0, tags.sum() * 0
     values = _gather_tags(tags, flat)  # (B, N, K, L)
     weight = visible[..., None].to(values.dtype)
     count = weight.sum(dim=2)  # (B, N, 1)
     mean = (values * weight).sum(dim=2) / count.clamp(min=1)  # (B, N, L)
-    spread = ((values - mean[:, :, None])**2 * weight).sum(dim=(2, 3))
+    spread = ((values - mean[:, :, None]) ** 2 * weight).sum(dim=(2, 3))
     per_person = spread / count[..., 0].clamp(min=1)  # (B, N)
     exists = (count[..., 0] > 0).to(values.dtype)
     people = exists.sum(dim=1)  # (B,)
     pull = per_person.sum(dim=1) / people.clamp(min=1)
-    gap = ((mean[:, :, None] - mean[:, None])**2).sum(dim=-1)  # (B, N, N)
-    pairs = exists[:, :, None] * exists[:, None]
-    pairs = pairs - torch.diag_embed(exists)
+    gap = ((mean[:, :, None] - mean[:, None]) ** 2).sum(dim=-1)  # (B, N, N)
+    pairs = exists[:, :, None] * exists[:, None] - torch.diag_embed(exists)
     push = ((-gap).exp() * pairs).sum(dim=(1, 2))
     return pull.mean(), (push / (people * (people - 1)).clamp(min=1)).mean()
 
@@ -268,18 +283,19 @@ class PullPushLoss(nn.Module):
             1e-3 times the official 1/2.
     """
 
-    def __init__(self,
-                 pull_weight: float = 1e-3,
-                 push_weight: float = 5e-4) -> None:
+    def __init__(
+        self, pull_weight: float = 1e-3, push_weight: float = 5e-4
+    ) -> None:
         super().__init__()
         self.pull_weight = pull_weight
         self.push_weight = push_weight
 
-    def forward(self, tags: Tensor,
-                keypoint_indices: List[Tensor]) -> Tuple[Tensor, Tensor]:
+    def forward(
+        self, tags: Tensor, keypoint_indices: List[Tensor]
+    ) -> Tuple[Tensor, Tensor]:
         """Weighted pull and push, see :func:`pull_push` for the arguments."""
         if len(tags) != len(keypoint_indices):
-            raise ValueError(f'got tags of {len(tags)} images and indices of '
-                             f'{len(keypoint_indices)}')
+            got = f'{len(tags)} images and indices of {len(keypoint_indices)}'
+            raise ValueError(f'got tags of {got}')
         pull, push = pull_push(_at_least_float32(tags), keypoint_indices)
         return self.pull_weight * pull, self.push_weight * push

@@ -4,6 +4,7 @@
 B images, K keypoints, L tag dimensions, map size H x W, M candidates.  A cell
 is a pair of integers ``(x, y)``; its flat index is ``y * W + x``.
 """
+
 from __future__ import annotations
 
 from typing import NamedTuple
@@ -13,8 +14,11 @@ import torch.nn.functional as F
 from torch import Tensor
 
 __all__ = [
-    'Candidates', 'find_candidates', 'local_maxima', 'log_parabola_shift',
-    'quarter_shift'
+    'Candidates',
+    'find_candidates',
+    'local_maxima',
+    'log_parabola_shift',
+    'quarter_shift',
 ]
 
 
@@ -25,6 +29,7 @@ class Candidates(NamedTuple):
     ``indices`` are int64 flat indices (B, K, M); ``tags`` are float32
     (B, K, M, L).
     """
+
     scores: Tensor
     indices: Tensor
     tags: Tensor
@@ -44,8 +49,9 @@ def local_maxima(heatmaps: Tensor, kernel: int) -> Tensor:
     return pooled == heatmaps
 
 
-def find_candidates(heatmaps: Tensor, tags: Tensor, *, threshold: float,
-                    kernel: int, topk: int) -> Candidates:
+def find_candidates(
+    heatmaps: Tensor, tags: Tensor, *, threshold: float, kernel: int, topk: int
+) -> Candidates:
     """The best local maxima above a threshold, with their tags.
 
     Among equal scores the one that comes first in row-major order is better.
@@ -83,19 +89,23 @@ def find_candidates(heatmaps: Tensor, tags: Tensor, *, threshold: float,
     index = all_indices[:, None].expand(-1, tags.shape[1], -1, -1)
     picked = tags.flatten(3).gather(3, index)
     return Candidates(
-        all_scores.view(shape), all_indices, picked.permute(0, 2, 3, 1))
+        all_scores.view(shape), all_indices, picked.permute(0, 2, 3, 1)
+    )
 
 
-def _neighbours(heatmaps: Tensor, cells: Tensor,
-                step: int) -> tuple[Tensor, Tensor, Tensor, Tensor]:
+def _neighbours(
+    heatmaps: Tensor, cells: Tensor, step: int
+) -> tuple[Tensor, Tensor, Tensor, Tensor]:
     """Values left, right, above and below of cells, clamped to the map."""
     num_keypoints, height, width = heatmaps.shape
     x, y = cells.unbind(-1)
     k = torch.arange(num_keypoints, device=heatmaps.device)
-    return (heatmaps[k, y, (x - step).clamp(min=0)],
-            heatmaps[k, y, (x + step).clamp(max=width - 1)],
-            heatmaps[k, (y - step).clamp(min=0), x],
-            heatmaps[k, (y + step).clamp(max=height - 1), x])
+    return (
+        heatmaps[k, y, (x - step).clamp(min=0)],
+        heatmaps[k, y, (x + step).clamp(max=width - 1)],
+        heatmaps[k, (y - step).clamp(min=0), x],
+        heatmaps[k, (y + step).clamp(max=height - 1), x],
+    )
 
 
 def quarter_shift(heatmaps: Tensor, cells: Tensor) -> Tensor:
@@ -130,8 +140,9 @@ def log_parabola_shift(heatmaps: Tensor, cells: Tensor, step: int) -> Tensor:
     """
     k = torch.arange(len(heatmaps), device=heatmaps.device)
     tiny = torch.finfo(torch.float32).tiny
-    around = [v.clamp(min=tiny).log()
-              for v in _neighbours(heatmaps, cells, step)]
+    around = [
+        v.clamp(min=tiny).log() for v in _neighbours(heatmaps, cells, step)
+    ]
     centre = heatmaps[k, cells[..., 1], cells[..., 0]].clamp(min=tiny).log()
     before = torch.stack([around[0], around[2]], dim=-1)
     after = torch.stack([around[1], around[3]], dim=-1)

@@ -1,10 +1,10 @@
 # Copyright (c) swahr_mmpose contributors. Licensed under Apache-2.0.
-"""Checks of config, data and checkpoint before a run, so that nothing is
-found out hours later.
+"""Checks before a run, so that nothing is found out hours later.
 
 Each function collects all that is wrong and raises one error that names the
 file or key and the remedy.
 """
+
 from __future__ import annotations
 
 import json
@@ -14,7 +14,10 @@ from typing import Any, Dict, Iterator, List, Optional, Sequence
 from .imagefiles import find_broken_images
 
 __all__ = [
-    'check_before_run', 'check_config', 'check_dataset', 'find_bad_annotations'
+    'check_before_run',
+    'check_config',
+    'check_dataset',
+    'find_bad_annotations',
 ]
 
 _SHOWN = 10
@@ -25,8 +28,9 @@ def _stop(what: str, problems: Sequence[str], remedy: str) -> None:
         lines = [f'  {p}' for p in problems[:_SHOWN]]
         if len(problems) > _SHOWN:
             lines.append(f'  ... and {len(problems) - _SHOWN} more')
-        raise ValueError('\n'.join(
-            [f'{what}: {len(problems)} problem(s)', *lines, remedy]))
+        raise ValueError(
+            '\n'.join([f'{what}: {len(problems)} problem(s)', *lines, remedy])
+        )
 
 
 def find_bad_annotations(content: Any, num_keypoints: int) -> List[str]:
@@ -46,18 +50,22 @@ def find_bad_annotations(content: Any, num_keypoints: int) -> List[str]:
     for image in content['images']:
         lacking = {'id', 'file_name', 'width', 'height'} - set(image)
         if lacking:
-            problems.append(f'image {image.get("id")} has no '
-                            f'{", ".join(sorted(lacking))}')
+            problems.append(
+                f'image {image.get("id")} has no {", ".join(sorted(lacking))}'
+            )
         known.add(image.get('id'))
     for annotation in content.get('annotations', ()):
         problems += _check_annotation(annotation, known, num_keypoints)
     return problems
 
 
-def _check_annotation(annotation: dict, known: set,
-                      num_keypoints: int) -> Iterator[str]:
-    name = (f'annotation {annotation.get("id")} of image '
-            f'{annotation.get("image_id")}')
+def _check_annotation(
+    annotation: dict, known: set, num_keypoints: int
+) -> Iterator[str]:
+    name = (
+        f'annotation {annotation.get("id")} of image '
+        f'{annotation.get("image_id")}'
+    )
     for key in ('id', 'image_id', 'category_id', 'bbox', 'keypoints'):
         if key not in annotation:
             yield f'{name} has no {key}'
@@ -65,14 +73,18 @@ def _check_annotation(annotation: dict, known: set,
         yield f'{name}: there is no such image'
     got = len(annotation.get('keypoints', [0] * 3 * num_keypoints))
     if got != 3 * num_keypoints:
-        yield (f'{name} has {got} numbers in keypoints, expected '
-               f'{3 * num_keypoints} (x, y, v of {num_keypoints})')
+        yield (
+            f'{name} has {got} numbers in keypoints, expected '
+            f'{3 * num_keypoints} (x, y, v of {num_keypoints})'
+        )
 
 
-def check_dataset(ann_file: str,
-                  image_dir: str,
-                  num_keypoints: int,
-                  needs_annotations: bool = True) -> Dict[str, int]:
+def check_dataset(
+    ann_file: str,
+    image_dir: str,
+    num_keypoints: int,
+    needs_annotations: bool = True,
+) -> Dict[str, int]:
     """Check an annotation file and the images that it names.
 
     Args:
@@ -88,27 +100,36 @@ def check_dataset(ann_file: str,
     if not osp.isfile(ann_file):
         raise FileNotFoundError(
             f'annotation file {ann_file} does not exist; set data_root and '
-            'ann_file in the config (see "Data" in the README)')
+            'ann_file in the config (see "Data" in the README)'
+        )
     try:
         with open(ann_file, encoding='utf-8') as file:
             content = json.load(file)
     except ValueError as error:
-        raise ValueError(f'annotation file {ann_file} is not valid JSON '
-                         f'({error}); fetch it again') from error
-    _stop(ann_file, find_bad_annotations(content, num_keypoints),
-          'Correct the annotation file, or the data set type of the config.')
+        raise ValueError(
+            f'annotation file {ann_file} is not valid JSON '
+            f'({error}); fetch it again'
+        ) from error
+    _stop(
+        ann_file,
+        find_bad_annotations(content, num_keypoints),
+        'Correct the annotation file, or the data set type of the config.',
+    )
     if needs_annotations and not content.get('annotations'):
         raise ValueError(f'annotation file {ann_file} has no annotations')
     broken = find_broken_images(
-        osp.join(image_dir, image['file_name'])
-        for image in content['images'])
-    _stop(f'images of {ann_file}',
-          [f'{path} {reason}' for path, reason in broken.items()],
-          'Set data_prefix in the config, fetch these files again, or take '
-          'them out of the annotation file.')
+        osp.join(image_dir, image['file_name']) for image in content['images']
+    )
+    _stop(
+        f'images of {ann_file}',
+        [f'{path} {reason}' for path, reason in broken.items()],
+        'Set data_prefix in the config, fetch these files again, or take '
+        'them out of the annotation file.',
+    )
     return dict(
         images=len(content['images']),
-        annotations=len(content.get('annotations', ())))
+        annotations=len(content.get('annotations', ())),
+    )
 
 
 def _find_steps(pipeline: Sequence[dict], key: str) -> Iterator[Any]:
@@ -158,18 +179,24 @@ def check_config(cfg: Any) -> None:
             maps[f'{where}{name}.heatmap_sizes'] = encoder['heatmap_sizes']
     keypoints = {
         'model.head.num_keypoints': head.get('num_keypoints'),
-        'length of model.head.decoder.decode_keypoint_order':
-        len(codec.get('decode_keypoint_order', ()))
+        'length of model.head.decoder.decode_keypoint_order': len(
+            codec.get('decode_keypoint_order', ())
+        ),
     }
     problems = [
-        *_disagreements({k: tuple(v or ())
-                         for k, v in sizes.items()}),
-        *_disagreements({k: [tuple(s) for s in v or ()]
-                         for k, v in maps.items()}),
-        *_disagreements(keypoints), *_disagreements(_channels(cfg))
+        *_disagreements({k: tuple(v or ()) for k, v in sizes.items()}),
+        *_disagreements(
+            {k: [tuple(s) for s in v or ()] for k, v in maps.items()}
+        ),
+        *_disagreements(keypoints),
+        *_disagreements(_channels(cfg)),
     ]
-    _stop('config', problems, 'Give them the same value; a config that '
-          'changes the codec must set the pipelines again.')
+    _stop(
+        'config',
+        problems,
+        'Give them the same value; a config that '
+        'changes the codec must set the pipelines again.',
+    )
 
 
 def _channels(cfg: Any) -> Dict[str, Any]:
@@ -179,7 +206,8 @@ def _channels(cfg: Any) -> Dict[str, Any]:
     if backbone.get('type') == 'HRNet' and 'extra' in backbone:
         stage = backbone['extra']['stage4']
         channels['model.backbone.extra.stage4.num_channels[0]'] = stage[
-            'num_channels'][0]
+            'num_channels'
+        ][0]
     return channels
 
 
@@ -187,6 +215,7 @@ def _dataset_keypoints(dataset: dict) -> Optional[int]:
     """K of a data set, from its metainfo or that of its class."""
     from mmpose.datasets.datasets.utils import parse_pose_metainfo
     from mmpose.registry import DATASETS
+
     kind = DATASETS.get(dataset['type'])
     metainfo = dataset.get('metainfo') or getattr(kind, 'METAINFO', None)
     if not metainfo:
@@ -209,8 +238,11 @@ def check_before_run(cfg: Any, splits: Sequence[str]) -> None:
         splits (Sequence[str]): Of ``train``, ``val``, ``test``.
     """
     check_config(cfg)
-    if cfg.get('load_from') and '://' not in cfg.load_from and not osp.isfile(
-            cfg.load_from):
+    if (
+        cfg.get('load_from')
+        and '://' not in cfg.load_from
+        and not osp.isfile(cfg.load_from)
+    ):
         raise FileNotFoundError(f'checkpoint {cfg.load_from} does not exist')
     checked = set()
     for split in splits:
@@ -225,13 +257,16 @@ def check_before_run(cfg: Any, splits: Sequence[str]) -> None:
         if num_keypoints is None or '://' in ann_file or ann_file in checked:
             continue
         checked.add(ann_file)
-        if num_keypoints != cfg.model.head.get('num_keypoints',
-                                               num_keypoints):
+        if num_keypoints != cfg.model.head.get('num_keypoints', num_keypoints):
             raise ValueError(
                 f'{dataset["type"]} has {num_keypoints} keypoints, '
                 f'model.head.num_keypoints is '
-                f'{cfg.model.head.num_keypoints}; give them the same value')
-        counts = check_dataset(ann_file, images, num_keypoints,
-                               not _formats_only(cfg, split))
-        print(f'checked {ann_file}: {counts["images"]} images, '
-              f'{counts["annotations"]} annotations')
+                f'{cfg.model.head.num_keypoints}; give them the same value'
+            )
+        counts = check_dataset(
+            ann_file, images, num_keypoints, not _formats_only(cfg, split)
+        )
+        print(
+            f'checked {ann_file}: {counts["images"]} images, '
+            f'{counts["annotations"]} annotations'
+        )

@@ -1,70 +1,25 @@
 # Copyright (c) swahr_mmpose contributors. Licensed under Apache-2.0.
-"""The bottom-up pipeline: thin classes over :mod:`swahr_mmpose.geometry`.
+"""The geometry of the pipeline: classes over :mod:`swahr_mmpose.geometry`.
 
 N people, K keypoints; sizes are ``(w, h)``, points ``(x, y)`` in pixels.
 """
+
 from __future__ import annotations
 
-from typing import Any, Dict, List, Optional, Sequence, Tuple
+from typing import Any, Dict, List, Sequence, Tuple
 
 import cv2
-import mmcv
 import numpy as np
 from mmcv.transforms import BaseTransform
-from mmengine import fileio
-from mmpose.datasets.transforms.formatting import (PackPoseInputs,
-                                                   image_to_tensor)
 from mmpose.registry import TRANSFORMS
 
 from . import geometry
-from .imagefiles import is_cut_short
 
 __all__ = [
-    'BottomupGetLossMask', 'BottomupLoadImage', 'BottomupPackInputs',
-    'BottomupPyramidResize', 'BottomupRandomSquareAffine'
+    'BottomupGetLossMask',
+    'BottomupPyramidResize',
+    'BottomupRandomSquareAffine',
 ]
-
-@TRANSFORMS.register_module()
-class BottomupLoadImage(BaseTransform):
-    """Read the image as annotators saw it, or say which file is broken.
-
-    EXIF orientation is ignored, as in COCO's annotations.  A file that is
-    missing, unreadable or cut short ends in an error that names it.
-
-    Required Keys: ``img_path``, or ``img`` to use an array.
-    Added Keys: ``img``, ``img_shape``, ``ori_shape``.
-
-    Args:
-        backend_args (dict, optional): File backend of MMEngine.
-    """
-
-    def __init__(self, backend_args: Optional[dict] = None) -> None:
-        self.backend_args = backend_args
-
-    def transform(self, results: Dict[str, Any]) -> Dict[str, Any]:
-        """Read the image into ``results['img']``, BGR uint8 (h, w, 3)."""
-        if results.get('img') is None:
-            results['img'] = self._read(results['img_path'])
-        results.setdefault('img_path', None)
-        results['img_shape'] = results['img'].shape[:2]
-        results['ori_shape'] = results['img'].shape[:2]
-        return results
-
-    def _read(self, path: str) -> np.ndarray:
-        try:
-            content = fileio.get(path, backend_args=self.backend_args)
-        except FileNotFoundError as error:
-            raise FileNotFoundError(
-                f'image {path} does not exist; check data_root, data_prefix '
-                'and the file names in the annotation file') from error
-        image = None
-        if content:
-            image = mmcv.imfrombytes(content, flag='color_ignore_orientation')
-        if image is None or is_cut_short(content):
-            raise ValueError(
-                f'image {path} ({len(content)} bytes) is not a complete image '
-                'file; fetch it again or take it out of the annotation file')
-        return image
 
 
 @TRANSFORMS.register_module()
@@ -91,21 +46,25 @@ class BottomupRandomSquareAffine(BaseTransform):
         scale_type (str): ``'short'`` or ``'long'`` side of the image.
     """
 
-    def __init__(self,
-                 input_size: Tuple[int, int],
-                 rotation: float = 30,
-                 scale: Tuple[float, float] = (0.75, 1.5),
-                 translation: float = 40,
-                 flip_prob: float = 0.5,
-                 scale_type: str = 'short') -> None:
+    def __init__(
+        self,
+        input_size: Tuple[int, int],
+        rotation: float = 30,
+        scale: Tuple[float, float] = (0.75, 1.5),
+        translation: float = 40,
+        flip_prob: float = 0.5,
+        scale_type: str = 'short',
+    ) -> None:
         if input_size[0] != input_size[1]:
             raise ValueError(f'input_size must be square, got {input_size}')
         if not 0 < scale[0] <= scale[1]:
-            raise ValueError('scale must be (low, high) with 0 < low <= high, '
-                             f'got {scale}')
+            raise ValueError(
+                f'scale must be (low, high) with 0 < low <= high, got {scale}'
+            )
         if scale_type not in ('short', 'long'):
-            raise ValueError("scale_type must be 'short' or 'long', got "
-                             f'{scale_type!r}')
+            raise ValueError(
+                f"scale_type must be 'short' or 'long', got {scale_type!r}"
+            )
         self.input_size = (int(input_size[0]), int(input_size[1]))
         self.rotation = rotation
         self.scale = scale
@@ -121,8 +80,9 @@ class BottomupRandomSquareAffine(BaseTransform):
         reach = int(self.translation * side / 200)
         shift = np.random.randint(-reach, reach, 2) if reach else np.zeros(2)
         center = np.array([width / 2, height / 2]) + shift
-        matrix = geometry.square_affine_matrix(center, side, rotation,
-                                               self.input_size[0])
+        matrix = geometry.square_affine_matrix(
+            center, side, rotation, self.input_size[0]
+        )
         return matrix, bool(np.random.random() < self.flip_prob)
 
     def transform(self, results: Dict[str, Any]) -> Dict[str, Any]:
@@ -130,14 +90,17 @@ class BottomupRandomSquareAffine(BaseTransform):
         matrix, flip = self.draw(*results['img'].shape[:2])
         return self.apply(results, matrix, flip)
 
-    def apply(self, results: Dict[str, Any], matrix: np.ndarray,
-              flip: bool) -> Dict[str, Any]:
+    def apply(
+        self, results: Dict[str, Any], matrix: np.ndarray, flip: bool
+    ) -> Dict[str, Any]:
         """Apply one transformation to everything in ``results``."""
-        results['img'] = cv2.warpAffine(results['img'], matrix,
-                                        self.input_size)
+        results['img'] = cv2.warpAffine(
+            results['img'], matrix, self.input_size
+        )
         if 'keypoints' in results:
             results['keypoints'] = geometry.apply_affine(
-                results['keypoints'], matrix)
+                results['keypoints'], matrix
+            )
         if 'bbox' in results:
             results['bbox'] = _warp_boxes(results['bbox'], matrix)
         if flip:
@@ -146,7 +109,8 @@ class BottomupRandomSquareAffine(BaseTransform):
             flip=flip,
             flip_direction='horizontal' if flip else None,
             input_size=self.input_size,
-            warp_mat=matrix)
+            warp_mat=matrix,
+        )
         return results
 
     def _mirror(self, results: Dict[str, Any]) -> None:
@@ -157,8 +121,9 @@ class BottomupRandomSquareAffine(BaseTransform):
             keypoints = results['keypoints'][:, order]
             keypoints[..., 0] = last - keypoints[..., 0]
             results['keypoints'] = keypoints
-            results['keypoints_visible'] = results['keypoints_visible'][:,
-                                                                        order]
+            results['keypoints_visible'] = results['keypoints_visible'][
+                :, order
+            ]
         if 'bbox' in results:
             boxes = results['bbox'].copy()
             boxes[:, [0, 2]] = last - boxes[:, [2, 0]]
@@ -169,8 +134,9 @@ def _warp_boxes(boxes: np.ndarray, matrix: np.ndarray) -> np.ndarray:
     """Boxes (N, 4) of ``x1, y1, x2, y2`` around their warped corners."""
     corners = boxes[:, [[0, 1], [2, 1], [2, 3], [0, 3]]]
     warped = geometry.apply_affine(corners, matrix)
-    return np.concatenate([warped.min(axis=1), warped.max(axis=1)],
-                          axis=1).astype(np.float32)
+    return np.concatenate(
+        [warped.min(axis=1), warped.max(axis=1)], axis=1
+    ).astype(np.float32)
 
 
 @TRANSFORMS.register_module()
@@ -194,10 +160,12 @@ class BottomupGetLossMask(BaseTransform):
         masks: List[np.ndarray] = []
         for heatmaps in results['heatmaps']:
             size = (heatmaps.shape[2], heatmaps.shape[1])
-            matrix = geometry.scaled_matrix(results['warp_mat'],
-                                            results['input_size'], size)
+            matrix = geometry.scaled_matrix(
+                results['warp_mat'], results['input_size'], size
+            )
             masks.append(
-                geometry.loss_mask(region, matrix, size, results['flip']))
+                geometry.loss_mask(region, matrix, size, results['flip'])
+            )
         results['heatmap_mask'] = masks
         return results
 
@@ -217,15 +185,16 @@ class BottomupPyramidResize(BaseTransform):
         scales (Sequence[float]): Of the pyramid; 1 must be one of them.
     """
 
-    def __init__(self,
-                 input_size: Tuple[int, int],
-                 scales: Sequence[float] = (1.0, )) -> None:
+    def __init__(
+        self, input_size: Tuple[int, int], scales: Sequence[float] = (1.0,)
+    ) -> None:
         if input_size[0] != input_size[1]:
             raise ValueError(f'input_size must be square, got {input_size}')
         if 1 not in scales or min(scales) <= 0:
             raise ValueError(
                 'scales must be positive and hold 1.0, whose tags group the '
-                f'people, got {list(scales)}')
+                f'people, got {list(scales)}'
+            )
         self.side = int(input_size[0])
         self.scales = sorted({float(s) for s in scales}, reverse=True)
 
@@ -233,8 +202,12 @@ class BottomupPyramidResize(BaseTransform):
         """Resize ``results['img']``."""
         image = results['img']
         levels = [
-            geometry.resized_geometry((image.shape[1], image.shape[0]),
-                                      self.side, scale, self.scales[-1])
+            geometry.resized_geometry(
+                (image.shape[1], image.shape[0]),
+                self.side,
+                scale,
+                self.scales[-1],
+            )
             for scale in self.scales
         ]
         images = [
@@ -246,38 +219,6 @@ class BottomupPyramidResize(BaseTransform):
             input_size=levels[self.scales.index(1.0)].size,
             input_center=np.array(levels[-1].center, np.float32),
             input_scale=np.array(levels[-1].extent, np.float64),
-            pyramid_scales=self.scales)
+            pyramid_scales=self.scales,
+        )
         return results
-
-
-@TRANSFORMS.register_module()
-class BottomupPackInputs(PackPoseInputs):
-    """Pack a sample, also one whose image is a pyramid.
-
-    MMPose's packer stacks the images of a pyramid, which have different
-    sizes, and by default passes on ``category_id``, an array per image that
-    its CocoMetric cannot take.
-
-    Args:
-        meta_keys (Sequence[str]): What goes into the sample's metainfo.
-    """
-
-    def __init__(self,
-                 meta_keys: Sequence[str] = ('id', 'img_id', 'img_path',
-                                             'crowd_index', 'ori_shape',
-                                             'img_shape', 'input_size',
-                                             'input_center', 'input_scale',
-                                             'pyramid_scales', 'flip',
-                                             'flip_direction', 'flip_indices',
-                                             'raw_ann_info', 'dataset_name'),
-                 **kwargs: Any) -> None:
-        super().__init__(meta_keys=meta_keys, **kwargs)
-
-    def transform(self, results: Dict[str, Any]) -> Dict[str, Any]:
-        """Pack; ``inputs`` is a tensor (3, h, w), or a list of them."""
-        images = results['img']
-        if not isinstance(images, list):
-            return super().transform(results)
-        packed = super().transform(dict(results, img=images[0]))
-        packed['inputs'] = [image_to_tensor(image) for image in images]
-        return packed

@@ -48,7 +48,9 @@ def shared():
 def synthetic(tmp_path_factory):
     """A small synthetic data set."""
     from swahr_mmpose.synthetic import make_synthetic_dataset
+
     folder = tmp_path_factory.mktemp('data') / 'synthetic'
     make_synthetic_dataset(
-        folder, num_train=8, num_val=6, image_size=(160, 128), max_height=120)
+        folder, num_train=8, num_val=6, image_size=(160, 128), max_height=120
+    )
     return folder

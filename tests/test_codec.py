@@ -6,9 +6,20 @@ from test_grouping import COCO_ORDER, assign_munkres
 from swahr_mmpose import ScaleAwareAssociativeEmbedding, grouping
 
 DECODE_CASES = [
-    'people0', 'people1', 'people3', 'people10', 'people30', 'close',
-    'one_tag_channel', 'many_missing', 'border', 'crowded_topk', 'plateau',
-    'equal_tags', 'crowdpose14_people4', 'crowdpose14_people12'
+    'people0',
+    'people1',
+    'people3',
+    'people10',
+    'people30',
+    'close',
+    'one_tag_channel',
+    'many_missing',
+    'border',
+    'crowded_topk',
+    'plateau',
+    'equal_tags',
+    'crowdpose14_people4',
+    'crowdpose14_people12',
 ]
 
 
@@ -17,14 +28,18 @@ def make_codec(**kwargs):
         dict(
             input_size=(128, 128),
             heatmap_sizes=[(32, 32), (64, 64)],
-            decode_keypoint_order=COCO_ORDER), **kwargs)
+            decode_keypoint_order=COCO_ORDER,
+        ),
+        **kwargs,
+    )
     return ScaleAwareAssociativeEmbedding(**kwargs)
 
 
 @pytest.fixture
 def official_solver(monkeypatch):
-    monkeypatch.setitem(grouping.group_by_tags.__kwdefaults__, 'assign',
-                        assign_munkres)
+    monkeypatch.setitem(
+        grouping.group_by_tags.__kwdefaults__, 'assign', assign_munkres
+    )
 
 
 def load_case(golden, case):
@@ -41,7 +56,8 @@ def test_decoding_equals_the_official_one(golden, official_solver, case):
     codec = make_codec(
         input_size=(width, height),
         heatmap_sizes=[(width, height)],
-        decode_keypoint_order=z['joint_order'].tolist())
+        decode_keypoint_order=z['joint_order'].tolist(),
+    )
     if not z['stable'][0]:
         # The order of equal scores is the official torch.topk's own.
         check_grouping_of_official_candidates(z)
@@ -57,11 +73,13 @@ def check_grouping_of_official_candidates(z):
         z['topk_val'],
         z['topk_loc'],
         z['topk_tag'],
-        keypoint_order=z['joint_order'].tolist())
+        keypoint_order=z['joint_order'].tolist(),
+    )
     np.testing.assert_array_equal(people.cells, z['people_match'][..., :2])
     np.testing.assert_array_equal(people.scores, z['people_match'][..., 2])
     filled = grouping.fill_missing_keypoints(
-        people, z['heatmaps'][0], z['tags'][0].transpose(3, 0, 1, 2))
+        people, z['heatmaps'][0], z['tags'][0].transpose(3, 0, 1, 2)
+    )
     np.testing.assert_array_equal(filled.scores, z['people'][..., 2])
 
 
@@ -74,7 +92,7 @@ def perfect_maps(codec, keypoints, visible):
     y, x = torch.meshgrid(torch.arange(h), torch.arange(w), indexing='ij')
     for n, person in enumerate(keypoints):
         for k, (px, py) in enumerate(person * w / codec.input_size[0]):
-            tags[0, k][(x - px)**2 + (y - py)**2 < 16] = 3. * n
+            tags[0, k][(x - px) ** 2 + (y - py) ** 2 < 16] = 3.0 * n
     return maps, tags
 
 
@@ -93,8 +111,9 @@ def decode_pairs(codec, keypoints, visible):
     return found[0][order], scores[0][order]
 
 
-@pytest.mark.parametrize(('unbiased', 'tolerance'), [(False, 1.51),
-                                                     (True, 0.05)])
+@pytest.mark.parametrize(
+    ('unbiased', 'tolerance'), [(False, 1.51), (True, 0.05)]
+)
 def test_decode_inverts_encode(unbiased, tolerance):
     keypoints = spread_keypoints(np.random.default_rng(0))
     codec = make_codec(unbiased=unbiased)
@@ -115,13 +134,14 @@ def test_unbiased_encoding_mirrors_exactly():
         np.testing.assert_allclose(a[..., ::-1], b, rtol=1e-5)
 
 
-@pytest.mark.parametrize(('x', 'plain', 'flipped'), [
-    (200.5, (50, 100), (76, 154)),
-    (200.0, (50, 100), (77, 155)),
-])
+@pytest.mark.parametrize(
+    ('x', 'plain', 'flipped'),
+    [(200.5, (50, 100), (76, 154)), (200.0, (50, 100), (77, 155))],
+)
 def test_official_mirroring_is_done_on_each_level(x, plain, flipped):
     codec = make_codec(
-        input_size=(512, 512), heatmap_sizes=[(128, 128), (256, 256)])
+        input_size=(512, 512), heatmap_sizes=[(128, 128), (256, 256)]
+    )
     keypoints = np.full((1, 17, 2), x)
     for flip, expected in ((False, plain), (True, flipped)):
         points = keypoints.copy()
@@ -137,31 +157,35 @@ def test_nobody_encodes_and_decodes_to_nothing():
     assert encoded['keypoint_indices'].shape == (0, 17, 2)
     assert not any(m.any() for m in encoded['heatmaps'])
     keypoints, scores, instances = codec.batch_decode(
-        torch.zeros(2, 17, 8, 8), torch.zeros(2, 17, 8, 8))
+        torch.zeros(2, 17, 8, 8), torch.zeros(2, 17, 8, 8)
+    )
     assert [k.shape for k in keypoints] == [(0, 17, 2)] * 2
     assert [s.shape for s in scores] == [(0, 17)] * 2
-    assert [i.shape for i in instances] == [(0, )] * 2
+    assert [i.shape for i in instances] == [(0,)] * 2
 
 
 def test_only_the_best_people_are_kept():
     maps = torch.zeros(1, 17, 20, 20)
-    maps[0, 0, 2, 2], maps[0, 0, 10, 10], maps[0, 0, 17, 3] = .3, .9, .6
-    tags = torch.arange(400.).view(1, 1, 20, 20).expand(1, 17, 20, 20)
+    maps[0, 0, 2, 2], maps[0, 0, 10, 10], maps[0, 0, 17, 3] = 0.3, 0.9, 0.6
+    tags = torch.arange(400.0).view(1, 1, 20, 20).expand(1, 17, 20, 20)
     codec = make_codec(decode_max_instances=2)
     keypoints, scores, instances = codec.batch_decode(maps, tags)
-    np.testing.assert_allclose(instances[0], np.array([.9, .6]) / 17, 1e-6)
+    np.testing.assert_allclose(instances[0], np.array([0.9, 0.6]) / 17, 1e-6)
     one, _ = codec.decode((maps[0], tags[0]))
     np.testing.assert_array_equal(one, keypoints[0])
 
 
-@pytest.mark.parametrize(('kwargs', 'message'), [
-    (dict(heatmap_sizes=[(32, 16)]), 'divided by one stride'),
-    (dict(heatmap_sizes=[]), 'divided by one stride'),
-    (dict(heatmap_sizes=[(64, 64), (32, 32)]), 'increasing'),
-    (dict(decode_keypoint_order=[0, 0, 1]), 'each of 0 to 2 once'),
-    (dict(decode_nms_kernel=4), 'must be odd, got 4'),
-    (dict(decode_keypoint_thr=-1), 'must not be negative'),
-])
+@pytest.mark.parametrize(
+    ('kwargs', 'message'),
+    [
+        (dict(heatmap_sizes=[(32, 16)]), 'divided by one stride'),
+        (dict(heatmap_sizes=[]), 'divided by one stride'),
+        (dict(heatmap_sizes=[(64, 64), (32, 32)]), 'increasing'),
+        (dict(decode_keypoint_order=[0, 0, 1]), 'each of 0 to 2 once'),
+        (dict(decode_nms_kernel=4), 'must be odd, got 4'),
+        (dict(decode_keypoint_thr=-1), 'must not be negative'),
+    ],
+)
 def test_arguments_that_disagree_are_named(kwargs, message):
     with pytest.raises(ValueError, match=message):
         make_codec(**kwargs)
@@ -179,5 +203,7 @@ def test_maps_and_sizes_that_disagree_are_named():
 
 def test_it_is_registered():
     from mmpose.registry import KEYPOINT_CODECS
+
     assert KEYPOINT_CODECS.get('ScaleAwareAssociativeEmbedding') is (
-        ScaleAwareAssociativeEmbedding)
+        ScaleAwareAssociativeEmbedding
+    )

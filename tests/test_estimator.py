@@ -13,11 +13,17 @@ from swahr_mmpose.checkpoints import from_official
 
 FLIPS = {
     17: [0, 2, 1, 4, 3, 6, 5, 8, 7, 10, 9, 12, 11, 14, 13, 16, 15],
-    14: [1, 0, 3, 2, 5, 4, 7, 6, 9, 8, 11, 10, 12, 13]
+    14: [1, 0, 3, 2, 5, 4, 7, 6, 9, 8, 11, 10, 12, 13],
 }
 PIPELINE_CASES = [
-    'img0_single', 'img1_single', 'small_single', 'crowdpose_single',
-    'img0_multi', 'img1_multi', 'small_multi', 'crowdpose_multi'
+    'img0_single',
+    'img1_single',
+    'small_single',
+    'crowdpose_single',
+    'img0_multi',
+    'img1_multi',
+    'small_multi',
+    'crowdpose_multi',
 ]
 
 
@@ -31,7 +37,8 @@ def make_model(num_keypoints=17, flip_test=True, modules=1):
                 type='BottomupPyramidDataPreprocessor',
                 mean=[123.675, 116.28, 103.53],
                 std=[58.395, 57.12, 57.375],
-                bgr_to_rgb=True),
+                bgr_to_rgb=True,
+            ),
             backbone=dict(type='HRNet', extra=small_hrnet(modules).extra),
             head=dict(
                 type='HigherHRNetHead',
@@ -42,25 +49,37 @@ def make_model(num_keypoints=17, flip_test=True, modules=1):
                     type='ScaleAwareAssociativeEmbedding',
                     input_size=(64, 64),
                     heatmap_sizes=[(16, 16), (32, 32)],
-                    decode_keypoint_order=order)),
-            test_cfg=dict(flip_test=flip_test)))
+                    decode_keypoint_order=order,
+                ),
+            ),
+            test_cfg=dict(flip_test=flip_test),
+        )
+    )
     model.eval()
     return model
 
 
-def make_batch(image, side, scales=(1.0, ), num_keypoints=17, batch=1):
-    pipeline = Compose([
-        dict(type='BottomupPyramidResize', input_size=(side, side),
-             scales=scales),
-        dict(type='BottomupPackInputs')
-    ])
+def make_batch(image, side, scales=(1.0,), num_keypoints=17, batch=1):
+    pipeline = Compose(
+        [
+            dict(
+                type='BottomupPyramidResize',
+                input_size=(side, side),
+                scales=scales,
+            ),
+            dict(type='BottomupPackInputs'),
+        ]
+    )
     samples = [
         pipeline(
             dict(
                 img=image,
                 img_path='x',
                 ori_shape=image.shape[:2],
-                flip_indices=FLIPS[num_keypoints])) for _ in range(batch)
+                flip_indices=FLIPS[num_keypoints],
+            )
+        )
+        for _ in range(batch)
     ]
     return pseudo_collate(samples)
 
@@ -68,7 +87,7 @@ def make_batch(image, side, scales=(1.0, ), num_keypoints=17, batch=1):
 def load_official(model, shared, name, head_weights):
     z = np.load(shared / 'golden/model.npz')
     prefix = f'{name}/state_dict/'
-    state = {k[len(prefix):]: z[k] for k in z if k.startswith(prefix)}
+    state = {k[len(prefix) :]: z[k] for k in z if k.startswith(prefix)}
     state.update(head_weights)
     state = {k: torch.from_numpy(np.asarray(v)) for k, v in state.items()}
     model.load_state_dict(from_official(state))
@@ -76,38 +95,53 @@ def load_official(model, shared, name, head_weights):
 
 @pytest.mark.parametrize('case', PIPELINE_CASES)
 def test_people_in_real_images_equal_the_official_ones(
-        shared, monkeypatch, case):
-    monkeypatch.setitem(grouping.group_by_tags.__kwdefaults__, 'assign',
-                        assign_munkres)
+    shared, monkeypatch, case
+):
+    monkeypatch.setitem(
+        grouping.group_by_tags.__kwdefaults__, 'assign', assign_munkres
+    )
     z = np.load(shared / 'golden/pipeline.npz')
     which = str(z[f'{case}/model'])
     num_keypoints = int(which[1:3])
     model = make_model(num_keypoints, modules=2 if num_keypoints == 14 else 1)
     load_official(
-        model, shared, which[:3],
-        {k.split('/')[1]: z[k] for k in z
-         if k.startswith(f'{which}/final_layers')})
+        model,
+        shared,
+        which[:3],
+        {
+            k.split('/')[1]: z[k]
+            for k in z
+            if k.startswith(f'{which}/final_layers')
+        },
+    )
     image = z['small_image'][..., ::-1]
     if not case.startswith('small'):
-        file = sorted((shared / 'golden/images').iterdir())[[
-            'img0', 'img1', 'crowdpose'
-        ].index(case.split('_')[0])]
-        image = cv2.imread(str(file), cv2.IMREAD_COLOR
-                           | cv2.IMREAD_IGNORE_ORIENTATION)
+        file = sorted((shared / 'golden/images').iterdir())[
+            ['img0', 'img1', 'crowdpose'].index(case.split('_')[0])
+        ]
+        image = cv2.imread(
+            str(file), cv2.IMREAD_COLOR | cv2.IMREAD_IGNORE_ORIENTATION
+        )
     batch = make_batch(
-        np.ascontiguousarray(image), int(z[f'{case}/input_size']),
-        z[f'{case}/scales'].tolist(), num_keypoints)
+        np.ascontiguousarray(image),
+        int(z[f'{case}/input_size']),
+        z[f'{case}/scales'].tolist(),
+        num_keypoints,
+    )
     with torch.no_grad():
         result = model.test_step(batch)[0].pred_instances
     official = z[f'{case}/worker_keypoints'].reshape(-1, num_keypoints, 3)
     assert len(result.keypoints) == len(official)
     found = official[..., 2] > 0
     np.testing.assert_allclose(
-        result.keypoints[found], official[..., :2][found], rtol=0, atol=1e-3)
+        result.keypoints[found], official[..., :2][found], rtol=0, atol=1e-3
+    )
     np.testing.assert_allclose(
-        result.keypoint_scores, official[..., 2], rtol=0, atol=1e-4)
+        result.keypoint_scores, official[..., 2], rtol=0, atol=1e-4
+    )
     np.testing.assert_allclose(
-        result.bbox_scores, z[f'{case}/worker_scores'], rtol=0, atol=1e-4)
+        result.bbox_scores, z[f'{case}/worker_scores'], rtol=0, atol=1e-4
+    )
 
 
 def picture():
@@ -115,18 +149,22 @@ def picture():
 
 
 @pytest.mark.parametrize('flip_test', [False, True])
-@pytest.mark.parametrize('scales', [(1.0, ), (0.5, 1.0, 2.0)])
+@pytest.mark.parametrize('scales', [(1.0,), (0.5, 1.0, 2.0)])
 def test_maps_have_the_input_size_and_a_tag_for_each_view(
-        monkeypatch, flip_test, scales):
+    monkeypatch, flip_test, scales
+):
     model = make_model(flip_test=flip_test)
     seen = []
     monkeypatch.setattr(
-        model.head, 'decode',
-        lambda maps: seen.append(maps) or type(model.head).decode(
-            model.head, maps))
+        model.head,
+        'decode',
+        lambda maps: (
+            seen.append(maps) or type(model.head).decode(model.head, maps)
+        ),
+    )
     with torch.no_grad():
         result = model.test_step(make_batch(picture(), 128, scales))
-    (heatmaps, tags), = seen
+    ((heatmaps, tags),) = seen
     width, height = result[0].metainfo['input_size']
     assert heatmaps.shape == (1, 17, height, width)
     assert tags.shape == (1, 17 * (1 + flip_test), height, width)
@@ -152,12 +190,14 @@ def test_images_of_one_batch_do_not_influence_each_other():
         both = model.head.test_maps(model.extract_feat(image), None, (64, 128))
         each = [
             model.head.test_maps(
-                model.extract_feat(image[b:b + 1]), None, (64, 128))
+                model.extract_feat(image[b : b + 1]), None, (64, 128)
+            )
             for b in (0, 1)
         ]
     for level in (0, 1):
         torch.testing.assert_close(
-            both[level], torch.cat([maps[level] for maps in each]))
+            both[level], torch.cat([maps[level] for maps in each])
+        )
 
 
 def test_test_images_of_different_sizes_in_a_batch_are_refused():
@@ -170,8 +210,9 @@ def test_test_images_of_different_sizes_in_a_batch_are_refused():
 
 def test_channels_last_changes_the_layout_alone():
     data = make_batch(picture(), 64)
-    kwargs = dict(type='BottomupPyramidDataPreprocessor', mean=[0, 0, 0],
-                  std=[1, 1, 1])
+    kwargs = dict(
+        type='BottomupPyramidDataPreprocessor', mean=[0, 0, 0], std=[1, 1, 1]
+    )
     plain = MODELS.build(kwargs)(dict(data))['inputs']
     last = MODELS.build(dict(kwargs, channels_last=True))(dict(data))['inputs']
     assert last.is_contiguous(memory_format=torch.channels_last)
@@ -196,9 +237,13 @@ def test_head_returns_fields_on_request():
             type='ScaleAwareAssociativeEmbedding',
             input_size=(64, 64),
             heatmap_sizes=[(16, 16), (32, 32)],
-            decode_keypoint_order=COCO_ORDER)).eval()
+            decode_keypoint_order=COCO_ORDER,
+        )
+    ).eval()
     batch = make_batch(picture(), 64)
-    _, fields = head.predict((torch.zeros(1, 8, 16, 32), ),
-                             batch['data_samples'],
-                             dict(output_heatmaps=True))
+    _, fields = head.predict(
+        (torch.zeros(1, 8, 16, 32),),
+        batch['data_samples'],
+        dict(output_heatmaps=True),
+    )
     assert fields[0].heatmaps.shape == (17, 64, 128)

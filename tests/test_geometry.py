@@ -8,54 +8,63 @@ def test_affine_matrices_equal_the_official_ones(golden):
     z = golden('affine.npz')
     for i, matrix in enumerate(z['matrix/matrix']):
         ours = geometry.square_affine_matrix(
-            z['matrix/center'][i], 200 * z['matrix/scale'][i],
-            z['matrix/rot'][i], int(z['matrix/output_size'][i]))
+            z['matrix/center'][i],
+            200 * z['matrix/scale'][i],
+            z['matrix/rot'][i],
+            int(z['matrix/output_size'][i]),
+        )
         np.testing.assert_allclose(ours, matrix[:2], rtol=0, atol=1e-9)
         np.testing.assert_allclose(
             geometry.apply_affine(z['matrix/joints_in'][i], ours),
             z['matrix/joints_out'][i],
             rtol=0,
-            atol=1e-9)
+            atol=1e-9,
+        )
 
 
 def test_test_sizes_and_matrices_equal_the_official_ones(golden):
     z = golden('preprocess.npz')
     for i, (h, w, side, scale, least, out_w, out_h) in enumerate(z['table']):
-        got = geometry.resized_geometry((int(w), int(h)), int(side), scale,
-                                        least)
+        got = geometry.resized_geometry(
+            (int(w), int(h)), int(side), scale, least
+        )
         assert got.size == (out_w, out_h)
         np.testing.assert_array_equal(got.center, z['table_center'][i])
         np.testing.assert_allclose(
-            got.extent, 200 * z['table_scale'][i], rtol=1e-12)
+            got.extent, 200 * z['table_scale'][i], rtol=1e-12
+        )
         np.testing.assert_allclose(
-            geometry.resize_matrix(got),
-            z['table_trans'][i],
-            rtol=0,
-            atol=1e-4)
+            geometry.resize_matrix(got), z['table_trans'][i], rtol=0, atol=1e-4
+        )
 
 
 def test_back_to_the_image_as_officially(golden):
     """MMPose's add_pred_to_datasample formula with our metainfo."""
     z = golden('preprocess.npz')
     for i, (h, w, side, scale, least, *_) in enumerate(z['table']):
-        got = geometry.resized_geometry((int(w), int(h)), int(side), scale,
-                                        least)
+        got = geometry.resized_geometry(
+            (int(w), int(h)), int(side), scale, least
+        )
         extent = np.array(got.extent)
         points = z['table_points_in'][i] / got.size * extent
         np.testing.assert_allclose(
             points + got.center - extent / 2,
             z['table_points_out'][i],
             rtol=0,
-            atol=1e-3)
+            atol=1e-3,
+        )
 
 
-@pytest.mark.parametrize(('image', 'side', 'size', 'center'), [
-    ((640, 480), 512, (704, 512), (320, 240)),
-    ((500, 333), 512, (768, 512), (250, 167)),
-    ((333, 500), 512, (512, 768), (167, 250)),
-    ((640, 425), 512, (832, 512), (320, 213)),
-    ((500, 333), 640, (960, 640), (250, 167)),
-])
+@pytest.mark.parametrize(
+    ('image', 'side', 'size', 'center'),
+    [
+        ((640, 480), 512, (704, 512), (320, 240)),
+        ((500, 333), 512, (768, 512), (250, 167)),
+        ((333, 500), 512, (512, 768), (167, 250)),
+        ((640, 425), 512, (832, 512), (320, 213)),
+        ((500, 333), 640, (960, 640), (250, 167)),
+    ],
+)
 def test_known_sizes(image, side, size, center):
     got = geometry.resized_geometry(image, side)
     assert (got.size, got.center) == (size, center)
@@ -71,18 +80,22 @@ def test_pyramid_sizes_are_multiples_of_each_other():
 
 def annotation(**kwargs):
     return dict(
-        dict(id=7, image_id=3, iscrowd=0, keypoints=[0, 0, 0] * 17), **kwargs)
+        dict(id=7, image_id=3, iscrowd=0, keypoints=[0, 0, 0] * 17), **kwargs
+    )
 
 
 def test_crowds_and_people_without_keypoints_do_not_count():
     crowd = annotation(
         iscrowd=1,
         num_keypoints=0,
-        segmentation=dict(size=[4, 6], counts=[4, 8, 12]))
+        segmentation=dict(size=[4, 6], counts=[4, 8, 12]),
+    )
     unlabelled = annotation(
-        num_keypoints=0, segmentation=[[4, 0, 6, 0, 6, 4, 4, 4]])
+        num_keypoints=0, segmentation=[[4, 0, 6, 0, 6, 4, 4, 4]]
+    )
     labelled = annotation(
-        num_keypoints=3, segmentation=[[0, 0, 6, 0, 6, 4, 0, 4]])
+        num_keypoints=3, segmentation=[[0, 0, 6, 0, 6, 4, 0, 4]]
+    )
     region = geometry.valid_region([crowd, unlabelled, labelled], (6, 4))
     expected = np.ones((4, 6), bool)
     expected[:, [1, 2, 4, 5]] = False
@@ -91,22 +104,28 @@ def test_crowds_and_people_without_keypoints_do_not_count():
 
 def test_compressed_crowd_masks_are_read_too():
     from pycocotools import mask
+
     packed = mask.encode(np.asfortranarray(np.eye(4, 6, dtype=np.uint8)))
     region = geometry.valid_region(
-        [annotation(iscrowd=1, num_keypoints=0, segmentation=packed)], (6, 4))
+        [annotation(iscrowd=1, num_keypoints=0, segmentation=packed)], (6, 4)
+    )
     np.testing.assert_array_equal(region, ~np.eye(4, 6, dtype=bool))
 
 
 def test_without_segmentation_everything_counts():
-    people = [annotation(num_keypoints=0), annotation(iscrowd=1),
-              annotation(segmentation=[])]
+    people = [
+        annotation(num_keypoints=0),
+        annotation(iscrowd=1),
+        annotation(segmentation=[]),
+    ]
     assert geometry.valid_region(people, (6, 4)).all()
     assert geometry.valid_region([], (6, 4)).all()
 
 
 def test_a_mask_of_another_size_is_named():
     crowd = annotation(
-        iscrowd=1, segmentation=dict(size=[5, 6], counts=[4, 26]))
+        iscrowd=1, segmentation=dict(size=[5, 6], counts=[4, 26])
+    )
     with pytest.raises(ValueError, match='annotation 7 of image 3'):
         geometry.valid_region([crowd], (6, 4))
 
@@ -124,12 +143,14 @@ def test_masks_equal_the_official_ones(golden):
     for name in z['real_names']:
         image = '/'.join(str(name).split('/')[:2])
         h, w = z[f'{image}/image_hw']
-        bits = np.unpackbits(z[f'{image}/mask_packbits'])[:h * w]
+        bits = np.unpackbits(z[f'{image}/mask_packbits'])[: h * w]
         region = bits.reshape(h, w).astype(bool)
         matrix = z[f'{name}matrix_512'][:2]
         for side in (128, 256):
             mask = geometry.loss_mask(
-                region, geometry.scaled_matrix(matrix, (512, 512),
-                                               (side, side)), (side, side),
-                bool(z[f'{name}flip']))
+                region,
+                geometry.scaled_matrix(matrix, (512, 512), (side, side)),
+                (side, side),
+                bool(z[f'{name}flip']),
+            )
             np.testing.assert_array_equal(mask, z[f'{name}mask_{side}'])

@@ -4,8 +4,12 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from munkres import Munkres
 
-from swahr_mmpose.grouping import (People, assign_nearest,
-                                   fill_missing_keypoints, group_by_tags)
+from swahr_mmpose.grouping import (
+    People,
+    assign_nearest,
+    fill_missing_keypoints,
+    group_by_tags,
+)
 
 COCO_ORDER = [0, 1, 2, 3, 4, 5, 6, 11, 12, 7, 8, 9, 10, 13, 14, 15, 16]
 
@@ -31,7 +35,9 @@ def official_group(scores, cells, tags, order, threshold=0.1, limit=30):
             means = np.array([np.mean(tag_lists[key], axis=0) for key in keys])
             gaps = tags[k, rows][:, None].astype(float) - means[None]
             gaps = np.linalg.norm(gaps, axis=2)
-            cost = np.round(gaps) * 100 - scores[k, rows][:, None].astype(float)
+            cost = np.round(gaps) * 100 - scores[k, rows][:, None].astype(
+                float
+            )
             for r, c in zip(*assign_munkres(cost, gaps)):
                 if gaps[r, c] < 1:
                     match[r] = keys[c]
@@ -66,13 +72,15 @@ def test_groups_agree_with_the_official_rule_under_its_solver(seed, limit):
         tags,
         keypoint_order=order,
         max_groups=limit,
-        assign=assign_munkres)
+        assign=assign_munkres,
+    )
     expected = official_group(scores, cells, tags, order, limit=limit)
     assert len(people.scores) == len(expected)
     for p, members in enumerate(expected):
         found = {k: scores[k, m] for k, m in members.items()}
-        assert {k: people.scores[p, k]
-                for k in np.flatnonzero(people.scores[p])} == found
+        assert {
+            k: people.scores[p, k] for k in np.flatnonzero(people.scores[p])
+        } == found
         for k, m in members.items():
             assert people.cells[p, k].tolist() == cells[k, m].tolist()
             assert people.tags[p, k].tolist() == tags[k, m].tolist()
@@ -104,7 +112,8 @@ def group(scores, tags, **kwargs):
     tags = np.asarray(tags, np.float32)[..., None]
     cells = np.zeros((*scores.shape, 2), np.int64)
     return group_by_tags(
-        scores, cells, tags, keypoint_order=range(len(scores)), **kwargs)
+        scores, cells, tags, keypoint_order=range(len(scores)), **kwargs
+    )
 
 
 def test_nobody_without_candidates_above_the_threshold():
@@ -115,52 +124,56 @@ def test_nobody_without_candidates_above_the_threshold():
 
 
 def test_a_far_tag_starts_another_person():
-    people = group([[.9], [.8], [.7]], [[0], [.3], [5]])
-    assert (people.scores > 0).tolist() == [[True, True, False],
-                                            [False, False, True]]
+    people = group([[0.9], [0.8], [0.7]], [[0], [0.3], [5]])
+    assert (people.scores > 0).tolist() == [
+        [True, True, False],
+        [False, False, True],
+    ]
 
 
 def test_an_equal_first_tag_overwrites_as_officially():
-    people = group([[.9, .8]], [[1, 1]])
-    np.testing.assert_allclose(people.scores, [[.8]])
+    people = group([[0.9, 0.8]], [[1, 1]])
+    np.testing.assert_allclose(people.scores, [[0.8]])
 
 
 def test_people_beyond_the_limit_may_start_but_are_not_matched():
-    people = group([[.9, .8], [.7, .6]], [[0, 5], [0, 5]], max_groups=1)
+    people = group([[0.9, 0.8], [0.7, 0.6]], [[0, 5], [0, 5]], max_groups=1)
     # The second candidate is equal in its first tag to the unmatched person.
     assert len(people.scores) == 2
-    people = group([[.9, .8], [.7, .6]], [[0, 5], [0, 5.1]], max_groups=1)
+    people = group([[0.9, 0.8], [0.7, 0.6]], [[0, 5], [0, 5.1]], max_groups=1)
     assert len(people.scores) == 3
 
 
 def test_tags_that_are_no_number_match_nobody():
-    people = group([[.9], [.8]], [[0], [np.nan]])
+    people = group([[0.9], [0.8]], [[0], [np.nan]])
     assert len(people.scores) == 2
 
 
 def fill(found_tag, heatmap, tags):
     people = People(
-        np.zeros((1, 2, 2), np.int64), np.array([[.9, 0]], np.float32),
-        np.array([[[found_tag], [0]]], np.float32))
+        np.zeros((1, 2, 2), np.int64),
+        np.array([[0.9, 0]], np.float32),
+        np.array([[[found_tag], [0]]], np.float32),
+    )
     maps = np.stack([np.zeros_like(heatmap), heatmap]).astype(np.float32)
     tags = np.stack([np.zeros_like(tags), tags])[None].astype(np.float32)
     return fill_missing_keypoints(people, maps, tags)
 
 
 def test_a_missing_keypoint_is_the_best_of_heatmap_minus_distance():
-    heatmap = np.array([[0, .05, .5], [.2, 0, 0]])
-    tags = np.array([[0, 0, 7.], [0, 0, 0]])
+    heatmap = np.array([[0, 0.05, 0.5], [0.2, 0, 0]])
+    tags = np.array([[0, 0, 7.0], [0, 0, 0]])
     filled = fill(0, heatmap, tags)
     assert filled.cells[0, 1].tolist() == [0, 1]
-    assert filled.scores[0, 1] == np.float32(.2)
-    assert filled.scores[0, 0] == np.float32(.9)
+    assert filled.scores[0, 1] == np.float32(0.2)
+    assert filled.scores[0, 0] == np.float32(0.9)
 
 
 def test_of_equally_good_pixels_the_first_is_taken():
-    filled = fill(0, np.array([[0, .2], [.2, 0]]), np.zeros((2, 2)))
+    filled = fill(0, np.array([[0, 0.2], [0.2, 0]]), np.zeros((2, 2)))
     assert filled.cells[0, 1].tolist() == [1, 0]
 
 
 def test_a_keypoint_without_positive_heatmap_stays_missing():
-    filled = fill(0, np.array([[-.1, 0], [-1, -2]]), np.zeros((2, 2)))
+    filled = fill(0, np.array([[-0.1, 0], [-1, -2]]), np.zeros((2, 2)))
     assert filled.scores[0, 1] == 0

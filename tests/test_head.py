@@ -9,13 +9,15 @@ from mmpose.structures import MultilevelPixelData, PoseDataSample
 
 from swahr_mmpose import HeadOutput, HigherHRNetHead
 from swahr_mmpose.checkpoints import from_official
-from swahr_mmpose.head import fuse_levels, merge_flipped, resize
+from swahr_mmpose.fusion import fuse_levels, merge_flipped, resize
 from swahr_mmpose.heatmaps import keypoint_indices
 
 BASELINE = dict(
     scale_maps=False,
     keypoint_loss=dict(
-        type='SWAHRLoss', scale_adaptive=False, weight_adaptive=False))
+        type='SWAHRLoss', scale_adaptive=False, weight_adaptive=False
+    ),
+)
 
 
 def small_hrnet(stage3_modules=1):
@@ -27,8 +29,9 @@ def small_hrnet(stage3_modules=1):
             num_modules=modules,
             num_branches=branches,
             block='BASIC',
-            num_blocks=(1, ) * branches,
-            num_channels=channels[:branches])
+            num_blocks=(1,) * branches,
+            num_channels=channels[:branches],
+        )
 
     return HRNet(
         dict(
@@ -36,33 +39,43 @@ def small_hrnet(stage3_modules=1):
                 num_modules=1,
                 num_branches=1,
                 block='BOTTLENECK',
-                num_blocks=(4, ),
-                num_channels=(64, )),
+                num_blocks=(4,),
+                num_channels=(64,),
+            ),
             stage2=stage(2),
             stage3=stage(3, stage3_modules),
-            stage4=stage(4)))
+            stage4=stage(4),
+        )
+    )
 
 
 def make_head(**kwargs):
-    head = HigherHRNetHead(**dict(
-        dict(in_channels=8, num_keypoints=17, num_basic_blocks=1), **kwargs))
+    head = HigherHRNetHead(
+        **dict(
+            dict(in_channels=8, num_keypoints=17, num_basic_blocks=1), **kwargs
+        )
+    )
     head.init_weights()
     return head
 
 
 def strip(state, prefix):
-    return {k[len(prefix):]: v for k, v in state.items()
-            if k.startswith(prefix)}
+    return {
+        k[len(prefix) :]: v for k, v in state.items() if k.startswith(prefix)
+    }
 
 
 @pytest.mark.parametrize(('name', 'modules'), [('k17', 1), ('k14', 2)])
 def test_official_weights_give_the_official_outputs(golden, name, modules):
     z = golden('model.npz', f'{name}/input')
     prefix = f'{name}/state_dict/'
-    state = from_official({
-        k[len(prefix):]: torch.from_numpy(np.asarray(z[k])) for k in z
-        if k.startswith(prefix)
-    })
+    state = from_official(
+        {
+            k[len(prefix) :]: torch.from_numpy(np.asarray(z[k]))
+            for k in z
+            if k.startswith(prefix)
+        }
+    )
     num_keypoints = z[f'{name}/output_0'].shape[1] // 3
     backbone = small_hrnet(modules)
     backbone.eval()  # returns nothing in MMPose
@@ -75,13 +88,15 @@ def test_official_weights_give_the_official_outputs(golden, name, modules):
     ours = dict(
         stage4_0=feats[0],
         output_0=torch.cat([out.scale_maps[0], out.heatmaps[0], out.tags], 1),
-        output_1=torch.cat([out.scale_maps[1], out.heatmaps[1]], 1))
+        output_1=torch.cat([out.scale_maps[1], out.heatmaps[1]], 1),
+    )
     for key, value in ours.items():
         np.testing.assert_allclose(
             value,
             z[f'{name}/{key}'],
             rtol=0,
-            atol=3 * float(z[f'{name}/f64_maxdiff/{key}']))
+            atol=3 * float(z[f'{name}/f64_maxdiff/{key}']),
+        )
 
 
 class FixedOutput(HigherHRNetHead):
@@ -123,14 +138,21 @@ def test_losses_of_both_levels_equal_the_official_sum(golden):
     a1, h1 = out1.split(17, dim=1)
     head.output = HeadOutput([h0, h1], tags, [a0, a1])
     samples = [
-        make_sample([torch.from_numpy(z[f'gt{i}'][b]) for i in (0, 1)],
-                    [torch.from_numpy(z[f'mask{i}'][b]) for i in (0, 1)],
-                    official_indices(z['joints0'][b], 16)) for b in (0, 1)
+        make_sample(
+            [torch.from_numpy(z[f'gt{i}'][b]) for i in (0, 1)],
+            [torch.from_numpy(z[f'mask{i}'][b]) for i in (0, 1)],
+            official_indices(z['joints0'][b], 16),
+        )
+        for b in (0, 1)
     ]
     losses = head.loss((), samples)
     assert set(losses) == {
-        'loss_kpt.0', 'loss_kpt.1', 'loss_scale.0', 'loss_scale.1',
-        'loss_pull', 'loss_push'
+        'loss_kpt.0',
+        'loss_kpt.1',
+        'loss_scale.0',
+        'loss_scale.1',
+        'loss_pull',
+        'loss_push',
     }
     total = sum(losses.values())
     total.backward()
@@ -138,7 +160,8 @@ def test_losses_of_both_levels_equal_the_official_sum(golden):
     for i, out in enumerate((out0, out1)):
         official = z[f'official_grad_output{i}']
         np.testing.assert_allclose(
-            out.grad, official, rtol=0, atol=1e-6 * np.abs(official).max())
+            out.grad, official, rtol=0, atol=1e-6 * np.abs(official).max()
+        )
 
 
 def random_samples(people=(0, 1, 3), num_keypoints=17):
@@ -146,25 +169,33 @@ def random_samples(people=(0, 1, 3), num_keypoints=17):
     for n in people:
         indices = keypoint_indices(
             np.random.uniform(0, 8, (n, num_keypoints, 2)),
-            np.ones((n, num_keypoints)), (8, 8))
+            np.ones((n, num_keypoints)),
+            (8, 8),
+        )
         samples.append(
             make_sample(
                 [torch.rand(num_keypoints, s, s) * (n > 0) for s in (8, 16)],
                 [torch.ones(s, s, dtype=torch.bool) for s in (8, 16)],
-                torch.from_numpy(indices)))
+                torch.from_numpy(indices),
+            )
+        )
     return samples
 
 
 @pytest.mark.parametrize('people', [(0, 1, 3), (0, 0)])
-@pytest.mark.parametrize('kwargs', [
-    dict(),
-    dict(keypoint_loss=dict(type='SWAHRLoss', weight_adaptive=False)), BASELINE
-])
+@pytest.mark.parametrize(
+    'kwargs',
+    [
+        dict(),
+        dict(keypoint_loss=dict(type='SWAHRLoss', weight_adaptive=False)),
+        BASELINE,
+    ],
+)
 def test_every_parameter_has_a_gradient_whoever_is_there(people, kwargs):
     """Or DistributedDataParallel would wait for it."""
     head = make_head(**kwargs)
     feats = torch.randn(len(people), 8, 8, 8)
-    losses = head.loss((feats, ), random_samples(people))
+    losses = head.loss((feats,), random_samples(people))
     assert all(torch.isfinite(v) for v in losses.values())
     sum(losses.values()).backward()
     lacking = [n for n, p in head.named_parameters() if p.grad is None]
@@ -173,14 +204,15 @@ def test_every_parameter_has_a_gradient_whoever_is_there(people, kwargs):
 
 def test_scale_maps_are_zero_at_the_start():
     head = make_head()
-    out = head((torch.randn(2, 8, 8, 8), ))
+    out = head((torch.randn(2, 8, 8, 8),))
     assert all((alpha == 0).all() for alpha in out.scale_maps)
 
 
 def test_weights_are_initialised_as_officially():
     head = make_head(in_channels=32, num_basic_blocks=4)
     weights = [
-        m.weight.flatten() for m in head.modules()
+        m.weight.flatten()
+        for m in head.modules()
         if isinstance(m, (torch.nn.Conv2d, torch.nn.ConvTranspose2d))
         and m.weight.any()
     ]
@@ -190,22 +222,23 @@ def test_weights_are_initialised_as_officially():
 def test_baseline_has_no_scale_branch():
     head = make_head(**BASELINE)
     assert not any('scale' in name for name, _ in head.named_parameters())
-    assert head((torch.randn(1, 8, 8, 8), )).scale_maps is None
-    assert set(head.loss((torch.randn(1, 8, 8, 8), ), random_samples((1, )))
-               ) == {'loss_kpt.0', 'loss_kpt.1', 'loss_pull', 'loss_push'}
+    assert head((torch.randn(1, 8, 8, 8),)).scale_maps is None
+    assert set(
+        head.loss((torch.randn(1, 8, 8, 8),), random_samples((1,)))
+    ) == {'loss_kpt.0', 'loss_kpt.1', 'loss_pull', 'loss_push'}
 
 
 def test_scale_branch_is_not_run_at_test_time(monkeypatch):
     head = make_head().eval()
     for branch in head.scale_layers:
         monkeypatch.setattr(branch, 'forward', pytest.fail)
-    head.test_maps((torch.randn(1, 8, 8, 8), ), None, (32, 32))
-    assert head((torch.randn(1, 8, 8, 8), )).scale_maps is None
+    head.test_maps((torch.randn(1, 8, 8, 8),), None, (32, 32))
+    assert head((torch.randn(1, 8, 8, 8),)).scale_maps is None
 
 
 def test_one_tag_map_serves_all_keypoints():
     head = make_head(tag_per_keypoint=False)
-    out = head((torch.randn(1, 8, 8, 8), ))
+    out = head((torch.randn(1, 8, 8, 8),))
     assert head.final_layers[0].out_channels == 18
     assert out.tags.shape == (1, 17, 8, 8)
     assert (out.tags == out.tags[:, :1]).all()
@@ -214,11 +247,14 @@ def test_one_tag_map_serves_all_keypoints():
 def test_levels_are_fused_in_two_steps():
     output = HeadOutput(
         [torch.randn(1, 2, 4, 6), torch.randn(1, 2, 8, 12)],
-        torch.randn(1, 2, 4, 6), None)
+        torch.randn(1, 2, 4, 6),
+        None,
+    )
     heatmaps, tags = fuse_levels(output)
     torch.testing.assert_close(
-        heatmaps, (resize(output.heatmaps[0],
-                          (8, 12)) + output.heatmaps[1]) / 2)
+        heatmaps,
+        (resize(output.heatmaps[0], (8, 12)) + output.heatmaps[1]) / 2,
+    )
     torch.testing.assert_close(tags, resize(output.tags, (8, 12)))
 
 
@@ -238,7 +274,8 @@ def test_switches_that_disagree_are_named():
         type='ScaleAwareAssociativeEmbedding',
         input_size=(32, 32),
         heatmap_sizes=[(8, 8), (16, 16)],
-        decode_keypoint_order=list(range(14)))
+        decode_keypoint_order=list(range(14)),
+    )
     with pytest.raises(ValueError, match='17 keypoints, but .* 14'):
         make_head(decoder=codec)
     with pytest.raises(RuntimeError, match='set decoder=codec'):
@@ -247,8 +284,11 @@ def test_switches_that_disagree_are_named():
 
 def test_numbers_of_parameters_are_those_of_the_paper(golden):
     """Counted in test_configs.py; here the scale branch alone."""
-    for channels, num_keypoints, count in ((32, 17, 3978), (48, 17, 4522),
-                                           (48, 14, 3724)):
+    for channels, num_keypoints, count in (
+        (32, 17, 3978),
+        (48, 17, 4522),
+        (48, 14, 3724),
+    ):
         head = HigherHRNetHead(channels, num_keypoints)
         got = sum(p.numel() for p in head.scale_layers.parameters())
         assert got == count

@@ -17,14 +17,15 @@ def official_heatmaps(joints, size, sigma):
                 continue
             for j in range(max(y - 7, 0), min(y + 8, h)):
                 for i in range(max(x - 7, 0), min(x + 8, w)):
-                    g = np.exp(-((i - x)**2 + (j - y)**2) / (2 * sigma**2))
+                    g = np.exp(-((i - x) ** 2 + (j - y) ** 2) / (2 * sigma**2))
                     maps[k, j, i] = max(maps[k, j, i], np.float32(g))
     return maps
 
 
 def one(x, y, **kwargs):
     return draw_gaussians(
-        np.array([[[x, y]]]), np.ones((1, 1)), (128, 128), 2.0, **kwargs)[0]
+        np.array([[[x, y]]]), np.ones((1, 1)), (128, 128), 2.0, **kwargs
+    )[0]
 
 
 @pytest.mark.parametrize('group', ['random_names', 'scale_aware_names'])
@@ -32,10 +33,14 @@ def test_heatmaps_equal_the_official_ones_to_the_bit(golden, group):
     z = golden('targets.npz')
     for name in z[group]:
         joints, side = z[f'{name}joints'], int(z[f'{name}output_res'])
-        sigma = (joints[:, 0, 3] if group == 'scale_aware_names' else float(
-            z[f'{name}sigma']))
-        maps = draw_gaussians(joints[..., :2], joints[..., 2], (side, side),
-                              sigma)
+        sigma = (
+            joints[:, 0, 3]
+            if group == 'scale_aware_names'
+            else float(z[f'{name}sigma'])
+        )
+        maps = draw_gaussians(
+            joints[..., :2], joints[..., 2], (side, side), sigma
+        )
         np.testing.assert_array_equal(maps, z[f'{name}heatmaps'])
 
 
@@ -49,25 +54,30 @@ def test_indices_equal_the_official_ones(golden):
             assert got == [int(i) for i, counts in official if counts]
 
 
-@pytest.mark.parametrize(('point', 'cell', 'count'), [
-    ((64.9, 32.2), (64, 32), 225),
-    ((-0.9, 5.3), (0, 5), 104),
-    ((127.99, 5), (127, 5), 104),
-    ((-1, 5.3), None, 0),
-    ((128, 5), None, 0),
-    ((np.nan, 5), None, 0),
-    ((np.inf, 5), None, 0),
-    ((-1e300, 5), None, 0),
-])
+@pytest.mark.parametrize(
+    ('point', 'cell', 'count'),
+    [
+        ((64.9, 32.2), (64, 32), 225),
+        ((-0.9, 5.3), (0, 5), 104),
+        ((127.99, 5), (127, 5), 104),
+        ((-1, 5.3), None, 0),
+        ((128, 5), None, 0),
+        ((np.nan, 5), None, 0),
+        ((np.inf, 5), None, 0),
+        ((-1e300, 5), None, 0),
+    ],
+)
 def test_coordinates_are_truncated_and_those_outside_have_no_target(
-        point, cell, count):
+    point, cell, count
+):
     heatmap = one(*point)
     assert np.count_nonzero(heatmap) == count
     if cell:
         assert heatmap[cell[1], cell[0]] == 1
         assert heatmap.max() == 1
         index = keypoint_indices(
-            np.array([[point]]), np.ones((1, 1)), (128, 128))[0, 0]
+            np.array([[point]]), np.ones((1, 1)), (128, 128)
+        )[0, 0]
         assert index.tolist() == [cell[1] * 128 + cell[0], 1]
 
 
@@ -87,14 +97,17 @@ def test_pasting_agrees_with_the_rule_pixel_by_pixel(seed, people):
     joints[..., 2] = rng.integers(0, 3, (people, 3))
     ours = draw_gaussians(joints[..., :2], joints[..., 2], size, 2.0)
     np.testing.assert_allclose(
-        ours, official_heatmaps(joints, size, 2.0), rtol=1e-6)
+        ours, official_heatmaps(joints, size, 2.0), rtol=1e-6
+    )
 
 
 def test_nobody_and_nothing_labelled_give_empty_maps():
-    assert not draw_gaussians(np.zeros((0, 17, 2)), np.zeros(
-        (0, 17)), (8, 6), 2.0).any()
-    assert not draw_gaussians(np.ones((2, 17, 2)), np.zeros(
-        (2, 17)), (8, 6), 2.0).any()
+    assert not draw_gaussians(
+        np.zeros((0, 17, 2)), np.zeros((0, 17)), (8, 6), 2.0
+    ).any()
+    assert not draw_gaussians(
+        np.ones((2, 17, 2)), np.zeros((2, 17)), (8, 6), 2.0
+    ).any()
     empty = keypoint_indices(np.zeros((0, 17, 2)), np.zeros((0, 17)), (8, 6))
     assert empty.shape == (0, 17, 2)
 
@@ -103,13 +116,13 @@ def test_unbiased_gaussian_is_centred_on_the_keypoint():
     heatmap = one(60.3, 41.7, unbiased=True)
     y, x = np.mgrid[:128, :128]
     inside = heatmap > 1e-4
-    expected = np.exp(-((x - 60.3)**2 + (y - 41.7)**2) / 8)
-    np.testing.assert_allclose(
-        heatmap[inside], expected[inside], rtol=1e-5)
+    expected = np.exp(-((x - 60.3) ** 2 + (y - 41.7) ** 2) / 8)
+    np.testing.assert_allclose(heatmap[inside], expected[inside], rtol=1e-5)
 
 
 def test_unbiased_gaussian_mirrors_exactly():
     np.testing.assert_allclose(
         one(60.3, 41.7, unbiased=True)[:, ::-1],
         one(127 - 60.3, 41.7, unbiased=True),
-        rtol=1e-5)
+        rtol=1e-5,
+    )

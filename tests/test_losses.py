@@ -6,8 +6,12 @@ from hypothesis import strategies as st
 
 from swahr_mmpose import PullPushLoss, SWAHRLoss
 from swahr_mmpose.heatmaps import keypoint_indices
-from swahr_mmpose.losses import (adaptive_weight, pull_push,
-                                 scale_adapted_target, swahr_loss)
+from swahr_mmpose.losses import (
+    adaptive_weight,
+    pull_push,
+    scale_adapted_target,
+    swahr_loss,
+)
 
 LOSS_FILES = [f'loss_0{i}.npz' for i in range(7)]
 METHODS = [
@@ -33,13 +37,14 @@ def plain_pull_push(tags, indices):
             if found:
                 found = torch.stack(found)
                 means.append(found.mean(dim=0))
-                spreads.append(
-                    ((found - means[-1])**2).sum(dim=1).mean())
+                spreads.append(((found - means[-1]) ** 2).sum(dim=1).mean())
         n = len(means)
         pulls.append(sum(spreads) / n if n else maps.sum() * 0)
         pairs = [
-            torch.exp(-((a - b)**2).sum()) for i, a in enumerate(means)
-            for j, b in enumerate(means) if i != j
+            torch.exp(-((a - b) ** 2).sum())
+            for i, a in enumerate(means)
+            for j, b in enumerate(means)
+            if i != j
         ]
         pushes.append(sum(pairs) / (n * (n - 1)) if pairs else maps.sum() * 0)
     return sum(pulls) / len(pulls), sum(pushes) / len(pushes)
@@ -58,18 +63,23 @@ def test_swahr_loss_and_gradients_equal_the_official_ones(golden, file):
     z = golden(file)
     pred = torch.from_numpy(z['pred']).requires_grad_()
     alpha = torch.from_numpy(z['scale']).requires_grad_()
-    regression, regularizer = SWAHRLoss()(pred, alpha,
-                                          torch.from_numpy(z['gt']),
-                                          torch.from_numpy(z['mask']))
+    regression, regularizer = SWAHRLoss()(
+        pred, alpha, torch.from_numpy(z['gt']), torch.from_numpy(z['mask'])
+    )
     (regression + regularizer).backward()
     np.testing.assert_allclose(
-        regression.item(), z['official_heatmap_loss'].mean(), rtol=1e-5)
+        regression.item(), z['official_heatmap_loss'].mean(), rtol=1e-5
+    )
     np.testing.assert_allclose(
-        regularizer.item(), z['official_scale_loss'].mean(), rtol=1e-5)
-    for ours, official in ((pred.grad, z['official_grad_pred']),
-                           (alpha.grad, z['official_grad_scale'])):
+        regularizer.item(), z['official_scale_loss'].mean(), rtol=1e-5
+    )
+    for ours, official in (
+        (pred.grad, z['official_grad_pred']),
+        (alpha.grad, z['official_grad_scale']),
+    ):
         np.testing.assert_allclose(
-            ours, official, rtol=0, atol=1e-6 * np.abs(official).max())
+            ours, official, rtol=0, atol=1e-6 * np.abs(official).max()
+        )
 
 
 @pytest.mark.parametrize('file', LOSS_FILES)
@@ -77,7 +87,8 @@ def test_every_switch_equals_the_formula_in_float64(golden, file):
     z = golden(file)
     pred, alpha, target, mask = (
         torch.from_numpy(z[k]).double()
-        for k in ('pred', 'scale', 'gt', 'mask'))
+        for k in ('pred', 'scale', 'gt', 'mask')
+    )
     index = z['own_sample_idx']
     for v, (scale, weight, gamma, factor) in enumerate(z['own_variants']):
         loss = SWAHRLoss(bool(scale), bool(weight), gamma, factor)
@@ -87,11 +98,13 @@ def test_every_switch_equals_the_formula_in_float64(golden, file):
         np.testing.assert_allclose(total.item(), z['own_total'][v], 1e-12)
         expected = z['own_grad_pred_sample'][v]
         np.testing.assert_allclose(
-            p.grad.flatten()[index], expected, rtol=1e-5, atol=1e-12)
+            p.grad.flatten()[index], expected, rtol=1e-5, atol=1e-12
+        )
         if scale:
             expected = z['own_grad_scale_sample'][v]
             np.testing.assert_allclose(
-                a.grad.flatten()[index], expected, rtol=1e-5, atol=1e-12)
+                a.grad.flatten()[index], expected, rtol=1e-5, atol=1e-12
+            )
 
 
 def test_pull_push_and_gradients_equal_the_official_ones(golden):
@@ -103,7 +116,8 @@ def test_pull_push_and_gradients_equal_the_official_ones(golden):
         tags = torch.from_numpy(case['tags']).view(shape).requires_grad_()
         indices = [
             torch.from_numpy(
-                keypoint_indices(j[:n, :, :2], j[:n, :, 2], (side, side)))
+                keypoint_indices(j[:n, :, :2], j[:n, :, 2], (side, side))
+            )
             for j, n in zip(joints, case['num_people'])
         ]
         pull, push = PullPushLoss(1.0, 0.5)(tags, indices)
@@ -112,11 +126,15 @@ def test_pull_push_and_gradients_equal_the_official_ones(golden):
             [pull.item(), push.item()],
             [case['pull'].mean(), case['push'].mean()],
             rtol=1e-5,
-            atol=1e-7)
+            atol=1e-7,
+        )
         expected = case['grad_total'].reshape(shape)
         np.testing.assert_allclose(
-            tags.grad, expected, rtol=0,
-            atol=max(1e-6 * np.abs(expected).max(), 1e-8))
+            tags.grad,
+            expected,
+            rtol=0,
+            atol=max(1e-6 * np.abs(expected).max(), 1e-8),
+        )
 
 
 @pytest.mark.parametrize('kwargs', METHODS)
@@ -136,29 +154,40 @@ def test_gradients_of_the_tag_loss_are_right(tag_dim):
     tags = torch.randn(3, tag_dim * 2, 3, 3, dtype=torch.float64)
     people = [torch.zeros(0, 2, 2, dtype=torch.long)]
     people += [
-        torch.stack([torch.randint(9, (n, 2)),
-                     torch.ones(n, 2).long()], dim=-1) for n in (1, 3)
+        torch.stack(
+            [torch.randint(9, (n, 2)), torch.ones(n, 2).long()], dim=-1
+        )
+        for n in (1, 3)
     ]
     assert torch.autograd.gradcheck(
-        lambda t: sum(PullPushLoss(1.0, 1.0)(t, people)),
-        tags.requires_grad_())
+        lambda t: sum(PullPushLoss(1.0, 1.0)(t, people)), tags.requires_grad_()
+    )
 
 
-@given(st.integers(0, 2**31), st.integers(1, 2),
-       st.lists(st.integers(0, 4), min_size=1, max_size=4))
+@given(
+    st.integers(0, 2**31),
+    st.integers(1, 2),
+    st.lists(st.integers(0, 4), min_size=1, max_size=4),
+)
 @settings(max_examples=60, deadline=None)
 def test_pull_push_agrees_with_the_formula_person_by_person(
-        seed, tag_dim, people):
+    seed, tag_dim, people
+):
     generator = torch.Generator().manual_seed(seed)
     tags = torch.randn(len(people), tag_dim * 3, 4, 5, generator=generator)
     indices = [
-        torch.stack([
-            torch.randint(20, (n, 3), generator=generator),
-            torch.randint(2, (n, 3), generator=generator)
-        ], dim=-1) for n in people
+        torch.stack(
+            [
+                torch.randint(20, (n, 3), generator=generator),
+                torch.randint(2, (n, 3), generator=generator),
+            ],
+            dim=-1,
+        )
+        for n in people
     ]
     torch.testing.assert_close(
-        pull_push(tags, indices), plain_pull_push(tags, indices))
+        pull_push(tags, indices), plain_pull_push(tags, indices)
+    )
 
 
 def test_losses_of_a_batch_with_nobody_one_and_three_people():
@@ -193,7 +222,8 @@ def test_order_of_people_does_not_matter():
     tags = torch.randn(1, 17, 4, 4)
     people = torch.randint(2, (5, 17, 2))
     torch.testing.assert_close(
-        pull_push(tags, [people]), pull_push(tags, [people.flip(0)]))
+        pull_push(tags, [people]), pull_push(tags, [people.flip(0)])
+    )
 
 
 def test_alpha_zero_is_the_plain_target():
@@ -201,7 +231,8 @@ def test_alpha_zero_is_the_plain_target():
     for expansion in ('taylor', 'exact'):
         torch.testing.assert_close(
             scale_adapted_target(target, torch.zeros_like(target), expansion),
-            target)
+            target,
+        )
 
 
 def test_taylor_is_the_second_order_of_the_exact_form():
@@ -212,14 +243,17 @@ def test_taylor_is_the_second_order_of_the_exact_form():
             scale_adapted_target(target, alpha, 'taylor'),
             scale_adapted_target(target, alpha, 'exact'),
             atol=tolerance,
-            rtol=0)
+            rtol=0,
+        )
         torch.testing.assert_close(
-            scale_adapted_target(target, alpha, 'exact'), target**(1 + alpha))
+            scale_adapted_target(target, alpha, 'exact'), target ** (1 + alpha)
+        )
 
 
 def test_taylor_rises_again_far_from_one():
     got = scale_adapted_target(
-        torch.tensor([0.135]), torch.tensor([2.0]), 'taylor')
+        torch.tensor([0.135]), torch.tensor([2.0]), 'taylor'
+    )
     assert got.item() == pytest.approx(0.6767, abs=1e-3)
 
 
@@ -229,7 +263,8 @@ def test_gamma_zero_is_the_limit_of_small_gamma():
         adaptive_weight(pred, target, 0),
         adaptive_weight(pred, target, 1e-7),
         atol=1e-5,
-        rtol=0)
+        rtol=0,
+    )
 
 
 def test_masked_pixels_have_no_gradient():
@@ -246,17 +281,21 @@ def test_masked_pixels_have_no_gradient():
 def test_half_precision_is_computed_in_float32():
     pred, alpha, target, _ = random_batch(torch.float32)
     got = SWAHRLoss()(pred.bfloat16(), alpha.bfloat16(), target)
-    expected = SWAHRLoss()(pred.bfloat16().float(), alpha.bfloat16().float(),
-                           target)
+    expected = SWAHRLoss()(
+        pred.bfloat16().float(), alpha.bfloat16().float(), target
+    )
     assert [x.dtype for x in got] == [torch.float32] * 2
     torch.testing.assert_close(got, expected)
 
 
-@pytest.mark.parametrize(('kwargs', 'message'), [
-    (dict(gamma=-1), 'gamma must be at least 0, got -1'),
-    (dict(regularizer_weight=-1), 'regularizer_weight'),
-    (dict(expansion='cubic'), "'taylor' or 'exact', got 'cubic'"),
-])
+@pytest.mark.parametrize(
+    ('kwargs', 'message'),
+    [
+        (dict(gamma=-1), 'gamma must be at least 0, got -1'),
+        (dict(regularizer_weight=-1), 'regularizer_weight'),
+        (dict(expansion='cubic'), "'taylor' or 'exact', got 'cubic'"),
+    ],
+)
 def test_bad_arguments_are_named(kwargs, message):
     with pytest.raises(ValueError, match=message):
         SWAHRLoss(**kwargs)

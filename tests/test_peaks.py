@@ -3,8 +3,11 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from swahr_mmpose.peaks import (find_candidates, log_parabola_shift,
-                                quarter_shift)
+from swahr_mmpose.peaks import (
+    find_candidates,
+    log_parabola_shift,
+    quarter_shift,
+)
 
 
 def obvious_candidates(heatmap, threshold, kernel, topk):
@@ -14,17 +17,21 @@ def obvious_candidates(heatmap, threshold, kernel, topk):
     found = []
     for y in range(h):
         for x in range(w):
-            window = heatmap[max(y - r, 0):y + r + 1, max(x - r, 0):x + r + 1]
+            window = heatmap[
+                max(y - r, 0) : y + r + 1, max(x - r, 0) : x + r + 1
+            ]
             if heatmap[y, x] > threshold and heatmap[y, x] == window.max():
                 found.append((-heatmap[y, x], y * w + x))
     return [(i, -v) for v, i in sorted(found)[:topk]]
 
 
-@given(st.integers(0, 2**31), st.sampled_from([2, 5, 30]),
-       st.sampled_from([3, 5]))
+@given(
+    st.integers(0, 2**31), st.sampled_from([2, 5, 30]), st.sampled_from([3, 5])
+)
 @settings(max_examples=40, deadline=None)
 def test_candidates_agree_with_the_obvious_search_ties_included(
-        seed, topk, kernel):
+    seed, topk, kernel
+):
     rng = np.random.default_rng(seed)
     # Few distinct values make plateaus and ties.
     maps = (rng.integers(-2, 6, (2, 3, 9, 11)) / 5).astype(np.float32)
@@ -34,7 +41,8 @@ def test_candidates_agree_with_the_obvious_search_ties_included(
         torch.from_numpy(tags),
         threshold=0.1,
         kernel=kernel,
-        topk=topk)
+        topk=topk,
+    )
     assert found.scores.shape == (2, 3, topk)
     for b in range(2):
         for k in range(3):
@@ -46,7 +54,8 @@ def test_candidates_agree_with_the_obvious_search_ties_included(
             flat = tags[b, :, k].reshape(2, -1)
             np.testing.assert_array_equal(
                 found.tags[b, k, :n].numpy(),
-                flat[:, [i for i, _ in expected]].T)
+                flat[:, [i for i, _ in expected]].T,
+            )
 
 
 def shift_of(row, x):
@@ -55,27 +64,28 @@ def shift_of(row, x):
 
 
 def test_quarter_shift_goes_to_the_higher_neighbour():
-    assert shift_of([0., .2, 1., .5, 0.], 2)[0] == 0.25
-    assert shift_of([0., .5, 1., .2, 0.], 2)[0] == -0.25
+    assert shift_of([0.0, 0.2, 1.0, 0.5, 0.0], 2)[0] == 0.25
+    assert shift_of([0.0, 0.5, 1.0, 0.2, 0.0], 2)[0] == -0.25
 
 
 def test_quarter_shift_of_a_tie_goes_back():
-    assert shift_of([0., .5, 1., .5, 0.], 2) == [-0.25, -0.25]
+    assert shift_of([0.0, 0.5, 1.0, 0.5, 0.0], 2) == [-0.25, -0.25]
 
 
 def test_quarter_shift_at_the_border_compares_with_the_cell_itself():
-    assert shift_of([1., .5, 0., 0.], 0)[0] == -0.25
-    assert shift_of([0., 0., .5, 1.], 3)[0] == 0.25
-    assert shift_of([.3, 1., .5, 0.], 1)[0] == 0.25
+    assert shift_of([1.0, 0.5, 0.0, 0.0], 0)[0] == -0.25
+    assert shift_of([0.0, 0.0, 0.5, 1.0], 3)[0] == 0.25
+    assert shift_of([0.3, 1.0, 0.5, 0.0], 1)[0] == 0.25
 
 
 def test_log_parabola_finds_the_top_of_a_sampled_gaussian():
     y, x = np.mgrid[:32, :40]
-    maps = np.exp(-((x - 20.3)**2 + (y - 11.8)**2) / 8)[None]
+    maps = np.exp(-((x - 20.3) ** 2 + (y - 11.8) ** 2) / 8)[None]
     maps = torch.from_numpy(maps.astype(np.float32))
     shift = log_parabola_shift(maps, torch.tensor([[[20, 12]]]), 1)
     torch.testing.assert_close(
-        shift, torch.tensor([[[0.3, -0.2]]]), atol=1e-4, rtol=0)
+        shift, torch.tensor([[[0.3, -0.2]]]), atol=1e-4, rtol=0
+    )
 
 
 def test_log_parabola_is_zero_without_a_top():

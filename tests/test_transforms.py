@@ -5,10 +5,15 @@ import torch
 from mmpose.datasets.transforms import GenerateTarget
 from mmpose.registry import TRANSFORMS
 
-from swahr_mmpose import (BottomupGetLossMask, BottomupLoadImage,
-                          BottomupPackInputs, BottomupPyramidResize,
-                          BottomupRandomSquareAffine,
-                          ScaleAwareAssociativeEmbedding, geometry)
+from swahr_mmpose import (
+    BottomupGetLossMask,
+    BottomupLoadImage,
+    BottomupPackInputs,
+    BottomupPyramidResize,
+    BottomupRandomSquareAffine,
+    ScaleAwareAssociativeEmbedding,
+    geometry,
+)
 
 FLIP = [0, 2, 1, 4, 3, 6, 5, 8, 7, 10, 9, 12, 11, 14, 13, 16, 15]
 
@@ -24,13 +29,15 @@ def sample(size=(60, 40), people=2, seed=0):
         keypoints_visible=np.ones((people, 17), np.float32),
         bbox=np.tile(np.array([[2, 3, 20, 30]], np.float32), (people, 1)),
         flip_indices=FLIP,
-        raw_ann_info=[])
+        raw_ann_info=[],
+    )
 
 
 CODEC = dict(
     type='ScaleAwareAssociativeEmbedding',
     input_size=(64, 64),
-    heatmap_sizes=[(16, 16), (32, 32)])
+    heatmap_sizes=[(16, 16), (32, 32)],
+)
 
 
 def encode(results):
@@ -46,27 +53,33 @@ def test_images_masks_and_keypoints_equal_the_official_ones(golden):
         results = dict(sample(), img=z[f'{p}image'])
         results['keypoints'] = z[f'{p}joints'][..., :2]
         out = BottomupRandomSquareAffine((64, 64)).apply(
-            results, matrix, flip=False)
+            results, matrix, flip=False
+        )
         np.testing.assert_array_equal(out['img'], z[f'{p}image_out'])
         for side in (16, 32):
             np.testing.assert_allclose(
                 out['keypoints'] * side / 64,
                 z[f'{p}joints_{side}'][..., :2],
-                atol=1e-9)
+                atol=1e-9,
+            )
             mask = geometry.loss_mask(
                 z[f'{p}mask'] > 0,
                 geometry.scaled_matrix(matrix, (64, 64), (side, side)),
-                (side, side), False)
+                (side, side),
+                False,
+            )
             np.testing.assert_array_equal(mask, z[f'{p}mask_{side}'])
 
 
 def test_targets_of_real_annotations_equal_the_official_ones(golden):
     z = golden('targets.npz')
-    codec = ScaleAwareAssociativeEmbedding((512, 512), [(128, 128),
-                                                        (256, 256)])
+    codec = ScaleAwareAssociativeEmbedding(
+        (512, 512), [(128, 128), (256, 256)]
+    )
     affine = BottomupRandomSquareAffine((512, 512))
-    flips = dict(coco=FLIP,
-                 crowdpose=[1, 0, 3, 2, 5, 4, 7, 6, 9, 8, 11, 10, 12, 13])
+    flips = dict(
+        coco=FLIP, crowdpose=[1, 0, 3, 2, 5, 4, 7, 6, 9, 8, 11, 10, 12, 13]
+    )
     for name in z['real_names']:
         image = '/'.join(str(name).split('/')[:2])
         joints = z[f'{image}/joints']
@@ -74,14 +87,18 @@ def test_targets_of_real_annotations_equal_the_official_ones(golden):
             img=np.zeros((*z[f'{image}/image_hw'], 3), np.uint8),
             keypoints=joints[..., :2],
             keypoints_visible=joints[..., 2],
-            flip_indices=flips[image.split('/')[1].split('_')[0]])
-        out = affine.apply(results, z[f'{name}matrix_512'][:2],
-                           bool(z[f'{name}flip']))
-        encoded = codec.encode(out['keypoints'], out['keypoints_visible'],
-                               out['flip'])
+            flip_indices=flips[image.split('/')[1].split('_')[0]],
+        )
+        out = affine.apply(
+            results, z[f'{name}matrix_512'][:2], bool(z[f'{name}flip'])
+        )
+        encoded = codec.encode(
+            out['keypoints'], out['keypoints_visible'], out['flip']
+        )
         for level, side in enumerate((128, 256)):
-            np.testing.assert_array_equal(encoded['heatmaps'][level],
-                                          z[f'{name}heatmaps_{side}'])
+            np.testing.assert_array_equal(
+                encoded['heatmaps'][level], z[f'{name}heatmaps_{side}']
+            )
         official = z[f'{name}joints_index_128']
         for ours, theirs in zip(encoded['keypoint_indices'], official):
             got = {k * 128**2 + int(i) for k, (i, v) in enumerate(ours) if v}
@@ -147,10 +164,14 @@ def test_any_image_and_number_of_people_makes_a_sample(size, people):
     packed = BottomupPackInputs()(results)
     fields = packed['data_samples'].gt_fields
     assert packed['inputs'].shape == (3, 64, 64)
-    assert [tuple(h.shape) for h in fields.heatmaps] == [(17, 16, 16),
-                                                         (17, 32, 32)]
-    assert [tuple(m.shape) for m in fields.heatmap_mask] == [(16, 16),
-                                                             (32, 32)]
+    assert [tuple(h.shape) for h in fields.heatmaps] == [
+        (17, 16, 16),
+        (17, 32, 32),
+    ]
+    assert [tuple(m.shape) for m in fields.heatmap_mask] == [
+        (16, 16),
+        (32, 32),
+    ]
     indices = packed['data_samples'].gt_instance_labels.keypoint_indices
     assert indices.shape == (people, 17, 2)
     assert indices.dtype == torch.int64
@@ -165,7 +186,8 @@ def test_crowd_regions_are_masked_through_the_pipeline():
             iscrowd=1,
             num_keypoints=0,
             keypoints=[0] * 51,
-            segmentation=dict(size=[64, 64], counts=[0, 64 * 32, 64 * 32]))
+            segmentation=dict(size=[64, 64], counts=[0, 64 * 32, 64 * 32]),
+        )
     ]
     affine = BottomupRandomSquareAffine((64, 64))
     matrix = geometry.square_affine_matrix((32, 32), 64, 0, 64)
@@ -182,11 +204,16 @@ def test_resizing_equals_the_official_one_on_pictures(shared):
     for name in z['small_names']:
         which, setting = str(name).split('/')[1:3]
         side, scale, least = (
-            float(part.lstrip('inputscalem_')) for part in setting.split('_'))
+            float(part.lstrip('inputscalem_')) for part in setting.split('_')
+        )
         level = geometry.resized_geometry(
-            z[f'small/{which}/image'].shape[1::-1], int(side), scale, least)
-        resized = cv2.warpAffine(z[f'small/{which}/image'],
-                                 geometry.resize_matrix(level), level.size)
+            z[f'small/{which}/image'].shape[1::-1], int(side), scale, least
+        )
+        resized = cv2.warpAffine(
+            z[f'small/{which}/image'],
+            geometry.resize_matrix(level),
+            level.size,
+        )
         np.testing.assert_array_equal(resized, z[f'{name}resized'])
 
 
@@ -202,20 +229,32 @@ def test_one_scale_gives_one_image():
 def test_a_pyramid_is_a_list_largest_first():
     out = BottomupPyramidResize((128, 128), scales=(0.5, 1, 2))(sample())
     packed = BottomupPackInputs()(out)
-    assert [tuple(i.shape) for i in packed['inputs']
-            ] == [(3, 256, 512), (3, 128, 256), (3, 64, 128)]
+    assert [tuple(i.shape) for i in packed['inputs']] == [
+        (3, 256, 512),
+        (3, 128, 256),
+        (3, 64, 128),
+    ]
     info = packed['data_samples'].metainfo
     assert info['input_size'] == (256, 128)
     assert info['pyramid_scales'] == [2, 1, 0.5]
 
 
-@pytest.mark.parametrize(('make', 'message'), [
-    (lambda: BottomupRandomSquareAffine((64, 32)), 'must be square'),
-    (lambda: BottomupRandomSquareAffine((64, 64), scale=(2, 1)), 'low <= high'),
-    (lambda: BottomupRandomSquareAffine((64, 64), scale_type='x'), "'long'"),
-    (lambda: BottomupPyramidResize((64, 32)), 'must be square'),
-    (lambda: BottomupPyramidResize((64, 64), scales=(0.5, 2)), 'hold 1.0'),
-])
+@pytest.mark.parametrize(
+    ('make', 'message'),
+    [
+        (lambda: BottomupRandomSquareAffine((64, 32)), 'must be square'),
+        (
+            lambda: BottomupRandomSquareAffine((64, 64), scale=(2, 1)),
+            'low <= high',
+        ),
+        (
+            lambda: BottomupRandomSquareAffine((64, 64), scale_type='x'),
+            "'long'",
+        ),
+        (lambda: BottomupPyramidResize((64, 32)), 'must be square'),
+        (lambda: BottomupPyramidResize((64, 64), scales=(0.5, 2)), 'hold 1.0'),
+    ],
+)
 def test_bad_arguments_are_named(make, message):
     with pytest.raises(ValueError, match=message):
         make()
@@ -236,6 +275,7 @@ def test_an_image_is_read_as_bgr(picture):
 
 def test_exif_orientation_is_ignored(picture):
     from PIL import Image
+
     image = Image.open(picture)
     exif = image.getexif()
     exif[0x0112] = 6  # rotated by 90 degrees
@@ -247,7 +287,9 @@ def test_exif_orientation_is_ignored(picture):
 @pytest.mark.parametrize('content', [b'', b'no image', None])
 def test_a_broken_image_is_named(picture, content):
     whole = picture.read_bytes()
-    picture.write_bytes(whole[:len(whole) // 2] if content is None else content)
+    picture.write_bytes(
+        whole[: len(whole) // 2] if content is None else content
+    )
     with pytest.raises(ValueError, match='a.jpg .* not a complete image'):
         BottomupLoadImage()(dict(img_path=str(picture)))
 
@@ -257,9 +299,15 @@ def test_a_missing_image_is_named(tmp_path):
         BottomupLoadImage()(dict(img_path=str(tmp_path / 'b.jpg')))
 
 
-@pytest.mark.parametrize('name', [
-    'BottomupGetLossMask', 'BottomupLoadImage', 'BottomupPackInputs',
-    'BottomupPyramidResize', 'BottomupRandomSquareAffine'
-])
+@pytest.mark.parametrize(
+    'name',
+    [
+        'BottomupGetLossMask',
+        'BottomupLoadImage',
+        'BottomupPackInputs',
+        'BottomupPyramidResize',
+        'BottomupRandomSquareAffine',
+    ],
+)
 def test_transforms_are_registered(name):
     assert TRANSFORMS.get(name).__name__ == name

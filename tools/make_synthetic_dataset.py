@@ -20,37 +20,70 @@ Examples:
   # larger people, in place of the data made before
   python tools/make_synthetic_dataset.py data/big --overwrite --min-height 96
 """
+
 import argparse
 import sys
 
 from tqdm import tqdm
 
 
-class _Formatter(argparse.ArgumentDefaultsHelpFormatter,
-                 argparse.RawDescriptionHelpFormatter):
+class _Formatter(
+    argparse.ArgumentDefaultsHelpFormatter,
+    argparse.RawDescriptionHelpFormatter,
+):
     """Keeps the manual's lines and shows the defaults."""
 
 
 def parse_args(argv=None):
     """Parse the command line; see the module's text for the manual."""
     parser = argparse.ArgumentParser(
-        description=__doc__, formatter_class=_Formatter)
+        description=__doc__, formatter_class=_Formatter
+    )
     parser.add_argument('out_dir', metavar='OUT', help='directory to make')
-    parser.add_argument('--num-train', type=int, default=256, metavar='N',
-                        help='number of training pictures')
-    parser.add_argument('--num-val', type=int, default=48, metavar='N',
-                        help='number of validation pictures')
-    parser.add_argument('--image-size', type=int, nargs=2,
-                        default=(512, 416), metavar=('WIDTH', 'HEIGHT'),
-                        help='size of the pictures in px')
-    parser.add_argument('--min-height', type=int, default=24, metavar='PX',
-                        help='smallest standing height of a person')
-    parser.add_argument('--max-height', type=int, default=400, metavar='PX',
-                        help='largest standing height of a person')
-    parser.add_argument('--seed', type=int, default=0,
-                        help='of all randomness, 0 or more')
-    parser.add_argument('--overwrite', action='store_true',
-                        help='replace a data set made by this tool')
+    parser.add_argument(
+        '--num-train',
+        type=int,
+        default=256,
+        metavar='N',
+        help='number of training pictures',
+    )
+    parser.add_argument(
+        '--num-val',
+        type=int,
+        default=48,
+        metavar='N',
+        help='number of validation pictures',
+    )
+    parser.add_argument(
+        '--image-size',
+        type=int,
+        nargs=2,
+        default=(512, 416),
+        metavar=('WIDTH', 'HEIGHT'),
+        help='size of the pictures in px',
+    )
+    parser.add_argument(
+        '--min-height',
+        type=int,
+        default=24,
+        metavar='PX',
+        help='smallest standing height of a person',
+    )
+    parser.add_argument(
+        '--max-height',
+        type=int,
+        default=400,
+        metavar='PX',
+        help='largest standing height of a person',
+    )
+    parser.add_argument(
+        '--seed', type=int, default=0, help='of all randomness, 0 or more'
+    )
+    parser.add_argument(
+        '--overwrite',
+        action='store_true',
+        help='replace a data set made by this tool',
+    )
     return parser.parse_args(argv)
 
 
@@ -61,6 +94,7 @@ def main():
     overwrite = arguments.pop('overwrite')
     # Here and not above, as --help should not wait for MMPose.
     from swahr_mmpose.synthetic import is_complete, make_synthetic_dataset
+
     try:
         if not overwrite and is_complete(out_dir, **arguments):
             print(f'{out_dir} already holds this data set; nothing to do.')
@@ -68,15 +102,17 @@ def main():
         total = arguments['num_train'] + arguments['num_val']
         with tqdm(total=total, unit=' pictures') as bar:
             summary = make_synthetic_dataset(
-                out_dir, overwrite=overwrite, **arguments,
-                progress=lambda done, total: bar.update())
+                out_dir,
+                overwrite=overwrite,
+                **arguments,
+                progress=lambda done, total: bar.update(),
+            )
     except (OSError, ValueError) as error:
         sys.exit(f'error: {error}')
     for split in ('train', 'val'):
-        counts = ', '.join(f'{n} {what}'
-                           for what, n in summary[split].items())
+        counts = ', '.join(f'{n} {what}' for what, n in summary[split].items())
         print(f'{split}: {counts}')
-    print(f"Wrote {summary['out_dir']}")
+    print(f'Wrote {summary["out_dir"]}')
 
 
 if __name__ == '__main__':

@@ -1,13 +1,14 @@
 # Copyright (c) swahr_mmpose contributors. Licensed under Apache-2.0.
-"""Test a model and report its metrics.
+r"""Test a model and report its metrics.
 
-  python tools/test.py CONFIG CHECKPOINT
-  # pictures of the predicted poses, metrics into a file
-  python tools/test.py CONFIG CHECKPOINT --show-dir poses --out metrics.json
-  # without the mirrored image, on 8 GPUs
-  bash tools/dist_test.sh CONFIG CHECKPOINT 8 \\
-      --cfg-options model.test_cfg.flip_test=False
+python tools/test.py CONFIG CHECKPOINT
+# pictures of the predicted poses, metrics into a file
+python tools/test.py CONFIG CHECKPOINT --show-dir poses --out metrics.json
+# without the mirrored image, on 8 GPUs
+bash tools/dist_test.sh CONFIG CHECKPOINT 8 --cfg-options \
+      model.test_cfg.flip_test=False
 """
+
 import os
 
 import mmengine
@@ -24,9 +25,11 @@ def parse_args():
     parser.add_argument('config', help='config file')
     parser.add_argument('checkpoint', help='checkpoint file')
     parser.add_argument(
-        '--out', metavar='FILE', help='write metrics (.json, .yaml, .pkl)')
+        '--out', metavar='FILE', help='write metrics (.json, .yaml, .pkl)'
+    )
     parser.add_argument(
-        '--dump', metavar='FILE', help='write predictions (.pkl)')
+        '--dump', metavar='FILE', help='write predictions (.pkl)'
+    )
     add_common_arguments(parser)
     args = parser.parse_args()
     if args.dump and not args.dump.endswith(('.pkl', '.pickle')):
@@ -68,7 +71,7 @@ def main():
     cfg = load_config(args)
     merge_args(cfg, args)
     if not args.skip_checks:
-        check_before_run(cfg, ('test', ))
+        check_before_run(cfg, ('test',))
     runner = Runner.from_cfg(cfg)
     if args.out:
         runner.register_hook(_WriteMetrics(args.out), 'LOWEST')

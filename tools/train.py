@@ -11,6 +11,7 @@
 Data, sizes and checkpoint are checked before anything else, so that a typing
 error does not wait for the end of the first epoch.
 """
+
 import os.path as osp
 
 from mmengine.runner import Runner
@@ -29,15 +30,19 @@ def parse_args():
         const='auto',
         metavar='CHECKPOINT',
         help='resume from a checkpoint; without a value from the latest one '
-        'of the work dir')
+        'of the work dir',
+    )
     parser.add_argument(
-        '--amp', action='store_true', help='automatic mixed precision')
+        '--amp', action='store_true', help='automatic mixed precision'
+    )
     parser.add_argument(
-        '--no-validate', action='store_true', help='never evaluate')
+        '--no-validate', action='store_true', help='never evaluate'
+    )
     parser.add_argument(
         '--auto-scale-lr',
         action='store_true',
-        help='scale the learning rate to the actual total batch size')
+        help='scale the learning rate to the actual total batch size',
+    )
     add_common_arguments(parser)
     return parser.parse_args()
 

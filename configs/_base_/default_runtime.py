@@ -9,22 +9,23 @@ default_hooks = dict(
     # The published numbers are those of the last epoch, not of the best one.
     checkpoint=dict(type='CheckpointHook', interval=10, max_keep_ckpts=3),
     sampler_seed=dict(type='DistSamplerSeedHook'),
-    visualization=dict(type='PoseVisualizationHook', enable=False))
-custom_hooks = [
-    dict(type='SyncBuffersHook'),
-    dict(type='CheckCheckpointHook')
-]
+    visualization=dict(type='PoseVisualizationHook', enable=False),
+)
+custom_hooks = [dict(type='SyncBuffersHook'), dict(type='CheckCheckpointHook')]
 
 env_cfg = dict(
     cudnn_benchmark=True,
     mp_cfg=dict(mp_start_method='fork', opencv_num_threads=0),
-    dist_cfg=dict(backend='nccl'))
+    dist_cfg=dict(backend='nccl'),
+)
 
 vis_backends = [dict(type='LocalVisBackend')]
 visualizer = dict(
-    type='PoseLocalVisualizer', vis_backends=vis_backends, name='visualizer')
+    type='PoseLocalVisualizer', vis_backends=vis_backends, name='visualizer'
+)
 log_processor = dict(
-    type='LogProcessor', window_size=50, by_epoch=True, num_digits=6)
+    type='LogProcessor', window_size=50, by_epoch=True, num_digits=6
+)
 log_level = 'INFO'
 load_from = None
 resume = False

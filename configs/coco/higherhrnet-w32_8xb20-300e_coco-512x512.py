@@ -3,4 +3,6 @@ _base_ = './swahr_higherhrnet-w32_8xb20-300e_coco-512x512.py'
 model = dict(
     head=dict(
         scale_maps=False,
-        keypoint_loss=dict(scale_adaptive=False, weight_adaptive=False)))
+        keypoint_loss=dict(scale_adaptive=False, weight_adaptive=False),
+    )
+)

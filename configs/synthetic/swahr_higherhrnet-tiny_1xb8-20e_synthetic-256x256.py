@@ -1,12 +1,15 @@
 _base_ = [
-    '../_base_/default_runtime.py', '../_base_/datasets/synthetic.py',
-    '../_base_/inputs/256x256.py', '../_base_/models/higherhrnet-tiny.py',
-    '../_base_/schedules/adam_20e.py'
+    '../_base_/default_runtime.py',
+    '../_base_/datasets/synthetic.py',
+    '../_base_/inputs/256x256.py',
+    '../_base_/models/higherhrnet-tiny.py',
+    '../_base_/schedules/adam_20e.py',
 ]
 codec = dict(_base_.codec, decode_keypoint_order=_base_.keypoint_order)
 model = dict(head=dict(decoder=codec))
 train_dataloader = dict(
-    batch_size=8, dataset=dict(pipeline=_base_.train_pipeline))
+    batch_size=8, dataset=dict(pipeline=_base_.train_pipeline)
+)
 val_dataloader = dict(dataset=dict(pipeline=_base_.val_pipeline))
 test_dataloader = val_dataloader
 auto_scale_lr = dict(base_batch_size=8)

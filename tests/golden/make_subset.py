@@ -4,6 +4,7 @@
 
 Pictures, and arrays made of the pixels of photographs, are left out.
 """
+
 import argparse
 import shutil
 from pathlib import Path
@@ -12,11 +13,25 @@ import numpy as np
 
 HERE = Path(__file__).parent
 WHOLE = [
-    'ae_loss.npz', 'affine.npz', 'loss_00.npz', 'loss_03.npz', 'loss_05.npz',
-    'loss_06.npz', 'loss_multi.npz', 'schedule.json', 'targets.npz'
+    'ae_loss.npz',
+    'affine.npz',
+    'loss_00.npz',
+    'loss_03.npz',
+    'loss_05.npz',
+    'loss_06.npz',
+    'loss_multi.npz',
+    'schedule.json',
+    'targets.npz',
 ]
-DECODE_CASES = ('people0', 'people1', 'one_tag_channel', 'border', 'plateau',
-                'equal_tags', 'crowdpose14_people4')
+DECODE_CASES = (
+    'people0',
+    'people1',
+    'one_tag_channel',
+    'border',
+    'plateau',
+    'equal_tags',
+    'crowdpose14_people4',
+)
 
 
 def keep(source, name, wanted):

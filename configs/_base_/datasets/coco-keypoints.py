@@ -18,7 +18,9 @@ train_dataloader = dict(
         data_root=data_root,
         data_mode='bottomup',
         ann_file='annotations/person_keypoints_train2017.json',
-        data_prefix=dict(img='train2017/')))
+        data_prefix=dict(img='train2017/'),
+    ),
+)
 val_dataloader = dict(
     batch_size=1,
     num_workers=2,
@@ -31,7 +33,9 @@ val_dataloader = dict(
         data_mode='bottomup',
         test_mode=True,
         ann_file=val_ann_file,
-        data_prefix=dict(img='val2017/')))
+        data_prefix=dict(img='val2017/'),
+    ),
+)
 test_dataloader = val_dataloader
 
 # An instance's score is the mean over its keypoints, filled ones not counted;
@@ -40,5 +44,6 @@ val_evaluator = dict(
     type='CocoMetric',
     ann_file=data_root + val_ann_file,
     score_mode='bbox',
-    nms_mode='none')
+    nms_mode='none',
+)
 test_evaluator = val_evaluator

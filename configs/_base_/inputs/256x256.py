@@ -10,20 +10,22 @@ codec = dict(
     type='ScaleAwareAssociativeEmbedding',
     input_size=input_size,
     heatmap_sizes=[(64, 64), (128, 128)],
-    sigma=2.0)
+    sigma=2.0,
+)
 
 train_pipeline = [
     dict(type='BottomupLoadImage'),
     dict(
         type='BottomupRandomSquareAffine',
         input_size=input_size,
-        scale=scale_range),
+        scale=scale_range,
+    ),
     dict(type='GenerateTarget', encoder=codec),
     dict(type='BottomupGetLossMask'),
-    dict(type='BottomupPackInputs')
+    dict(type='BottomupPackInputs'),
 ]
 val_pipeline = [
     dict(type='BottomupLoadImage'),
     dict(type='BottomupPyramidResize', input_size=input_size),
-    dict(type='BottomupPackInputs')
+    dict(type='BottomupPackInputs'),
 ]

@@ -6,7 +6,8 @@ model = dict(
         mean=[123.675, 116.28, 103.53],
         std=[58.395, 57.12, 57.375],
         bgr_to_rgb=True,
-        channels_last=True),
+        channels_last=True,
+    ),
     backbone=dict(
         type='HRNet',
         in_channels=3,
@@ -15,26 +16,38 @@ model = dict(
                 num_modules=1,
                 num_branches=1,
                 block='BOTTLENECK',
-                num_blocks=(1, ),
-                num_channels=(16, )),
+                num_blocks=(1,),
+                num_channels=(16,),
+            ),
             stage2=dict(
                 num_modules=1,
                 num_branches=2,
                 block='BASIC',
                 num_blocks=(1, 1),
-                num_channels=(16, 32)),
+                num_channels=(16, 32),
+            ),
             stage3=dict(
                 num_modules=1,
                 num_branches=3,
                 block='BASIC',
                 num_blocks=(1, 1, 1),
-                num_channels=(16, 32, 64)),
+                num_channels=(16, 32, 64),
+            ),
             stage4=dict(
                 num_modules=1,
                 num_branches=4,
                 block='BASIC',
                 num_blocks=(1, 1, 1, 1),
-                num_channels=(16, 32, 64, 128)))),
+                num_channels=(16, 32, 64, 128),
+            ),
+        ),
+        # From nothing: larger than the official 0.001, which goes with a
+        # pretrained backbone.
+        init_cfg=[
+            dict(type='Kaiming', layer='Conv2d'),
+            dict(type='Constant', val=1, layer='BatchNorm2d'),
+        ],
+    ),
     head=dict(
         type='HigherHRNetHead',
         in_channels=16,
@@ -42,6 +55,9 @@ model = dict(
         num_basic_blocks=1,
         scale_maps=True,
         keypoint_loss=dict(
-            type='SWAHRLoss', scale_adaptive=True, weight_adaptive=True),
-        tag_loss=dict(type='PullPushLoss')),
-    test_cfg=dict(flip_test=True))
+            type='SWAHRLoss', scale_adaptive=True, weight_adaptive=True
+        ),
+        tag_loss=dict(type='PullPushLoss'),
+    ),
+    test_cfg=dict(flip_test=True),
+)

@@ -7,7 +7,8 @@ param_scheduler = [
         begin=0,
         end=1,
         by_epoch=True,
-        convert_to_iter_based=True),
+        convert_to_iter_based=True,
+    ),
     dict(
         type='LinearLR',
         start_factor=1.0,
@@ -15,7 +16,8 @@ param_scheduler = [
         begin=1,
         end=20,
         by_epoch=True,
-        convert_to_iter_based=True)
+        convert_to_iter_based=True,
+    ),
 ]
 train_cfg = dict(by_epoch=True, max_epochs=20, val_interval=20)
 val_cfg = dict()

@@ -9,7 +9,8 @@ param_scheduler = [
         begin=0,
         end=3,
         by_epoch=True,
-        convert_to_iter_based=True),
+        convert_to_iter_based=True,
+    ),
     dict(
         type='LinearLR',
         start_factor=1.0,
@@ -17,7 +18,8 @@ param_scheduler = [
         begin=3,
         end=300,
         by_epoch=True,
-        convert_to_iter_based=True)
+        convert_to_iter_based=True,
+    ),
 ]
 train_cfg = dict(by_epoch=True, max_epochs=300, val_interval=10)
 val_cfg = dict()

@@ -8,6 +8,7 @@ give the same files. The directory appears in one step when all is written::
     OUT/annotations/person_keypoints_{train,val}.json
     OUT/images/{train,val}/000000000001.jpg numbered through, train first
 """
+
 from __future__ import annotations
 
 import json
@@ -21,8 +22,9 @@ from typing import Any, Callable, Dict, List, Optional, Tuple, Union
 import cv2
 import numpy as np
 
-from . import synthetic_drawing as drawing
-from .synthetic_drawing import NUM_KEYPOINTS, Person
+from . import scene
+from .people import Person, draw_person
+from .records import crowd_record, empty_document, person_record
 
 FORMAT_VERSION = 1  # raise it whenever the same arguments give other data
 SPLITS = ('train', 'val')
@@ -34,14 +36,6 @@ MIN_VISIBLE = 0.3  # share of the keypoints that a person must show
 TRIES = 8  # places tried for a person before it is left out
 MIN_HEIGHT_LIMIT = 16  # px; in smaller people the joints share one pixel
 JPEG_OPTIONS = [cv2.IMWRITE_JPEG_QUALITY, 95]  # keeps small people's hues
-KEYPOINT_NAMES = ['nose'] + [
-    f'{side}_{part}' for part in ('eye', 'ear', 'shoulder', 'elbow', 'wrist',
-                                  'hip', 'knee', 'ankle')
-    for side in ('left', 'right')]
-SKELETON = [  # as COCO has it, counted from 1
-    [16, 14], [14, 12], [17, 15], [15, 13], [12, 13], [6, 12], [7, 13],
-    [6, 7], [6, 8], [7, 9], [8, 10], [9, 11], [2, 3], [1, 2], [1, 3], [2, 4],
-    [3, 5], [4, 6], [5, 7]]
 
 Progress = Optional[Callable[[int, int], None]]  # of (done, total)
 # A (h, w, 3) uint8 picture, the people, and the (h, w) bool crowd mask.
@@ -65,23 +59,31 @@ class SyntheticConfig:
         low, high, size = self.min_height, self.max_height, self.image_size
         counts = self.num_train, self.num_val, self.seed
         for holds, message in (
-            (all(isinstance(v, Integral) and v >= 0 for v in counts),
-             f'num_train, num_val and seed are {counts}, expected whole '
-             'numbers from 0 on; pass such'),
-            (len(size) == 2 and all(isinstance(v, Integral) for v in size),
-             f'image_size is {size}, expected two whole numbers; pass '
-             '(width, height) in px'),
-            (MIN_HEIGHT_LIMIT <= low <= high <= size[-1],
-             f'min_height is {low} and max_height {high}, expected '
-             f'{MIN_HEIGHT_LIMIT} <= min_height <= max_height <= {size[-1]}, '
-             'the height of the pictures; change them or image_size'),
+            (
+                all(isinstance(v, Integral) and v >= 0 for v in counts),
+                f'num_train, num_val and seed are {counts}, expected whole '
+                'numbers from 0 on; pass such',
+            ),
+            (
+                len(size) == 2 and all(isinstance(v, Integral) for v in size),
+                f'image_size is {size}, expected two whole numbers; pass '
+                '(width, height) in px',
+            ),
+            (
+                MIN_HEIGHT_LIMIT <= low <= high <= size[-1],
+                f'min_height is {low} and max_height {high}, expected '
+                f'{MIN_HEIGHT_LIMIT} <= min_height <= max_height <= '
+                f'{size[-1]}, the height of the pictures; change them or '
+                'image_size',
+            ),
         ):
             if not holds:
                 raise ValueError(message)
 
 
-def _place_people(rng: np.random.Generator, config: SyntheticConfig,
-                  bars: np.ndarray) -> List[Person]:
+def _place_people(
+    rng: np.random.Generator, config: SyntheticConfig, bars: np.ndarray
+) -> List[Person]:
     """Draws up to six people, the tallest first so that the small ones show.
 
     Someone who would be hardly visible, or would hide another so far, is
@@ -97,10 +99,10 @@ def _place_people(rng: np.random.Generator, config: SyntheticConfig,
     hues = hues / number + rng.random()
     people: List[Person] = []
     for height, hue in zip(config.min_height * ratio**parts, hues):
-        person = drawing.draw_person(rng, height, hue)
+        person = draw_person(rng, height, hue)
         for _ in range(TRIES):
-            moved = drawing.move_somewhere(rng, person, config.image_size)
-            trial = drawing.label_visibility([*people, moved], bars)
+            moved = scene.move_somewhere(rng, person, config.image_size)
+            trial = scene.label_visibility([*people, moved], bars)
             if all(np.mean(p.visibility == 2) >= MIN_VISIBLE for p in trial):
                 people = trial
                 break
@@ -110,79 +112,51 @@ def _place_people(rng: np.random.Generator, config: SyntheticConfig,
 def _draw_scene(config: SyntheticConfig, split: str, index: int) -> Scene:
     """Draws a picture; all its randomness comes from these arguments."""
     rng = np.random.default_rng([config.seed, SPLITS.index(split), index])
-    image = drawing.draw_background(rng, config.image_size)
-    bars = drawing.draw_bars(rng, config.image_size)
-    people = [] if index % EMPTY_EVERY == EMPTY_AT else _place_people(
-        rng, config, bars[..., 3] > 0)
+    image = scene.draw_background(rng, config.image_size)
+    bars = scene.draw_bars(rng, config.image_size)
+    people = (
+        []
+        if index % EMPTY_EVERY == EMPTY_AT
+        else _place_people(rng, config, bars[..., 3] > 0)
+    )
     crowd = np.zeros(image.shape[:2], bool)
     if index % CROWD_EVERY == CROWD_AT:
-        crowd = drawing.draw_crowd(rng, image, people)
+        crowd = scene.draw_crowd(rng, image, people)
     for layer in (*(p.layer for p in people), bars):
-        drawing.paste(image, layer)
-    return drawing.add_noise(rng, image), people, crowd
+        scene.paste(image, layer)
+    return scene.add_noise(rng, image), people, crowd
 
 
-def _box(mask: np.ndarray) -> List[int]:
-    """COCO's bbox (x, y, w, h in px) of a (h, w) bool mask."""
-    return list(cv2.boundingRect(mask.astype(np.uint8)))
-
-
-def _person_record(person: Person) -> Dict:
-    """What COCO says of a person: keypoints, box, area and outline."""
-    mask, seen = person.silhouette, person.visibility > 0
-    keypoints = np.c_[person.keypoints.round(2), person.visibility]
-    keypoints[~seen] = 0
-    extent = mask.copy()  # with the pixels around the keypoints, for the box
-    points = keypoints[seen, :2]
-    column, row = np.r_[np.floor(points), np.ceil(points)].astype(int).T
-    extent[row, column] = True
-    contours, _ = cv2.findContours(mask.astype(np.uint8), cv2.RETR_EXTERNAL,
-                                   cv2.CHAIN_APPROX_SIMPLE)
-    return {'iscrowd': 0, 'num_keypoints': int(seen.sum()),
-            'keypoints': [int(v) if v == int(v) else v
-                          for v in keypoints.ravel().tolist()],
-            'area': int(mask.sum()), 'bbox': _box(extent),
-            'segmentation': [c.ravel().tolist() for c in contours
-                             if len(c) >= 3]}
-
-
-def _crowd_record(mask: np.ndarray) -> Dict:
-    """What COCO says of a crowd: run lengths down the columns, zeros first."""
-    flat = np.r_[False, mask.ravel(order='F')]
-    edges = np.flatnonzero(flat[1:] != flat[:-1])
-    counts = np.diff([0, *edges, mask.size]).tolist()
-    return {'iscrowd': 1, 'num_keypoints': 0,
-            'keypoints': [0] * 3 * NUM_KEYPOINTS,
-            'area': int(mask.sum()), 'bbox': _box(mask),
-            'segmentation': {'size': list(mask.shape), 'counts': counts}}
-
-
-def _empty_document() -> Dict:
-    """A COCO annotation file without pictures."""
-    return {
-        'info': {'description': 'Drawn people with COCO keypoints'},
-        'licenses': [{'id': 1, 'name': 'No third-party material', 'url': ''}],
-        'images': [], 'annotations': [],
-        'categories': [{'id': 1, 'name': 'person', 'supercategory': 'person',
-                        'keypoints': KEYPOINT_NAMES, 'skeleton': SKELETON}]}
-
-
-def _add_picture(folder: Path, document: Dict, image_id: int,
-                 scene: Scene) -> None:
+def _add_picture(
+    folder: Path, document: Dict, image_id: int, scene: Scene
+) -> None:
     """Writes a picture and adds what it shows to its split's document."""
     pixels, people, crowd = scene
     height, width = crowd.shape
     name = f'{image_id:012d}.jpg'
     jpeg = cv2.imencode('.jpg', pixels, JPEG_OPTIONS)[1]
     (folder / name).write_bytes(jpeg.tobytes())
-    document['images'].append({'id': image_id, 'file_name': name, 'license': 1,
-                               'width': width, 'height': height})
-    records = [_person_record(p) for p in people]
-    records += [_crowd_record(crowd)] if crowd.any() else []
+    document['images'].append(
+        {
+            'id': image_id,
+            'file_name': name,
+            'license': 1,
+            'width': width,
+            'height': height,
+        }
+    )
+    records = [person_record(p) for p in people]
+    records += [crowd_record(crowd)] if crowd.any() else []
     annotations = document['annotations']
     for record in records:
-        annotations.append({'id': len(annotations) + 1, 'image_id': image_id,
-                            'category_id': 1, **record})
+        annotations.append(
+            {
+                'id': len(annotations) + 1,
+                'image_id': image_id,
+                'category_id': 1,
+                **record,
+            }
+        )
 
 
 def _write(root: Path, config: SyntheticConfig, progress: Progress) -> Dict:
@@ -190,18 +164,22 @@ def _write(root: Path, config: SyntheticConfig, progress: Progress) -> Dict:
     (root / 'annotations').mkdir()
     total, image_id, counts = config.num_train + config.num_val, 0, {}
     for split, number in zip(SPLITS, (config.num_train, config.num_val)):
-        folder, document = root / 'images' / split, _empty_document()
+        folder, document = root / 'images' / split, empty_document()
         folder.mkdir(parents=True)
         for index in range(number):
             image_id += 1
-            _add_picture(folder, document, image_id,
-                         _draw_scene(config, split, index))
+            _add_picture(
+                folder, document, image_id, _draw_scene(config, split, index)
+            )
             if progress:
                 progress(image_id, total)
         _write_json(root / ANNOTATION_FILE.format(split), document)
         kinds = [a['iscrowd'] for a in document['annotations']]
-        counts[split] = {'images': number, 'people': kinds.count(0),
-                         'crowds': kinds.count(1)}
+        counts[split] = {
+            'images': number,
+            'people': kinds.count(0),
+            'crowds': kinds.count(1),
+        }
     _write_json(root / 'dataset.json', {**_identity(config), **counts})
     return counts
 
@@ -222,23 +200,27 @@ def _refuse_to_destroy(out: Path, overwrite: bool) -> None:
     if not overwrite:
         raise FileExistsError(
             f'{out} exists and is not empty, expected a new or empty '
-            'directory; choose another one or pass overwrite (--overwrite)')
+            'directory; choose another one or pass overwrite (--overwrite)'
+        )
     if not (out / 'dataset.json').is_file():
         raise FileExistsError(
             f'{out} has no dataset.json, expected a data set made here to '
-            'overwrite; choose another directory or remove it yourself')
+            'overwrite; choose another directory or remove it yourself'
+        )
 
 
 def make_synthetic_dataset(
-        out_dir: Union[str, Path], *,
-        num_train: int = SyntheticConfig.num_train,
-        num_val: int = SyntheticConfig.num_val,
-        image_size: Tuple[int, int] = SyntheticConfig.image_size,
-        min_height: int = SyntheticConfig.min_height,
-        max_height: int = SyntheticConfig.max_height,
-        seed: int = SyntheticConfig.seed,
-        overwrite: bool = False,
-        progress: Progress = None) -> Dict:
+    out_dir: Union[str, Path],
+    *,
+    num_train: int = SyntheticConfig.num_train,
+    num_val: int = SyntheticConfig.num_val,
+    image_size: Tuple[int, int] = SyntheticConfig.image_size,
+    min_height: int = SyntheticConfig.min_height,
+    max_height: int = SyntheticConfig.max_height,
+    seed: int = SyntheticConfig.seed,
+    overwrite: bool = False,
+    progress: Progress = None,
+) -> Dict:
     """Writes the data set, or nothing at all when something fails.
 
     Args:
@@ -260,8 +242,9 @@ def make_synthetic_dataset(
         FileExistsError: when ``out_dir`` holds something to keep.
         ValueError: when an argument is out of its range.
     """
-    config = SyntheticConfig(num_train, num_val, image_size, min_height,
-                             max_height, seed)
+    config = SyntheticConfig(
+        num_train, num_val, image_size, min_height, max_height, seed
+    )
     out = Path(out_dir).resolve()
     _refuse_to_destroy(out, overwrite)
     # A sibling, so that the renaming stays within one file system.
@@ -289,11 +272,15 @@ def is_complete(out_dir: Union[str, Path], **arguments: Any) -> bool:
     wanted = json.loads(json.dumps(_identity(config), default=int))
     try:
         found = json.loads((root / 'dataset.json').read_text('utf-8'))
-        pictures = [len(list((root / 'images' / s).glob('*.jpg')))
-                    for s in SPLITS]
-        return ({key: found[key] for key in wanted} == wanted
-                and pictures == [config.num_train, config.num_val]
-                and all((root / ANNOTATION_FILE.format(s)).is_file()
-                        for s in SPLITS))
+        pictures = [
+            len(list((root / 'images' / s).glob('*.jpg'))) for s in SPLITS
+        ]
+        return (
+            {key: found[key] for key in wanted} == wanted
+            and pictures == [config.num_train, config.num_val]
+            and all(
+                (root / ANNOTATION_FILE.format(s)).is_file() for s in SPLITS
+            )
+        )
     except (OSError, ValueError, LookupError, TypeError):
         return False

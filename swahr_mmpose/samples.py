@@ -1,0 +1,110 @@
+# Copyright (c) swahr_mmpose contributors. Licensed under Apache-2.0.
+"""The two ends of the pipeline: reading an image, packing a sample."""
+
+from __future__ import annotations
+
+from typing import Any, Dict, Optional, Sequence
+
+import mmcv
+import numpy as np
+from mmcv.transforms import BaseTransform
+from mmengine import fileio
+from mmpose.datasets.transforms.formatting import (
+    PackPoseInputs,
+    image_to_tensor,
+)
+from mmpose.registry import TRANSFORMS
+
+from .imagefiles import is_cut_short
+
+__all__ = ['BottomupLoadImage', 'BottomupPackInputs']
+
+
+@TRANSFORMS.register_module()
+class BottomupLoadImage(BaseTransform):
+    """Read the image as annotators saw it, or say which file is broken.
+
+    EXIF orientation is ignored, as in COCO's annotations.  A file that is
+    missing, unreadable or cut short ends in an error that names it.
+
+    Required Keys: ``img_path``, or ``img`` to use an array.
+    Added Keys: ``img``, ``img_shape``, ``ori_shape``.
+
+    Args:
+        backend_args (dict, optional): File backend of MMEngine.
+    """
+
+    def __init__(self, backend_args: Optional[dict] = None) -> None:
+        self.backend_args = backend_args
+
+    def transform(self, results: Dict[str, Any]) -> Dict[str, Any]:
+        """Read the image into ``results['img']``, BGR uint8 (h, w, 3)."""
+        if results.get('img') is None:
+            results['img'] = self._read(results['img_path'])
+        results.setdefault('img_path', None)
+        results['img_shape'] = results['img'].shape[:2]
+        results['ori_shape'] = results['img'].shape[:2]
+        return results
+
+    def _read(self, path: str) -> np.ndarray:
+        try:
+            content = fileio.get(path, backend_args=self.backend_args)
+        except FileNotFoundError as error:
+            raise FileNotFoundError(
+                f'image {path} does not exist; check data_root, data_prefix '
+                'and the file names in the annotation file'
+            ) from error
+        image = None
+        if content:
+            image = mmcv.imfrombytes(content, flag='color_ignore_orientation')
+        if image is None or is_cut_short(content):
+            raise ValueError(
+                f'image {path} ({len(content)} bytes) is not a complete image '
+                'file; fetch it again or take it out of the annotation file'
+            )
+        return image
+
+
+@TRANSFORMS.register_module()
+class BottomupPackInputs(PackPoseInputs):
+    """Pack a sample, also one whose image is a pyramid.
+
+    MMPose's packer stacks the images of a pyramid, which have different
+    sizes, and by default passes on ``category_id``, an array per image that
+    its CocoMetric cannot take.
+
+    Args:
+        meta_keys (Sequence[str]): What goes into the sample's metainfo.
+    """
+
+    def __init__(
+        self,
+        meta_keys: Sequence[str] = (
+            'id',
+            'img_id',
+            'img_path',
+            'crowd_index',
+            'ori_shape',
+            'img_shape',
+            'input_size',
+            'input_center',
+            'input_scale',
+            'pyramid_scales',
+            'flip',
+            'flip_direction',
+            'flip_indices',
+            'raw_ann_info',
+            'dataset_name',
+        ),
+        **kwargs: Any,
+    ) -> None:
+        super().__init__(meta_keys=meta_keys, **kwargs)
+
+    def transform(self, results: Dict[str, Any]) -> Dict[str, Any]:
+        """Pack; ``inputs`` is a tensor (3, h, w), or a list of them."""
+        images = results['img']
+        if not isinstance(images, list):
+            return super().transform(results)
+        packed = super().transform(dict(results, img=images[0]))
+        packed['inputs'] = [image_to_tensor(image) for image in images]
+        return packed

@@ -1,0 +1,18 @@
+# Copyright (c) swahr_mmpose contributors. Licensed under Apache-2.0.
+"""A seeded data set of drawn people: the quick start's, and the tests'."""
+
+from .dataset import (
+    FORMAT_VERSION,
+    SyntheticConfig,
+    is_complete,
+    make_synthetic_dataset,
+)
+from .records import KEYPOINT_NAMES
+
+__all__ = [
+    'FORMAT_VERSION',
+    'KEYPOINT_NAMES',
+    'SyntheticConfig',
+    'is_complete',
+    'make_synthetic_dataset',
+]

@@ -1,0 +1,285 @@
+# Copyright (c) swahr_mmpose contributors. Licensed under Apache-2.0.
+"""Draws the people of the synthetic data set.
+
+A figure is drawn larger than wanted and shrunk by area averaging, which
+antialiases also people of 24 px whose limbs are two pixels wide. Coordinates
+are in px, y downwards, and whole numbers are the *centres* of pixels, as in
+OpenCV's warps. People face the viewer: their left is the picture's right.
+"""
+
+from __future__ import annotations
+
+import colorsys
+import math
+from dataclasses import dataclass, field
+from typing import Tuple
+
+import cv2
+import numpy as np
+from numpy.random import Generator
+
+# COCO's order; of each pair the left one comes first.
+NOSE, EYES, EARS, SHOULDERS, ELBOWS = 0, (1, 2), (3, 4), (5, 6), (7, 8)
+WRISTS, HIPS, KNEES, ANKLES = (9, 10), (11, 12), (13, 14), (15, 16)
+NUM_KEYPOINTS = 17
+
+# Upright proportions in body heights, from the top of the head. Stouter than
+# real people: OKS tolerances grow with the silhouette's area.
+FACE = (
+    (0, 0.125),
+    (0.036, 0.085),
+    (-0.036, 0.085),
+    (0.08, 0.10),
+    (-0.08, 0.10),
+)
+HEAD_AXES = (0.08, 0.105)
+NECK, HIP_CENTRE = (0.0, 0.21), (0.0, 0.53)
+SHOULDER, HIP = (0.135, 0.255), (0.085, 0.53)
+UPPER_ARM, FOREARM, THIGH, SHIN = 0.155, 0.14, 0.21, 0.20
+ARM_WIDTH, LEG_WIDTH, TORSO_RIM, NECK_WIDTH = 0.09, 0.13, 0.10, 0.07
+HAND, SHOE = 0.042, 0.05  # radii
+# Joint markers: keypoint pair, radius in body heights, hue. Each keypoint has
+# a colour of its own, which is what a tiny network can learn in minutes; it
+# also means that the mirror image of a person is not a person. The small ones
+# are drawn last, so that a hand before a hip leaves both seen.
+MARKERS = (
+    (KNEES, 0.050, 1 / 6),  # yellow
+    (HIPS, 0.050, 0.0),  # red
+    (SHOULDERS, 0.046, 3 / 6),  # cyan
+    (ELBOWS, 0.044, 2 / 6),  # green
+    (ANKLES, 0.044, 5 / 6),  # magenta
+    (WRISTS, 0.040, 4 / 6),  # blue
+)
+SHADES = (0.45, 1.0)  # the left side's markers are darker than the right's
+CLOTHES = 0.55  # saturation: pale beside the markers
+MIN_RADIUS = 1.2  # of a marker in px: smaller ones vanish when shrunk
+DRAWN_HEIGHT = 256  # px at which a figure is drawn at least, before shrinking
+MARGIN = 0.16  # body heights around the keypoints: head top, shoes, limbs
+
+Colour = Tuple[float, ...]  # BGR and alpha, 0..255
+Size = Tuple[int, int]  # width and height in px
+Pair = Tuple[float, float]
+
+
+@dataclass(frozen=True)
+class Person:
+    """A person drawn on an otherwise transparent (h, w) layer."""
+
+    keypoints: np.ndarray  # (17, 2) px
+    layer: np.ndarray  # (h, w, 4) uint8, BGR times alpha, then alpha
+    visibility: np.ndarray = field(  # (17,) int, COCO's 0, 1 or 2
+        default_factory=lambda: np.zeros(NUM_KEYPOINTS, int)
+    )
+
+    @property
+    def silhouette(self) -> np.ndarray:
+        """(h, w) bool, the whole person, also where others hide it."""
+        return self.layer[..., 3] > 127
+
+    def moved(self, centre: np.ndarray, size: Size) -> Person:
+        """The same on a (width, height) layer, around about the centre."""
+        points = self.keypoints
+        # By whole pixels, so that nothing is resampled.
+        shift = np.rint(centre - (points.min(0) + points.max(0)) / 2)
+        layer = cv2.warpAffine(
+            self.layer, np.c_[np.eye(2), shift], size, flags=cv2.INTER_NEAREST
+        )
+        return Person(points + shift, layer)
+
+
+def _rotate(points: np.ndarray, degrees: float, centre: Pair) -> np.ndarray:
+    """Turns (..., 2) points around a centre, clockwise in the picture."""
+    angle = math.radians(degrees)
+    cos, sin = math.cos(angle), math.sin(angle)
+    turn = np.array([[cos, sin], [-sin, cos]])
+    return (points - np.array(centre)) @ turn + np.array(centre)
+
+
+def _limb(
+    rng: Generator, start: np.ndarray, side: int, angles: Pair, lengths: Pair
+) -> np.ndarray:
+    """The (2, 2) middle and end joint of a limb that begins at a joint.
+
+    ``side`` is 1 for the person's left and -1 for the right, the two angles
+    are degrees outwards from straight down, the lengths body heights.
+    """
+    turns = np.radians(angles)
+    # Foreshortened by up to 15 %, as if pointing to the viewer.
+    bones = np.array(lengths) * rng.uniform(0.85, 1, 2)
+    steps = np.c_[side * np.sin(turns), np.cos(turns)] * bones[:, None]
+    return start + steps.cumsum(0)
+
+
+def _limb_angles(rng: Generator) -> Tuple[Pair, Pair]:
+    """Degrees of upper arm and forearm, and of thigh and shin."""
+    # Two arms in three hang down. The limits of the forearm keep the hand
+    # out of the own face and off the other side of the body.
+    arm = rng.uniform(8, 75) if rng.random() < 0.65 else rng.uniform(75, 165)
+    forearm = np.clip(arm + rng.uniform(-70, 105), -45, 175)
+    thigh = rng.uniform(0, 34)
+    return (arm, forearm), (thigh, thigh - rng.uniform(-8, 42))
+
+
+def _sample_pose(rng: Generator, height: float) -> np.ndarray:
+    """The (17, 2) keypoints in px of an upright person of a height in px."""
+    points = np.zeros((NUM_KEYPOINTS, 2))
+    points[:5] = FACE
+    points[:3, 0] += rng.uniform(-0.022, 0.022)  # looks a little aside
+    points[:5] = _rotate(points[:5], rng.uniform(-12, 12), NECK)
+    for k, side in enumerate((1, -1)):
+        points[SHOULDERS[k]] = side * SHOULDER[0], SHOULDER[1]
+        points[HIPS[k]] = side * HIP[0], HIP[1]
+        arm, leg = _limb_angles(rng)
+        points[[ELBOWS[k], WRISTS[k]]] = _limb(
+            rng, points[SHOULDERS[k]], side, arm, (UPPER_ARM, FOREARM)
+        )
+        points[[KNEES[k], ANKLES[k]]] = _limb(
+            rng, points[HIPS[k]], side, leg, (THIGH, SHIN)
+        )
+    points[:, 0] *= rng.uniform(0.9, 1.1)  # slim or stout
+    return _rotate(points, rng.uniform(-15, 15), HIP_CENTRE) * height
+
+
+class _Canvas:
+    """An enlarged transparent patch; sizes are given in body heights."""
+
+    def __init__(self, points: np.ndarray, height: float) -> None:
+        self.unit = height
+        self.factor = max(2, math.ceil(DRAWN_HEIGHT / height))
+        self.origin = np.floor(points.min(0) - MARGIN * height)
+        extent = np.ceil(points.max(0) + MARGIN * height) - self.origin
+        self.size = int(extent[0]), int(extent[1])
+        self.pixels = np.zeros(
+            (self.size[1] * self.factor, self.size[0] * self.factor, 4),
+            np.uint8,
+        )
+
+    def _point(self, xy: np.ndarray) -> Tuple[int, int]:
+        # The half pixels keep pixel centres on pixel centres.
+        x, y = (xy - self.origin + 0.5) * self.factor - 0.5
+        return int(round(x)), int(round(y))
+
+    def _length(self, units: float) -> int:
+        return max(1, int(round(units * self.unit * self.factor)))
+
+    def capsule(
+        self, start: np.ndarray, end: np.ndarray, width: float, colour: Colour
+    ) -> None:
+        """Draws a thick line with round ends."""
+        cv2.line(
+            self.pixels,
+            self._point(start),
+            self._point(end),
+            colour,
+            self._length(width),
+        )
+
+    def disc(self, centre: np.ndarray, radius: float, colour: Colour) -> None:
+        """Draws a disc of MIN_RADIUS px at least."""
+        radius = max(radius, MIN_RADIUS / self.unit)
+        cv2.circle(
+            self.pixels, self._point(centre), self._length(radius), colour, -1
+        )
+
+    def head(
+        self, centre: np.ndarray, degrees: float, start: int, colour: Colour
+    ) -> None:
+        """Draws the head's ellipse, or the part from ``start`` degrees on."""
+        axes = self._length(HEAD_AXES[0]), self._length(HEAD_AXES[1])
+        cv2.ellipse(
+            self.pixels,
+            self._point(centre),
+            axes,
+            degrees,
+            start,
+            360,
+            colour,
+            -1,
+        )
+
+    def torso(self, corners: np.ndarray, colour: Colour) -> None:
+        """Draws a filled polygon with a round rim."""
+        outline = np.array([self._point(p) for p in corners])
+        cv2.fillPoly(self.pixels, [outline], colour)
+        cv2.polylines(
+            self.pixels, [outline], True, colour, self._length(TORSO_RIM)
+        )
+
+
+def colour_of(hue: float, saturation: float, value: float) -> Colour:
+    """Turns HSV, each in 0..1, into an opaque colour."""
+    red, green, blue = colorsys.hsv_to_rgb(hue % 1, saturation, value)
+    return 255 * blue, 255 * green, 255 * red, 255.0
+
+
+def _draw_body(
+    canvas: _Canvas, points: np.ndarray, hue: float, skin: Colour
+) -> None:
+    """Draws legs, torso and arms in the person's hue, hands and shoes."""
+    for hip, knee, ankle in zip(
+        points[[*HIPS]], points[[*KNEES]], points[[*ANKLES]]
+    ):
+        toes = ankle + 0.22 * (ankle - knee)
+        canvas.disc(toes, SHOE, colour_of(hue, 0.3, 0.3))
+        for start, end in ((hip, knee), (knee, ankle)):
+            canvas.capsule(
+                start, end, LEG_WIDTH, colour_of(hue, CLOTHES, 0.65)
+            )
+    neck, chin = points[[*SHOULDERS]].mean(0), points[[*EARS]].mean(0)
+    canvas.capsule(neck, chin, NECK_WIDTH, skin)
+    torso = points[[*SHOULDERS, *HIPS[::-1]]]
+    canvas.torso(torso, colour_of(hue, CLOTHES, 0.75))
+    for shoulder, elbow, wrist in zip(
+        points[[*SHOULDERS]], points[[*ELBOWS]], points[[*WRISTS]]
+    ):
+        canvas.disc(wrist + 0.33 * (wrist - elbow), HAND, skin)
+        for start, end in ((shoulder, elbow), (elbow, wrist)):
+            canvas.capsule(
+                start, end, ARM_WIDTH, colour_of(hue, CLOTHES, 0.85)
+            )
+
+
+def _draw_head(
+    canvas: _Canvas, points: np.ndarray, hue: float, skin: Colour
+) -> None:
+    """Draws skin, a cap in the person's hue and the five face keypoints."""
+    left_ear, right_ear = points[list(EARS)]
+    centre, (x, y) = (left_ear + right_ear) / 2, left_ear - right_ear
+    degrees = math.degrees(math.atan2(y, x))
+    canvas.head(centre, degrees, 0, skin)
+    # The cap goes from ear to ear over the top, clockwise from 190 degrees.
+    canvas.head(centre, degrees, 190, colour_of(hue, CLOTHES, 0.75))
+    for joint, radius, colour in (
+        (EARS[0], 0.030, colour_of(0.08, 1.0, 0.35)),  # brown
+        (EARS[1], 0.030, colour_of(0.08, 1.0, 1.0)),  # orange
+        (EYES[0], 0.023, colour_of(0, 0, 0.05)),  # black
+        (EYES[1], 0.023, colour_of(0, 0, 1)),  # white
+        (NOSE, 0.025, colour_of(0.92, 0.6, 1.0)),  # pink
+    ):
+        canvas.disc(points[joint], radius, colour)
+
+
+def draw_person(rng: Generator, height: float, hue: float) -> Person:
+    """Draws someone in a random pose on a layer that just holds them.
+
+    Args:
+        rng: random generator.
+        height: standing height in px.
+        hue: of the clothes, 0..1.
+    """
+    points = _sample_pose(rng, height)
+    canvas = _Canvas(points, height)
+    # Skin is a brownish tone with some of the clothes' hue in it, so that a
+    # face can be told apart from the face beside it.
+    tone = np.array(colour_of(0.07, 0.5, rng.uniform(0.6, 0.95)))
+    skin = tuple(0.7 * tone + 0.3 * np.array(colour_of(hue, 0.8, 0.9)))
+    _draw_body(canvas, points, hue, skin)
+    _draw_head(canvas, points, hue, skin)
+    # The markers come last, so that no own limb hides a keypoint.
+    for pair, radius, marker_hue in MARKERS:
+        for joint, shade in zip(pair, SHADES):
+            canvas.disc(points[joint], radius, colour_of(marker_hue, 1, shade))
+    layer = cv2.resize(
+        canvas.pixels, canvas.size, interpolation=cv2.INTER_AREA
+    )
+    return Person(points - canvas.origin, layer)

@@ -1,0 +1,124 @@
+# Copyright (c) swahr_mmpose contributors. Licensed under Apache-2.0.
+"""Poses and scale maps as pictures.
+
+N people, K keypoints; images are RGB uint8 (H, W, 3).
+"""
+
+from __future__ import annotations
+
+from typing import Optional, Sequence, Tuple
+
+import cv2
+import numpy as np
+from matplotlib import colormaps
+from matplotlib.figure import Figure
+
+__all__ = ['draw_poses', 'inverse_scale', 'overlay', 'pose_and_scale_figure']
+
+Link = Tuple[int, int]
+
+
+def inverse_scale(
+    scale_maps: np.ndarray, size: Tuple[int, int]
+) -> Tuple[np.ndarray, Tuple[float, float]]:
+    """The map of Figure 5: 1/s, mean over keypoints, between 0 and 1.
+
+    Args:
+        scale_maps (np.ndarray): alpha = 1/s - 1, shape (K, h, w).
+        size (tuple): Size ``(W, H)`` of the result.
+
+    Returns:
+        tuple[np.ndarray, tuple[float, float]]: Shape (H, W), and the values
+        of 1/s that 0 and 1 stand for.  A constant map is 0 everywhere.
+    """
+    mean = 1 + scale_maps.mean(axis=0, dtype=np.float64)
+    mean = cv2.resize(mean, size, interpolation=cv2.INTER_LINEAR)
+    low, high = float(mean.min()), float(mean.max())
+    return (mean - low) / max(high - low, 1e-12), (low, high)
+
+
+def overlay(
+    image: np.ndarray, values: np.ndarray, opacity: float = 0.6
+) -> np.ndarray:
+    """Colour values between 0 (blue) and 1 (red) over an image.
+
+    Args:
+        image (np.ndarray): uint8 (H, W, 3).
+        values (np.ndarray): Shape (H, W).
+        opacity (float): Of the colours.
+
+    Returns:
+        np.ndarray: uint8 (H, W, 3).
+    """
+    colours = colormaps['jet'](values)[..., :3] * 255
+    mixed = opacity * colours + (1 - opacity) * image
+    return mixed.round().astype(np.uint8)
+
+
+def draw_poses(
+    image: np.ndarray,
+    keypoints: np.ndarray,
+    scores: np.ndarray,
+    links: Sequence[Link],
+    threshold: float = 0.1,
+) -> np.ndarray:
+    """Draw skeletons, each person in a colour of its own.
+
+    Args:
+        image (np.ndarray): uint8 (H, W, 3).
+        keypoints (np.ndarray): Pixels, shape (N, K, 2).
+        scores (np.ndarray): Shape (N, K); only what scores more than the
+            threshold is drawn.
+        links (Sequence[tuple]): Pairs of keypoints.
+        threshold (float): See ``scores``.
+
+    Returns:
+        np.ndarray: A new image, uint8 (H, W, 3).
+    """
+    canvas = image.copy()
+    width = max(1, round(min(image.shape[:2]) / 200))
+    for n, (person, score) in enumerate(zip(keypoints, scores)):
+        colour = tuple(255 * c for c in colormaps['tab10'](n % 10)[:3])
+        points = person.round().astype(int)
+        seen = score > threshold
+        for a, b in links:
+            if seen[a] and seen[b]:
+                ends = points[a].tolist(), points[b].tolist()
+                cv2.line(canvas, *ends, colour, width, cv2.LINE_AA)
+        for point in points[seen].tolist():
+            cv2.circle(canvas, point, width + 1, colour, -1, cv2.LINE_AA)
+    return canvas
+
+
+def pose_and_scale_figure(
+    poses: np.ndarray, scale_maps: Optional[np.ndarray], title: str = ''
+) -> Figure:
+    """Poses beside the scale map, with a colour bar.
+
+    Args:
+        poses (np.ndarray): Picture of the poses, uint8 (H, W, 3).
+        scale_maps (np.ndarray, optional): alpha, shape (K, h, w); ``None``
+            for a model without scale branch.
+        title (str): Above the picture.
+
+    Returns:
+        Figure: Of matplotlib, without a window.
+    """
+    panels = 1 if scale_maps is None else 2
+    height, width = poses.shape[:2]
+    figure = Figure(figsize=(5.2 * panels, 5.2 * height / width + 0.6))
+    axes = figure.subplots(1, panels, squeeze=False)[0]
+    axes[0].imshow(poses)
+    axes[0].set_title(title or 'poses')
+    if scale_maps is not None:
+        values, (low, high) = inverse_scale(scale_maps, (width, height))
+        shown = axes[1].imshow(
+            values * (high - low) + low, cmap='jet', vmin=low, vmax=high
+        )
+        axes[1].imshow(overlay(poses, values))
+        axes[1].set_title('1/s: red asks for narrower Gaussians')
+        figure.colorbar(shown, ax=axes[1], fraction=0.04)
+    for axis in axes:
+        axis.axis('off')
+    figure.tight_layout()
+    return figure

@@ -1,0 +1,130 @@
+import os
+import pickle
+import subprocess
+import sys
+
+import numpy as np
+import pytest
+import torch
+from mmengine.logging import HistoryBuffer
+
+from swahr_mmpose import compat
+
+CHECK = """
+from mmpose.registry import (HOOKS, KEYPOINT_CODECS, MODELS, TRANSFORMS)
+assert MODELS.get('HigherHRNetHead') and MODELS.get('HRNet')
+assert KEYPOINT_CODECS.get('ScaleAwareAssociativeEmbedding')
+assert TRANSFORMS.get('BottomupPackInputs')
+assert HOOKS.get('CheckCheckpointHook')
+from mmengine.utils.dl_utils import collect_env
+print(collect_env().get('TorchVision'))
+"""
+
+
+def run(code, *paths):
+    env = dict(os.environ, PYTHONPATH=os.pathsep.join(map(str, paths)))
+    done = subprocess.run(
+        [sys.executable, '-W', 'ignore', '-c', code],
+        env=env,
+        capture_output=True,
+        text=True,
+    )
+    assert done.returncode == 0, done.stderr
+    return done.stdout.strip()
+
+
+@pytest.mark.parametrize(
+    'order',
+    [
+        'import swahr_mmpose, mmpose.models',
+        'import mmpose, swahr_mmpose',
+        # With mmcv-lite this fails half-way, and must not be in the way.
+        'try:\n import mmpose.models\nexcept ImportError: pass\n'
+        'import swahr_mmpose',
+        'from mmengine.config import Config\n'
+        "Config.fromfile('configs/coco/higherhrnet-w32_8xb20-300e_coco-"
+        "512x512.py')",
+    ],
+)
+def test_everything_is_registered_whoever_is_imported_first(order):
+    run(f'{order}\n{CHECK}')
+
+
+def test_a_torchvision_that_does_not_fit_is_as_good_as_none(tmp_path):
+    package = tmp_path / 'torchvision'
+    package.mkdir()
+    (package / '__init__.py').write_text(
+        "raise RuntimeError('operator torchvision::nms does not exist')"
+    )
+    assert run(f'import swahr_mmpose\n{CHECK}', tmp_path) == 'None'
+
+
+def test_a_torchvision_that_works_is_used(tmp_path):
+    package = tmp_path / 'torchvision'
+    package.mkdir()
+    (package / '__init__.py').write_text("__version__ = '0.0.test'")
+    (package / 'transforms.py').write_text('class ToPILImage: pass')
+    code = (
+        f'import swahr_mmpose\n{CHECK}\n'
+        'from mmpose.visualization.simcc_vis import ToPILImage\n'
+        'assert ToPILImage.__module__ == "torchvision.transforms"'
+    )
+    assert run(code, tmp_path) == '0.0.test'
+
+
+def test_placeholders_leave_no_trace():
+    run(
+        'import sys, swahr_mmpose\n'
+        'assert not isinstance(sys.modules.get("mmcv._ext"), '
+        'swahr_mmpose.compat._Placeholder)\n'
+        'assert not isinstance(sys.modules.get("torchvision"), '
+        'swahr_mmpose.compat._Placeholder)'
+    )
+
+
+def test_a_placeholder_says_what_to_install_when_it_is_called():
+    module = compat._Placeholder('mmcv._ext', 'Install mmcv.')
+    with pytest.raises(RuntimeError, match=r'mmcv._ext.nms .* Install mmcv\.'):
+        module.nms(1)
+    assert not hasattr(module, '__path__')
+
+
+def test_applying_twice_changes_nothing():
+    before = set(sys.modules)
+    compat.apply()
+    assert set(sys.modules) == before
+
+
+def test_training_checkpoints_load_with_weights_only(tmp_path):
+    buffer = HistoryBuffer()
+    buffer.update(1.5)
+    content = dict(
+        loss=buffer,
+        array=np.arange(3, dtype=np.uint8),
+        names=np.array(['nose']),
+        scalar=np.float32(2),
+        weights=torch.ones(2),
+    )
+    torch.save(content, tmp_path / 'a.pth')
+    loaded = torch.load(tmp_path / 'a.pth', weights_only=True)
+    assert loaded['loss'].current() == 1.5
+    assert loaded['array'].tolist() == [0, 1, 2]
+    assert loaded['scalar'] == 2
+
+
+class Harmful:
+    def __reduce__(self):
+        return print, ('this ran',)
+
+
+class HarmfulByAttribute:
+    def __reduce__(self):
+        return getattr, (HistoryBuffer, '__init__')
+
+
+@pytest.mark.parametrize('content', [Harmful(), HarmfulByAttribute()])
+def test_a_checkpoint_that_runs_code_is_refused(tmp_path, capsys, content):
+    torch.save(content, tmp_path / 'a.pth')
+    with pytest.raises(pickle.UnpicklingError):
+        torch.load(tmp_path / 'a.pth', weights_only=True)
+    assert not capsys.readouterr().out

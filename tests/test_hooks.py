@@ -1,0 +1,74 @@
+from types import SimpleNamespace
+
+import pytest
+import torch
+from mmpose.registry import HOOKS
+from torch import nn
+
+from swahr_mmpose import CheckCheckpointHook
+from swahr_mmpose.hooks import compare_state_dicts
+
+
+class Model(nn.Module):
+    def __init__(self, out=2, scale=True):
+        super().__init__()
+        self.backbone = nn.Linear(3, out)
+        self.head = nn.Module()
+        if scale:
+            self.head.scale_layers = nn.Linear(2, 2)
+
+
+def load(model, state, training=False, resume=False):
+    runner = SimpleNamespace(
+        model=model,
+        _load_from='some.pth',
+        _train_loop=object() if training else None,
+        _resume=resume,
+    )
+    CheckCheckpointHook().after_load_checkpoint(
+        runner, dict(state_dict=dict(state))
+    )
+
+
+def test_the_own_weights_fit():
+    load(Model(), Model().state_dict())
+    wrapped = {f'module.{k}': v for k, v in Model().state_dict().items()}
+    load(Model(), {**wrapped, 'data_preprocessor.mean': torch.zeros(3)})
+
+
+@pytest.mark.parametrize(('have', 'want'), [(True, False), (False, True)])
+def test_the_scale_branch_may_be_absent_on_either_side(have, want):
+    load(Model(scale=want), Model(scale=have).state_dict())
+
+
+def test_weights_of_another_shape_are_refused_for_testing():
+    with pytest.raises(ValueError, match=r'backbone.weight has shape \(5, 3'):
+        load(Model(), Model(out=5).state_dict())
+
+
+def test_weights_of_another_model_are_refused_everywhere():
+    other = {'conv1.weight': torch.zeros(1)}
+    for kwargs in ({}, {'training': True}, {'training': True, 'resume': True}):
+        with pytest.raises(ValueError, match='some.pth does not fit'):
+            load(Model(), other, **kwargs)
+
+
+def test_fine_tuning_may_take_a_part():
+    part = {
+        k: v
+        for k, v in Model().state_dict().items()
+        if k.startswith('backbone')
+    }
+    load(Model(), {**part, 'old_head.weight': torch.zeros(1)}, training=True)
+    with pytest.raises(ValueError, match='old_head.weight is not part'):
+        load(Model(), {**part, 'old_head.weight': torch.zeros(1)})
+
+
+def test_missing_and_unexpected_keys_are_listed():
+    assert compare_state_dicts(
+        {'a': torch.zeros(1)}, {'b': torch.zeros(1)}
+    ) == ['b is missing', 'a is not part of the model']
+
+
+def test_it_is_registered():
+    assert HOOKS.get('CheckCheckpointHook') is CheckCheckpointHook

@@ -1,0 +1,96 @@
+"""The public names, and which module may import which."""
+
+import ast
+from pathlib import Path
+
+import pytest
+
+import swahr_mmpose
+
+PACKAGE = Path(swahr_mmpose.__file__).parent
+# Our own modules that each module may import.
+EDGES = {
+    '__init__': {
+        'codec', 'compat', 'estimator', 'fusion', 'head', 'hooks', 'losses',
+        'samples', 'transforms'
+    },
+    'checkpoints': set(),
+    'cli': set(),
+    'codec': {'grouping', 'heatmaps', 'peaks'},
+    'compat': set(),
+    'estimator': set(),
+    'fusion': set(),
+    'geometry': set(),
+    'grouping': set(),
+    'head': {'fusion'},
+    'heatmaps': set(),
+    'hooks': set(),
+    'imagefiles': set(),
+    'losses': set(),
+    'peaks': set(),
+    'preflight': {'imagefiles'},
+    'samples': {'imagefiles'},
+    'transforms': {'geometry'},
+    'visualization': set(),
+}  # fmt: skip
+# Modules that work without OpenMMLab.
+FREE = {
+    'checkpoints', 'fusion', 'geometry', 'grouping', 'heatmaps', 'imagefiles',
+    'peaks'
+}  # fmt: skip
+PUBLIC = [
+    'BottomupGetLossMask', 'BottomupLoadImage', 'BottomupPackInputs',
+    'BottomupPyramidDataPreprocessor', 'BottomupPyramidPoseEstimator',
+    'BottomupPyramidResize', 'BottomupRandomSquareAffine',
+    'CheckCheckpointHook', 'HeadOutput', 'HigherHRNetHead', 'PullPushLoss',
+    'SWAHRLoss', 'ScaleAwareAssociativeEmbedding', '__version__'
+]  # fmt: skip
+
+
+def imports(path):
+    """Names of own modules and of other packages that a file imports."""
+    own, others = set(), set()
+    for node in ast.walk(ast.parse(path.read_text())):
+        if isinstance(node, ast.ImportFrom) and node.level:
+            names = [a.name for a in node.names]
+            own |= {node.module} if node.module else set(names)
+        elif isinstance(node, ast.ImportFrom):
+            others.add(node.module.split('.')[0])
+        elif isinstance(node, ast.Import):
+            others |= {a.name.split('.')[0] for a in node.names}
+    return own, others
+
+
+def test_every_module_is_in_the_table():
+    assert {p.stem for p in PACKAGE.glob('*.py')} == set(EDGES)
+
+
+@pytest.mark.parametrize('module', sorted(EDGES))
+def test_imports_go_one_way(module):
+    own, others = imports(PACKAGE / f'{module}.py')
+    assert own <= EDGES[module]
+    assert 'swahr_mmpose' not in others
+    if module in FREE:
+        assert not {o for o in others if o.startswith('mm')}
+
+
+def test_synthetic_data_need_neither_openmmlab_nor_the_rest():
+    for path in (PACKAGE / 'synthetic').glob('*.py'):
+        own, others = imports(path)
+        assert own <= {'dataset', 'people', 'records', 'scene'}
+        assert not {o for o in others if o.startswith(('mm', 'torch'))}
+
+
+def test_public_names():
+    assert sorted(swahr_mmpose.__all__) == sorted(PUBLIC)
+    for name in PUBLIC:
+        assert hasattr(swahr_mmpose, name)
+
+
+def test_files_stay_short():
+    long = {
+        str(p.relative_to(PACKAGE)): n
+        for p in PACKAGE.rglob('*.py')
+        if (n := len(p.read_text().splitlines())) > 300
+    }
+    assert not long

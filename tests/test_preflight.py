@@ -1,0 +1,168 @@
+import copy
+import json
+
+import pytest
+from mmengine.config import Config
+
+from swahr_mmpose.preflight import (
+    check_before_run,
+    check_config,
+    check_dataset,
+    find_bad_annotations,
+)
+
+LEAF = 'configs/coco/swahr_higherhrnet-w32_8xb20-300e_coco-512x512.py'
+
+
+@pytest.fixture
+def content(synthetic):
+    file = synthetic / 'annotations/person_keypoints_val.json'
+    return json.loads(file.read_text())
+
+
+def write(tmp_path, content):
+    file = tmp_path / 'ann.json'
+    file.write_text(
+        content if isinstance(content, str) else json.dumps(content)
+    )
+    return str(file)
+
+
+def test_a_whole_data_set_passes(synthetic):
+    counts = check_dataset(
+        str(synthetic / 'annotations/person_keypoints_val.json'),
+        str(synthetic / 'images/val'),
+        17,
+    )
+    assert counts['images'] == 6
+
+
+@pytest.mark.parametrize(
+    ('key', 'value', 'message'),
+    [
+        ('keypoints', None, 'annotation 1 .* has no keypoints'),
+        ('keypoints', [1] * 42, '42 numbers in keypoints, expected 51'),
+        ('bbox', None, 'has no bbox'),
+        ('image_id', 999, 'image 999: there is no such image'),
+    ],
+)
+def test_a_bad_annotation_is_named(tmp_path, content, key, value, message):
+    annotation = content['annotations'][0]
+    annotation[key] = value
+    if value is None:
+        del annotation[key]
+    with pytest.raises(ValueError, match=message):
+        check_dataset(write(tmp_path, content), '.', 17)
+
+
+@pytest.mark.parametrize(
+    ('content', 'message'),
+    [
+        ('{"images": [', 'ann.json is not valid JSON .* fetch it again'),
+        ([1], 'no list "images"'),
+        ({'images': [{'id': 1}]}, 'image 1 has no file_name, height, width'),
+        ({'images': []}, 'has no annotations'),
+    ],
+)
+def test_a_bad_file_is_named(tmp_path, content, message):
+    with pytest.raises(ValueError, match=message):
+        check_dataset(write(tmp_path, content), '.', 17)
+
+
+def test_a_test_set_needs_no_annotations(tmp_path):
+    file = write(tmp_path, {'images': []})
+    assert check_dataset(file, '.', 17, needs_annotations=False) == {
+        'images': 0,
+        'annotations': 0,
+    }
+
+
+def test_a_missing_file_is_named():
+    with pytest.raises(FileNotFoundError, match='x.json does not exist; set'):
+        check_dataset('x.json', '.', 17)
+
+
+def test_missing_and_broken_images_are_all_named(tmp_path, content, synthetic):
+    for image in content['images']:
+        name = image['file_name']
+        whole = (synthetic / 'images/val' / name).read_bytes()
+        (tmp_path / name).write_bytes(whole)
+    first, second, third = (i['file_name'] for i in content['images'][:3])
+    (tmp_path / first).unlink()
+    (tmp_path / second).write_bytes(b'')
+    (tmp_path / third).write_bytes((tmp_path / third).read_bytes()[:-2000])
+    with pytest.raises(ValueError, match='3 problem') as error:
+        check_dataset(write(tmp_path, content), str(tmp_path), 17)
+    for line in (
+        f'{first} does not exist',
+        f'{second} is empty',
+        f'{third} is cut short',
+    ):
+        assert line in str(error.value)
+
+
+def test_long_lists_are_shortened(content):
+    content['annotations'] = [{'id': i} for i in range(30)]
+    assert len(find_bad_annotations(content, 17)) > 30
+
+
+def test_the_shipped_config_agrees_with_itself():
+    check_config(Config.fromfile(LEAF))
+
+
+@pytest.mark.parametrize(
+    ('change', 'message'),
+    [
+        (
+            {'model.head.decoder.input_size': (640, 640)},
+            r'decoder.input_size = \(640, 640\)',
+        ),
+        (
+            {'val_dataloader.dataset.pipeline.1.input_size': (256, 256)},
+            r'val_dataloader: BottomupPyramidResize.input_size = \(256, 256\)',
+        ),
+        (
+            {'model.head.decoder.heatmap_sizes': [(64, 64), (128, 128)]},
+            'heatmap_sizes',
+        ),
+        ({'model.head.num_keypoints': 14}, 'num_keypoints = 14'),
+        ({'model.head.in_channels': 48}, 'in_channels = 48'),
+    ],
+)
+def test_sizes_that_disagree_are_named_with_their_place(change, message):
+    cfg = Config.fromfile(LEAF)
+    cfg.merge_from_dict(copy.deepcopy(change))
+    with pytest.raises(ValueError, match=message):
+        check_config(cfg)
+
+
+def test_other_models_are_left_alone():
+    check_config(Config(dict(model=dict(head=dict(type='RTMOHead')))))
+
+
+def make_cfg(synthetic, **changes):
+    cfg = Config.fromfile(LEAF)
+    cfg.val_dataloader.dataset.update(
+        data_root=str(synthetic),
+        ann_file='annotations/person_keypoints_val.json',
+        data_prefix=dict(img='images/val'),
+    )
+    cfg.merge_from_dict(changes)
+    return cfg
+
+
+def test_a_run_is_checked_as_a_whole(synthetic, capsys):
+    check_before_run(make_cfg(synthetic), ('val',))
+    assert '6 images' in capsys.readouterr().out
+
+
+def test_a_missing_checkpoint_is_named(synthetic):
+    with pytest.raises(FileNotFoundError, match='nothing.pth does not exist'):
+        check_before_run(make_cfg(synthetic, load_from='nothing.pth'), ())
+
+
+def test_another_skeleton_is_named(synthetic):
+    cfg = make_cfg(synthetic)
+    cfg.val_dataloader.dataset.type = 'CrowdPoseDataset'
+    with pytest.raises(ValueError, match='CrowdPoseDataset has 14 keypoints'):
+        check_before_run(cfg, ('val',))

@@ -1,0 +1,19 @@
+#!/usr/bin/env bash
+# Test on the GPUs of one or more machines.
+#   bash tools/dist_test.sh CONFIG CHECKPOINT GPUS [ARGUMENTS OF tools/test.py]
+set -euo pipefail
+if [ $# -lt 3 ]; then
+    sed -n '2,3s/^# \{0,1\}//p' "$0" >&2
+    exit 2
+fi
+CONFIG=$1
+CHECKPOINT=$2
+GPUS=$3
+exec python -m torch.distributed.run \
+    --nnodes="${NNODES:-1}" \
+    --node_rank="${NODE_RANK:-0}" \
+    --master_addr="${MASTER_ADDR:-127.0.0.1}" \
+    --master_port="${PORT:-29500}" \
+    --nproc_per_node="$GPUS" \
+    "$(dirname "$0")/test.py" "$CONFIG" "$CHECKPOINT" \
+    --launcher pytorch "${@:4}"

@@ -1,0 +1,13 @@
+#!/usr/bin/env bash
+# Lint, types and tests, in .venv (made where there is none).
+#   bash tools/run_tests.sh [ARGUMENTS OF pytest]
+set -euo pipefail
+cd "$(dirname "$0")/.."
+source tools/setup_venv.sh
+echo "== ruff"
+ruff check .
+ruff format --check .
+echo "== mypy"
+mypy
+echo "== pytest"
+pytest "$@"
