@@ -97,8 +97,7 @@ def load_config(args: argparse.Namespace) -> Config:
         _draw_predictions(cfg, args)
     cfg.merge_from_dict(args.cfg_options)
     if args.launcher == 'pytorch' and not torch.cuda.is_available():
-        # MMEngine's launcher asks for a GPU whatever the backend is.
-        torch.distributed.init_process_group('gloo')
+        _distribute_on_cpu(cfg)
     return cfg
 
 
@@ -110,3 +109,11 @@ def _draw_predictions(cfg: Any, args: argparse.Namespace) -> None:
     if args.show_dir:
         # Absolute: MMPose joins a relative one anew for every image.
         hook.out_dir = osp.abspath(args.show_dir)
+
+
+def _distribute_on_cpu(cfg: Any) -> None:
+    """Start the process group: MMEngine's launcher asks for a GPU."""
+    torch.distributed.init_process_group('gloo')
+    wrapper = dict(type='MMDistributedDataParallel', broadcast_buffers=False)
+    cfg.setdefault('model_wrapper_cfg', wrapper)
+    cfg.model_wrapper_cfg.device_ids = None

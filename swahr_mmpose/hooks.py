@@ -7,6 +7,7 @@ from typing import Any, List, Mapping, Optional
 
 from mmengine.hooks import Hook
 from mmengine.model import is_model_wrapper
+from mmengine.runner import BaseLoop
 from mmpose.registry import HOOKS
 from torch import Tensor, nn
 
@@ -70,7 +71,9 @@ class CheckCheckpointHook(Hook):
         model = runner.model
         if is_model_wrapper(model):
             model = model.module
-        fine_tuning = runner._train_loop is not None and not runner._resume
+        # The loop is built only by a runner that trains.
+        training = isinstance(runner._train_loop, BaseLoop)
+        fine_tuning = training and not runner._resume
         refuse_other_weights(
             model, checkpoint, runner._load_from, in_part=fine_tuning
         )

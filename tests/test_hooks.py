@@ -2,11 +2,20 @@ from types import SimpleNamespace
 
 import pytest
 import torch
+from mmengine.runner import BaseLoop
 from mmpose.registry import HOOKS
 from torch import nn
 
 from swahr_mmpose import CheckCheckpointHook
 from swahr_mmpose.hooks import compare_state_dicts
+
+
+class Loop(BaseLoop):
+    def __init__(self):
+        pass
+
+    def run(self):
+        pass
 
 
 class Model(nn.Module):
@@ -22,7 +31,8 @@ def load(model, state, training=False, resume=False):
     runner = SimpleNamespace(
         model=model,
         _load_from='some.pth',
-        _train_loop=object() if training else None,
+        # A runner that tests keeps the loop's config.
+        _train_loop=Loop() if training else dict(by_epoch=True),
         _resume=resume,
     )
     CheckCheckpointHook().after_load_checkpoint(

@@ -14,6 +14,7 @@ error does not wait for the end of the first epoch.
 
 import os.path as osp
 
+import torch
 from mmengine.runner import Runner
 
 from swahr_mmpose.cli import add_common_arguments, load_config, make_parser
@@ -33,7 +34,7 @@ def parse_args():
         'of the work dir',
     )
     parser.add_argument(
-        '--amp', action='store_true', help='automatic mixed precision'
+        '--amp', action='store_true', help='mixed precision, on a GPU'
     )
     parser.add_argument(
         '--no-validate', action='store_true', help='never evaluate'
@@ -44,7 +45,10 @@ def parse_args():
         help='scale the learning rate to the actual total batch size',
     )
     add_common_arguments(parser)
-    return parser.parse_args()
+    args = parser.parse_args()
+    if args.amp and not torch.cuda.is_available():
+        parser.error('--amp needs a GPU, and torch finds none')
+    return args
 
 
 def merge_args(cfg, args):

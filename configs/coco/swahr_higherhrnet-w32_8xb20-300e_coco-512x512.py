@@ -1,5 +1,4 @@
 _base_ = [
-    '../_base_/default_runtime.py',
     '../_base_/datasets/coco-keypoints.py',
     '../_base_/inputs/512x512.py',
     '../_base_/models/higherhrnet-w32.py',

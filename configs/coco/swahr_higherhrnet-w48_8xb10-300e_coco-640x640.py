@@ -1,15 +1,10 @@
 _base_ = [
-    '../_base_/default_runtime.py',
     '../_base_/datasets/coco-keypoints.py',
     '../_base_/inputs/640x640.py',
     '../_base_/models/higherhrnet-w48.py',
     '../_base_/schedules/adam_300e.py',
 ]
-codec = dict(
-    _base_.codec,
-    decode_keypoint_order=_base_.keypoint_order,
-    decode_keypoint_thr=0.1,
-)
+codec = dict(_base_.codec, decode_keypoint_order=_base_.keypoint_order)
 model = dict(head=dict(decoder=codec))
 train_dataloader = dict(
     batch_size=10, dataset=dict(pipeline=_base_.train_pipeline)

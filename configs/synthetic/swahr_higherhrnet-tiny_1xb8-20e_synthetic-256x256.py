@@ -1,5 +1,4 @@
 _base_ = [
-    '../_base_/default_runtime.py',
     '../_base_/datasets/synthetic.py',
     '../_base_/inputs/256x256.py',
     '../_base_/models/higherhrnet-tiny.py',

@@ -33,6 +33,7 @@ EMPTY_EVERY, EMPTY_AT = 12, 7  # pictures 7, 19, 31.. of a split show nobody
 CROWD_EVERY, CROWD_AT = 8, 2  # pictures 2, 10, 18.. show a crowd; never both
 PEOPLE_ODDS = (0.22, 0.24, 0.2, 0.16, 0.1, 0.08)  # of one, two.. six people
 MIN_VISIBLE = 0.3  # share of the keypoints that a person must show
+NUM_HUES = 6  # of clothes
 TRIES = 8  # places tried for a person before it is left out
 MIN_HEIGHT_LIMIT = 16  # px; in smaller people the joints share one pixel
 JPEG_OPTIONS = [cv2.IMWRITE_JPEG_QUALITY, 95]  # keeps small people's hues
@@ -94,9 +95,9 @@ def _place_people(
     # uniform in all, and very different within a picture.
     parts = (np.arange(number)[::-1] + rng.random(number)) / number
     ratio = config.max_height / config.min_height
-    # Equally spaced hues, moved by an eighth of the step between them.
-    hues = rng.permutation(number) + rng.uniform(-0.125, 0.125, number)
-    hues = hues / number + rng.random()
+    # No two people of a picture wear the same hue.
+    hues = rng.permutation(NUM_HUES)[:number] + rng.uniform(-0.1, 0.1, number)
+    hues = (hues + 0.5) / NUM_HUES  # halfway between those of the markers
     people: List[Person] = []
     for height, hue in zip(config.min_height * ratio**parts, hues):
         person = draw_person(rng, height, hue)

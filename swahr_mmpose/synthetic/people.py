@@ -51,7 +51,8 @@ MARKERS = (
     (WRISTS, 0.040, 4 / 6),  # blue
 )
 SHADES = (0.45, 1.0)  # the left side's markers are darker than the right's
-CLOTHES = 0.55  # saturation: pale beside the markers
+DOT = 0.4  # of a marker's radius: white or black, says where its middle is
+CLOTHES = 0.7  # saturation: paler than the markers
 MIN_RADIUS = 1.2  # of a marker in px: smaller ones vanish when shrunk
 DRAWN_HEIGHT = 256  # px at which a figure is drawn at least, before shrinking
 MARGIN = 0.16  # body heights around the keypoints: head top, shoes, limbs
@@ -279,6 +280,9 @@ def draw_person(rng: Generator, height: float, hue: float) -> Person:
     for pair, radius, marker_hue in MARKERS:
         for joint, shade in zip(pair, SHADES):
             canvas.disc(points[joint], radius, colour_of(marker_hue, 1, shade))
+            if radius * DOT * height > MIN_RADIUS:
+                dot = colour_of(0, 0, float(shade < 1))
+                canvas.disc(points[joint], radius * DOT, dot)
     layer = cv2.resize(
         canvas.pixels, canvas.size, interpolation=cv2.INTER_AREA
     )

@@ -1,4 +1,5 @@
 # The shape of the official schedule in 20 epochs.
+_base_ = '../default_runtime.py'
 optim_wrapper = dict(optimizer=dict(type='Adam', lr=2e-3))
 param_scheduler = [
     dict(

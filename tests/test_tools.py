@@ -1,0 +1,281 @@
+"""The tools, run as users run them, on a few synthetic people."""
+
+import json
+import os
+import re
+import shutil
+import subprocess
+import sys
+
+import pytest
+from conftest import ROOT
+
+CONFIG = str(next((ROOT / 'configs/synthetic').glob('swahr_*.py')))
+pytestmark = pytest.mark.slow
+
+
+def run(*command, cwd=ROOT, check=True):
+    env = dict(os.environ, OMP_NUM_THREADS='1', PYTHONWARNINGS='ignore')
+    done = subprocess.run(
+        [str(c) for c in command],
+        cwd=cwd,
+        env=env,
+        capture_output=True,
+        text=True,
+    )
+    done.output = done.stdout + done.stderr
+    if check:
+        assert done.returncode == 0, done.output[-4000:]
+    return done
+
+
+def tool(name, *args, **kwargs):
+    return run(sys.executable, f'tools/{name}', *args, **kwargs)
+
+
+def data_options(folder):
+    """Config options that put a data set in the place of the config's."""
+    options = [f'val_evaluator.ann_file={ann(folder)}']
+    options += [f'test_evaluator.ann_file={ann(folder)}']
+    for split in ('train', 'val', 'test'):
+        options += [f'{split}_dataloader.dataset.data_root={folder}/']
+    return options
+
+
+def ann(folder, split='val'):
+    return f'{folder}/annotations/person_keypoints_{split}.json'
+
+
+@pytest.fixture(scope='module')
+def trained(synthetic, tmp_path_factory):
+    """A work dir with one epoch of training."""
+    folder = tmp_path_factory.mktemp('run')
+    done = train(synthetic, folder)
+    assert 'loss_scale.1' in done.output
+    assert 'coco/AP' in done.output
+    assert str(folder) in done.stdout
+    return folder
+
+
+def train(data, folder, *args, options=(), epochs=1, **kwargs):
+    return tool(
+        'train.py',
+        CONFIG,
+        '--work-dir',
+        folder,
+        *args,
+        '--cfg-options',
+        *data_options(data),
+        f'train_cfg.max_epochs={epochs}',
+        'train_cfg.val_interval=1',
+        'default_hooks.checkpoint.interval=1',
+        'default_hooks.logger.interval=1',
+        *options,
+        **kwargs,
+    )
+
+
+def test_training_resumes_where_it_stopped(synthetic, trained):
+    done = train(synthetic, trained, '--resume', epochs=2)
+    assert 'resumed epoch: 1' in done.output
+    assert (trained / 'epoch_2.pth').exists()
+    assert not re.search(r'Epoch\(train\) +\[1\]', done.output)
+
+
+def test_testing_writes_metrics_and_pictures(synthetic, trained, tmp_path):
+    done = tool(
+        'test.py',
+        CONFIG,
+        trained / 'epoch_1.pth',
+        '--work-dir',
+        tmp_path,
+        '--out',
+        tmp_path / 'metrics.json',
+        '--dump',
+        tmp_path / 'all.pkl',
+        '--show-dir',
+        tmp_path / 'poses',
+        '--cfg-options',
+        *data_options(synthetic),
+        'model.test_cfg.flip_test=True',
+    )
+    assert f'metrics are in {tmp_path}/metrics.json' in done.stdout
+    metrics = json.loads((tmp_path / 'metrics.json').read_text())
+    assert 0 <= metrics['coco/AP'] <= 1
+    assert len(list((tmp_path / 'poses').iterdir())) == 6
+    assert (tmp_path / 'all.pkl').exists()
+    assert not list(tmp_path.glob('*.part*'))
+
+
+def test_scale_maps_are_drawn(synthetic, trained, tmp_path):
+    done = tool(
+        'visualize.py',
+        CONFIG,
+        trained / 'epoch_1.pth',
+        '--out-dir',
+        tmp_path / 'pictures',
+        '--num-images',
+        '2',
+        '--cfg-options',
+        *data_options(synthetic),
+    )
+    assert f'pictures are in {tmp_path}/pictures' in done.stdout
+    assert len(list((tmp_path / 'pictures').glob('*.png'))) == 2
+
+
+def test_two_processes_train_and_test(synthetic, tmp_path):
+    options = [*data_options(synthetic), 'train_cfg.max_epochs=1']
+    path = os.pathsep.join([os.path.dirname(sys.executable), os.defpath])
+    for attempt in (
+        ('tools/dist_train.sh', CONFIG, '2'),
+        ('tools/dist_test.sh', CONFIG, tmp_path / 'epoch_1.pth', '2'),
+    ):
+        done = run(
+            'env',
+            f'PATH={path}',
+            'bash',
+            *attempt,
+            '--work-dir',
+            tmp_path,
+            '--cfg-options',
+            *options,
+            'train_cfg.val_interval=1',
+            'default_hooks.checkpoint.interval=1',
+            'env_cfg.dist_cfg.backend=gloo',
+            'train_dataloader.batch_size=2',
+        )
+        assert 'coco/AP' in done.output
+        assert 'unused parameters' not in done.output
+
+
+@pytest.fixture
+def broken(synthetic, tmp_path):
+    """A copy of the data set, to be broken."""
+    return shutil.copytree(synthetic, tmp_path / 'broken')
+
+
+def rewrite(folder, change):
+    path = ann(folder, 'train')
+    with open(path) as file:
+        content = json.load(file)
+    change(content['annotations'][0])
+    with open(path, 'w') as file:
+        json.dump(content, file)
+
+
+def first_image(folder):
+    return sorted((folder / 'images/train').iterdir())[0]
+
+
+BREAKAGES = {
+    'a wrong image path': (
+        lambda d: shutil.move(d / 'images/train', d / 'elsewhere'),
+        r'8 problem.*\n.*images/train/000000000001.jpg does not exist',
+    ),
+    'a corrupt image': (
+        lambda d: first_image(d).write_bytes(first_image(d).read_bytes()[:99]),
+        r'000000000001.jpg is cut short',
+    ),
+    'an annotation without keypoints': (
+        lambda d: rewrite(d, lambda a: a.pop('keypoints')),
+        r'annotation 1 of image \d+ has no keypoints',
+    ),
+    'a wrong number of keypoints': (
+        lambda d: rewrite(d, lambda a: a.update(keypoints=[1, 1, 2] * 14)),
+        r'annotation 1 of image \d+ has 42 numbers in keypoints, expected 51',
+    ),
+}
+
+
+@pytest.mark.parametrize('name', BREAKAGES)
+def test_bad_data_stop_a_run_before_it_starts(broken, tmp_path, name):
+    damage, message = BREAKAGES[name]
+    damage(broken)
+    work_dir = tmp_path / 'run'
+    done = train(broken, work_dir, check=False)
+    assert done.returncode != 0
+    assert re.search(message, done.stderr)
+    assert not work_dir.exists()
+
+
+def test_sizes_that_disagree_stop_a_run_before_it_starts(synthetic, tmp_path):
+    done = train(
+        synthetic,
+        tmp_path / 'run',
+        options=['model.head.decoder.input_size=(320,320)'],
+        check=False,
+    )
+    assert done.returncode != 0
+    assert 'model.head.decoder.input_size = (320, 320)' in done.stderr
+    assert not (tmp_path / 'run').exists()
+
+
+def test_a_checkpoint_of_another_model_is_refused(
+    synthetic, trained, tmp_path
+):
+    done = tool(
+        'test.py',
+        CONFIG,
+        trained / 'epoch_1.pth',
+        '--work-dir',
+        tmp_path,
+        '--out',
+        tmp_path / 'metrics.json',
+        '--cfg-options',
+        *data_options(synthetic),
+        'model.head.num_basic_blocks=2',
+        check=False,
+    )
+    assert done.returncode != 0
+    assert 'epoch_1.pth does not fit the model' in done.stderr
+    assert 'head.deconv_layers.0.2.0.conv1.weight is missing' in done.stderr
+    assert not (tmp_path / 'metrics.json').exists()
+
+
+@pytest.mark.parametrize(
+    'name',
+    ['train.py', 'test.py', 'visualize.py', 'make_synthetic_dataset.py'],
+)
+def test_help_has_examples(name):
+    assert f'python tools/{name}' in tool(name, '--help').stdout
+
+
+@pytest.mark.parametrize(
+    'name', ['dist_train', 'dist_test', 'slurm_train', 'slurm_test']
+)
+def test_launchers_explain_themselves(name):
+    done = run('bash', f'tools/{name}.sh', check=False)
+    assert done.returncode == 2
+    assert f'tools/{name}.sh' in done.stderr
+
+
+@pytest.mark.parametrize('name', ['slurm_train', 'slurm_test'])
+def test_slurm_gets_every_argument(tmp_path, name):
+    srun = tmp_path / 'srun'
+    srun.write_text('#!/bin/sh\nprintf "%s\\n" "$@"\n')
+    srun.chmod(0o755)
+    done = run(
+        'env',
+        f'PATH={tmp_path}:{os.defpath}',
+        'GPUS=16',
+        'SRUN_ARGS=--quotatype=spot --time=1:00',
+        'bash',
+        f'tools/{name}.sh',
+        'part',
+        'job name',
+        'CONFIG',
+        'FOLDER',
+        '--amp',
+    )
+    got = done.stdout.splitlines()
+    for argument in (
+        '--job-name=job name',
+        '--ntasks=16',
+        '--gres=gpu:8',
+        '--quotatype=spot',
+        '--launcher=slurm',
+        '--amp',
+        'CONFIG',
+    ):
+        assert argument in got
+    assert {'--work-dir=FOLDER', 'FOLDER'} & set(got)
