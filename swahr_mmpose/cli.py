@@ -14,6 +14,7 @@ from mmengine.config import Config, DictAction
 __all__ = [
     'HelpFormatter',
     'add_common_arguments',
+    'is_first_process',
     'load_config',
     'make_parser',
 ]
@@ -99,6 +100,12 @@ def load_config(args: argparse.Namespace) -> Config:
     if args.launcher == 'pytorch' and not torch.cuda.is_available():
         _distribute_on_cpu(cfg)
     return cfg
+
+
+def is_first_process() -> bool:
+    """Whether this is the process that speaks and checks for all."""
+    rank = os.environ.get('RANK') or os.environ.get('SLURM_PROCID')
+    return int(rank or 0) == 0
 
 
 def _draw_predictions(cfg: Any, args: argparse.Namespace) -> None:

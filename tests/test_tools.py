@@ -228,7 +228,7 @@ def test_a_checkpoint_of_another_model_is_refused(
     )
     assert done.returncode != 0
     assert 'epoch_1.pth does not fit the model' in done.stderr
-    assert 'head.deconv_layers.0.2.0.conv1.weight is missing' in done.stderr
+    assert 'head.deconv_layers.0.1.0.conv1.weight is missing' in done.stderr
     assert not (tmp_path / 'metrics.json').exists()
 
 

@@ -21,24 +21,17 @@ Examples:
   python tools/make_synthetic_dataset.py data/big --overwrite --min-height 96
 """
 
-import argparse
 import sys
 
 from tqdm import tqdm
 
-
-class _Formatter(
-    argparse.ArgumentDefaultsHelpFormatter,
-    argparse.RawDescriptionHelpFormatter,
-):
-    """Keeps the manual's lines and shows the defaults."""
+from swahr_mmpose.cli import make_parser
+from swahr_mmpose.synthetic import is_complete, make_synthetic_dataset
 
 
 def parse_args(argv=None):
     """Parse the command line; see the module's text for the manual."""
-    parser = argparse.ArgumentParser(
-        description=__doc__, formatter_class=_Formatter
-    )
+    parser = make_parser(__doc__)
     parser.add_argument('out_dir', metavar='OUT', help='directory to make')
     parser.add_argument(
         '--num-train',
@@ -58,21 +51,21 @@ def parse_args(argv=None):
         '--image-size',
         type=int,
         nargs=2,
-        default=(512, 416),
+        default=(448, 360),
         metavar=('WIDTH', 'HEIGHT'),
         help='size of the pictures in px',
     )
     parser.add_argument(
         '--min-height',
         type=int,
-        default=24,
+        default=32,
         metavar='PX',
         help='smallest standing height of a person',
     )
     parser.add_argument(
         '--max-height',
         type=int,
-        default=400,
+        default=340,
         metavar='PX',
         help='largest standing height of a person',
     )
@@ -92,9 +85,6 @@ def main():
     arguments = vars(parse_args())
     out_dir = arguments.pop('out_dir')
     overwrite = arguments.pop('overwrite')
-    # Here and not above, as --help should not wait for MMPose.
-    from swahr_mmpose.synthetic import is_complete, make_synthetic_dataset
-
     try:
         if not overwrite and is_complete(out_dir, **arguments):
             print(f'{out_dir} already holds this data set; nothing to do.')

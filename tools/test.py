@@ -15,7 +15,12 @@ import mmengine
 from mmengine.hooks import Hook
 from mmengine.runner import Runner
 
-from swahr_mmpose.cli import add_common_arguments, load_config, make_parser
+from swahr_mmpose.cli import (
+    add_common_arguments,
+    is_first_process,
+    load_config,
+    make_parser,
+)
 from swahr_mmpose.preflight import check_before_run
 
 
@@ -70,7 +75,7 @@ def main():
     args = parse_args()
     cfg = load_config(args)
     merge_args(cfg, args)
-    if not args.skip_checks:
+    if is_first_process() and not args.skip_checks:
         check_before_run(cfg, ('test',))
     runner = Runner.from_cfg(cfg)
     if args.out:

@@ -17,7 +17,12 @@ import os.path as osp
 import torch
 from mmengine.runner import Runner
 
-from swahr_mmpose.cli import add_common_arguments, load_config, make_parser
+from swahr_mmpose.cli import (
+    add_common_arguments,
+    is_first_process,
+    load_config,
+    make_parser,
+)
 from swahr_mmpose.preflight import check_before_run
 
 
@@ -70,7 +75,7 @@ def main():
     args = parse_args()
     cfg = load_config(args)
     merge_args(cfg, args)
-    if not args.skip_checks:
+    if is_first_process() and not args.skip_checks:
         check_before_run(cfg, ('train', 'val'))
     Runner.from_cfg(cfg).train()
     print(f'checkpoints and logs are in {osp.abspath(cfg.work_dir)}')

@@ -31,12 +31,12 @@ SPLITS = ('train', 'val')
 ANNOTATION_FILE = 'annotations/person_keypoints_{}.json'
 EMPTY_EVERY, EMPTY_AT = 12, 7  # pictures 7, 19, 31.. of a split show nobody
 CROWD_EVERY, CROWD_AT = 8, 2  # pictures 2, 10, 18.. show a crowd; never both
-PEOPLE_ODDS = (0.22, 0.24, 0.2, 0.16, 0.1, 0.08)  # of one, two.. six people
+PEOPLE_ODDS = (0.15, 0.2, 0.2, 0.2, 0.15, 0.1)  # of one, two.. six people
 MIN_VISIBLE = 0.3  # share of the keypoints that a person must show
-NUM_HUES = 6  # of clothes
+NUM_GREYS = 6  # of clothes, black to white
 TRIES = 8  # places tried for a person before it is left out
 MIN_HEIGHT_LIMIT = 16  # px; in smaller people the joints share one pixel
-JPEG_OPTIONS = [cv2.IMWRITE_JPEG_QUALITY, 95]  # keeps small people's hues
+JPEG_OPTIONS = [cv2.IMWRITE_JPEG_QUALITY, 95]  # keeps small markers' hues
 
 Progress = Optional[Callable[[int, int], None]]  # of (done, total)
 # A (h, w, 3) uint8 picture, the people, and the (h, w) bool crowd mask.
@@ -49,9 +49,9 @@ class SyntheticConfig:
 
     num_train: int = 256
     num_val: int = 48
-    image_size: Tuple[int, int] = (512, 416)
-    min_height: int = 24
-    max_height: int = 400
+    image_size: Tuple[int, int] = (448, 360)
+    min_height: int = 32
+    max_height: int = 340
     seed: int = 0
 
     def __post_init__(self) -> None:
@@ -95,12 +95,11 @@ def _place_people(
     # uniform in all, and very different within a picture.
     parts = (np.arange(number)[::-1] + rng.random(number)) / number
     ratio = config.max_height / config.min_height
-    # No two people of a picture wear the same hue.
-    hues = rng.permutation(NUM_HUES)[:number] + rng.uniform(-0.1, 0.1, number)
-    hues = (hues + 0.5) / NUM_HUES  # halfway between those of the markers
+    # No two people of a picture wear the same grey.
+    greys = rng.permutation(NUM_GREYS)[:number] / (NUM_GREYS - 1)
     people: List[Person] = []
-    for height, hue in zip(config.min_height * ratio**parts, hues):
-        person = draw_person(rng, height, hue)
+    for height, grey in zip(config.min_height * ratio**parts, greys):
+        person = draw_person(rng, height, grey)
         for _ in range(TRIES):
             moved = scene.move_somewhere(rng, person, config.image_size)
             trial = scene.label_visibility([*people, moved], bars)

@@ -2,7 +2,7 @@
 """Draws the people of the synthetic data set.
 
 A figure is drawn larger than wanted and shrunk by area averaging, which
-antialiases also people of 24 px whose limbs are two pixels wide. Coordinates
+antialiases also people of 32 px whose limbs are two pixels wide. Coordinates
 are in px, y downwards, and whole numbers are the *centres* of pixels, as in
 OpenCV's warps. People face the viewer: their left is the picture's right.
 """
@@ -43,16 +43,18 @@ HAND, SHOE = 0.042, 0.05  # radii
 # also means that the mirror image of a person is not a person. The small ones
 # are drawn last, so that a hand before a hip leaves both seen.
 MARKERS = (
-    (KNEES, 0.050, 1 / 6),  # yellow
-    (HIPS, 0.050, 0.0),  # red
-    (SHOULDERS, 0.046, 3 / 6),  # cyan
-    (ELBOWS, 0.044, 2 / 6),  # green
-    (ANKLES, 0.044, 5 / 6),  # magenta
-    (WRISTS, 0.040, 4 / 6),  # blue
+    (KNEES, 0.056, 60 / 360),  # yellow
+    (HIPS, 0.056, 0.0),  # red
+    (SHOULDERS, 0.052, 180 / 360),  # cyan
+    (ANKLES, 0.052, 315 / 360),  # magenta
+    (ELBOWS, 0.050, 120 / 360),  # green
+    (WRISTS, 0.048, 220 / 360),  # blue
+    (EARS, 0.032, 30 / 360),  # orange
+    (EYES, 0.026, 275 / 360),  # violet
 )
+NOSE_MARKER = (0.028, (0.95, 0.4, 1.0))  # radius, pink
 SHADES = (0.45, 1.0)  # the left side's markers are darker than the right's
-DOT = 0.4  # of a marker's radius: white or black, says where its middle is
-CLOTHES = 0.7  # saturation: paler than the markers
+DOT = 0.45  # of a marker's radius: white or black, says where its middle is
 MIN_RADIUS = 1.2  # of a marker in px: smaller ones vanish when shrunk
 DRAWN_HEIGHT = 256  # px at which a figure is drawn at least, before shrinking
 MARGIN = 0.16  # body heights around the keypoints: head top, shoes, limbs
@@ -214,75 +216,69 @@ def colour_of(hue: float, saturation: float, value: float) -> Colour:
 
 
 def _draw_body(
-    canvas: _Canvas, points: np.ndarray, hue: float, skin: Colour
+    canvas: _Canvas, points: np.ndarray, clothes: Colour, skin: Colour
 ) -> None:
-    """Draws legs, torso and arms in the person's hue, hands and shoes."""
+    """Draws legs, torso, arms, hands and shoes."""
     for hip, knee, ankle in zip(
         points[[*HIPS]], points[[*KNEES]], points[[*ANKLES]]
     ):
-        toes = ankle + 0.22 * (ankle - knee)
-        canvas.disc(toes, SHOE, colour_of(hue, 0.3, 0.3))
+        canvas.disc(ankle + 0.22 * (ankle - knee), SHOE, skin)
         for start, end in ((hip, knee), (knee, ankle)):
-            canvas.capsule(
-                start, end, LEG_WIDTH, colour_of(hue, CLOTHES, 0.65)
-            )
+            canvas.capsule(start, end, LEG_WIDTH, clothes)
     neck, chin = points[[*SHOULDERS]].mean(0), points[[*EARS]].mean(0)
     canvas.capsule(neck, chin, NECK_WIDTH, skin)
-    torso = points[[*SHOULDERS, *HIPS[::-1]]]
-    canvas.torso(torso, colour_of(hue, CLOTHES, 0.75))
+    canvas.torso(points[[*SHOULDERS, *HIPS[::-1]]], clothes)
     for shoulder, elbow, wrist in zip(
         points[[*SHOULDERS]], points[[*ELBOWS]], points[[*WRISTS]]
     ):
         canvas.disc(wrist + 0.33 * (wrist - elbow), HAND, skin)
         for start, end in ((shoulder, elbow), (elbow, wrist)):
-            canvas.capsule(
-                start, end, ARM_WIDTH, colour_of(hue, CLOTHES, 0.85)
-            )
+            canvas.capsule(start, end, ARM_WIDTH, clothes)
 
 
 def _draw_head(
-    canvas: _Canvas, points: np.ndarray, hue: float, skin: Colour
+    canvas: _Canvas, points: np.ndarray, clothes: Colour, skin: Colour
 ) -> None:
-    """Draws skin, a cap in the person's hue and the five face keypoints."""
+    """Draws a face and a cap."""
     left_ear, right_ear = points[list(EARS)]
     centre, (x, y) = (left_ear + right_ear) / 2, left_ear - right_ear
     degrees = math.degrees(math.atan2(y, x))
     canvas.head(centre, degrees, 0, skin)
     # The cap goes from ear to ear over the top, clockwise from 190 degrees.
-    canvas.head(centre, degrees, 190, colour_of(hue, CLOTHES, 0.75))
-    for joint, radius, colour in (
-        (EARS[0], 0.030, colour_of(0.08, 1.0, 0.35)),  # brown
-        (EARS[1], 0.030, colour_of(0.08, 1.0, 1.0)),  # orange
-        (EYES[0], 0.023, colour_of(0, 0, 0.05)),  # black
-        (EYES[1], 0.023, colour_of(0, 0, 1)),  # white
-        (NOSE, 0.025, colour_of(0.92, 0.6, 1.0)),  # pink
-    ):
-        canvas.disc(points[joint], radius, colour)
+    canvas.head(centre, degrees, 190, clothes)
 
 
-def draw_person(rng: Generator, height: float, hue: float) -> Person:
+def _draw_markers(canvas: _Canvas, points: np.ndarray) -> None:
+    """Draws a disc on each keypoint and, where there is room, a dot in it."""
+    radius, pink = NOSE_MARKER
+    canvas.disc(points[NOSE], radius, colour_of(*pink))
+    for pair, radius, hue in MARKERS:
+        for joint, shade in zip(pair, SHADES):
+            canvas.disc(points[joint], radius, colour_of(hue, 1, shade))
+            if radius * DOT * canvas.unit > MIN_RADIUS:
+                dot = colour_of(0, 0, float(shade < 1))
+                canvas.disc(points[joint], radius * DOT, dot)
+
+
+def draw_person(rng: Generator, height: float, grey: float) -> Person:
     """Draws someone in a random pose on a layer that just holds them.
 
     Args:
         rng: random generator.
         height: standing height in px.
-        hue: of the clothes, 0..1.
+        grey: of the clothes, 0 (black) to 1 (white).
     """
     points = _sample_pose(rng, height)
     canvas = _Canvas(points, height)
-    # Skin is a brownish tone with some of the clothes' hue in it, so that a
-    # face can be told apart from the face beside it.
-    tone = np.array(colour_of(0.07, 0.5, rng.uniform(0.6, 0.95)))
-    skin = tuple(0.7 * tone + 0.3 * np.array(colour_of(hue, 0.8, 0.9)))
-    _draw_body(canvas, points, hue, skin)
-    _draw_head(canvas, points, hue, skin)
+    clothes = colour_of(0, 0, grey)
+    # Skin takes part in the grey of the clothes, so that a face can be told
+    # apart from the face beside it.
+    tone = np.array(colour_of(0.07, 0.5, rng.uniform(0.5, 0.9)))
+    skin = tuple(0.3 * tone + 0.7 * np.array(clothes))
+    _draw_body(canvas, points, clothes, skin)
+    _draw_head(canvas, points, clothes, skin)
     # The markers come last, so that no own limb hides a keypoint.
-    for pair, radius, marker_hue in MARKERS:
-        for joint, shade in zip(pair, SHADES):
-            canvas.disc(points[joint], radius, colour_of(marker_hue, 1, shade))
-            if radius * DOT * height > MIN_RADIUS:
-                dot = colour_of(0, 0, float(shade < 1))
-                canvas.disc(points[joint], radius * DOT, dot)
+    _draw_markers(canvas, points)
     layer = cv2.resize(
         canvas.pixels, canvas.size, interpolation=cv2.INTER_AREA
     )

@@ -47,7 +47,7 @@ def label_visibility(people: List[Person], bars: np.ndarray) -> List[Person]:
 
 
 def _muted(rng: Generator) -> Colour:
-    """Picks a greyish colour: bright hues belong to the people."""
+    """Picks a greyish colour: bright hues mark the joints."""
     return colour_of(
         rng.random(), rng.uniform(0, 0.25), rng.uniform(0.2, 0.85)
     )

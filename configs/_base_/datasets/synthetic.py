@@ -3,6 +3,7 @@ _base_ = './coco-keypoints.py'
 data_root = 'data/synthetic/'
 val_ann_file = 'annotations/person_keypoints_val.json'
 train_dataloader = dict(
+    batch_size=4,
     num_workers=0,
     persistent_workers=False,
     dataset=dict(

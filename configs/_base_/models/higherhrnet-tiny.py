@@ -24,21 +24,21 @@ model = dict(
                 num_branches=2,
                 block='BASIC',
                 num_blocks=(1, 1),
-                num_channels=(16, 32),
+                num_channels=(48, 48),
             ),
             stage3=dict(
                 num_modules=1,
                 num_branches=3,
                 block='BASIC',
                 num_blocks=(1, 1, 1),
-                num_channels=(16, 32, 64),
+                num_channels=(48, 48, 64),
             ),
             stage4=dict(
                 num_modules=1,
                 num_branches=4,
                 block='BASIC',
                 num_blocks=(1, 1, 1, 1),
-                num_channels=(16, 32, 64, 128),
+                num_channels=(48, 48, 64, 64),
             ),
         ),
         # From nothing: larger than the official 0.001, which goes with a
@@ -50,9 +50,10 @@ model = dict(
     ),
     head=dict(
         type='HigherHRNetHead',
-        in_channels=16,
+        in_channels=48,  # more than the 17 heatmaps and 17 tags made of them
+        deconv_out_channels=32,
         num_keypoints=17,
-        num_basic_blocks=1,
+        num_basic_blocks=0,
         scale_maps=True,
         keypoint_loss=dict(
             type='SWAHRLoss', scale_adaptive=True, weight_adaptive=True

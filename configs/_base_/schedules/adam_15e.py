@@ -1,6 +1,6 @@
-# The shape of the official schedule in 20 epochs.
+# The shape of the official schedule in 15 epochs.
 _base_ = '../default_runtime.py'
-optim_wrapper = dict(optimizer=dict(type='Adam', lr=2e-3))
+optim_wrapper = dict(optimizer=dict(type='Adam', lr=3e-3))
 param_scheduler = [
     dict(
         type='LinearLR',
@@ -15,11 +15,11 @@ param_scheduler = [
         start_factor=1.0,
         end_factor=0.0,
         begin=1,
-        end=20,
+        end=15,
         by_epoch=True,
         convert_to_iter_based=True,
     ),
 ]
-train_cfg = dict(by_epoch=True, max_epochs=20, val_interval=20)
+train_cfg = dict(by_epoch=True, max_epochs=15, val_interval=15)
 val_cfg = dict()
 test_cfg = dict()
