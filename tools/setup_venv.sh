@@ -1,7 +1,7 @@
 #!/usr/bin/env bash
 # Make .venv with the pinned stack, where it is not there yet.
 #   source tools/setup_venv.sh
-# PYTHON  the interpreter, 3.9 to 3.11 (default: python3)
+# PYTHON  the interpreter; the pins are for 3.11 (default: python3)
 # TORCH   another torch, e.g. TORCH='torch==2.8.0' with pip's own variable
 #         PIP_INDEX_URL set to the index of a CUDA build
 # A change of any of these, or of the requirements, installs anew.

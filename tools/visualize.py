@@ -10,6 +10,7 @@ keypoints (Figure 5 of the paper): red where the network asks for narrower
 Gaussians.
 """
 
+import io
 import os
 from pathlib import Path
 
@@ -101,7 +102,9 @@ def main():
     links = dataset.metainfo['skeleton_links']
     for index in tqdm(range(min(args.num_images, len(dataset)))):
         name, figure = draw(model, dataset[index], links, args.min_score)
-        figure.savefig(Path(args.out_dir) / f'{name}.png', dpi=110)
+        whole = io.BytesIO()
+        figure.savefig(whole, dpi=110)
+        (Path(args.out_dir) / f'{name}.png').write_bytes(whole.getvalue())
     print(f'pictures are in {os.path.abspath(args.out_dir)}')
 
 
