@@ -121,6 +121,8 @@ def _draw_predictions(cfg: Any, args: argparse.Namespace) -> None:
 def _distribute_on_cpu(cfg: Any) -> None:
     """Start the process group: MMEngine's launcher asks for a GPU."""
     torch.distributed.init_process_group('gloo')
+    if cfg.pop('sync_bn', None):
+        print('no GPU: training without SyncBN, which needs one')
     wrapper = dict(type='MMDistributedDataParallel', broadcast_buffers=False)
     cfg.setdefault('model_wrapper_cfg', wrapper)
     cfg.model_wrapper_cfg.device_ids = None

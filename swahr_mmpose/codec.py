@@ -135,7 +135,7 @@ class ScaleAwareAssociativeEmbedding(BaseKeypointCodec):
         if self.unbiased:
             return (points + 0.5) / stride - 0.5
         # Officially x is mirrored as w - 1 - x on each map by itself, which
-        # is this much left of the mirrored input (reference.md 1.4).
+        # is this much left of the mirrored input.
         shift = (1 - 1 / stride) if flip else 0.0
         return points / stride - np.array([shift, 0.0])
 

@@ -9,6 +9,7 @@ from __future__ import annotations
 from typing import Any, List, Sequence, Union
 
 import torch
+from mmengine.structures import PixelData
 from mmpose.models.data_preprocessors import PoseDataPreprocessor
 from mmpose.models.pose_estimators import BottomupPoseEstimator
 from mmpose.registry import MODELS
@@ -72,7 +73,8 @@ class BottomupPyramidPoseEstimator(BottomupPoseEstimator):
     """MMPose's bottom-up estimator, tested at one or more scales.
 
     Heatmaps are averaged over the scales and over the image and its mirror
-    image; tags are those of scale 1.  ``test_cfg`` takes ``flip_test``.
+    image; tags are those of scale 1.  ``test_cfg`` takes ``flip_test`` and
+    ``output_heatmaps``.
     """
 
     def forward(
@@ -116,7 +118,10 @@ class BottomupPyramidPoseEstimator(BottomupPoseEstimator):
         heatmaps = torch.stack([m[0] for m in maps]).mean(dim=0)
         tags = maps[list(scales).index(1.0)][1]
         instances = self.head.decode((heatmaps, tags))
-        return self.add_pred_to_datasample(instances, None, data_samples)
+        fields = None
+        if self.test_cfg.get('output_heatmaps', False):
+            fields = [PixelData(heatmaps=maps) for maps in heatmaps]
+        return self.add_pred_to_datasample(instances, fields, data_samples)
 
     def _views(self, images: Tensor) -> tuple:
         """Features of the images and, in a flip test, of their mirrors."""

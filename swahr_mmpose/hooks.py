@@ -75,7 +75,10 @@ class CheckCheckpointHook(Hook):
         training = isinstance(runner._train_loop, BaseLoop)
         fine_tuning = training and not runner._resume
         refuse_other_weights(
-            model, checkpoint, runner._load_from, in_part=fine_tuning
+            model,
+            checkpoint,
+            runner._load_from or 'to resume from',
+            in_part=fine_tuning,
         )
 
 
@@ -91,13 +94,20 @@ def refuse_other_weights(
         model (nn.Module): Not wrapped.
         checkpoint (dict): A state dict, or a dict that holds ``state_dict``.
         name (str, optional): Of the file, for the message.
-        in_part (bool): Whether one common key is enough.
+        in_part (bool): Whether the head may differ, as in fine-tuning.
     """
     state = checkpoint.get('state_dict', checkpoint)
     given = {_plain(k): v for k, v in state.items() if _is_weight(k)}
     expected = {k: v for k, v in model.state_dict().items() if _is_weight(k)}
     problems = compare_state_dicts(given, expected)
-    if not problems or (in_part and set(given) & set(expected)):
+    if in_part and any(_fits(given, expected, k) for k in expected):
+        common = {k: v for k, v in expected.items() if k in given}
+        problems = [
+            p
+            for p in compare_state_dicts(given, {**given, **common})
+            if not p.startswith('head.')
+        ]
+    if not problems:
         return
     shown = '\n  '.join(problems[:5])
     raise ValueError(
@@ -105,6 +115,14 @@ def refuse_other_weights(
         f'difference(s)\n  {shown}\nUse the config that it was trained '
         'with, or convert it first.'
     )
+
+
+def _fits(
+    given: Mapping[str, Tensor], expected: Mapping[str, Tensor], key: str
+) -> bool:
+    """Whether a tensor, not a mere counter, is the same on both sides."""
+    shape = expected[key].shape
+    return key in given and len(shape) > 0 and given[key].shape == shape
 
 
 def _plain(key: str) -> str:

@@ -5,9 +5,8 @@ B images, N people, K keypoints, L tag dimensions, map size H x W.  H is the
 plain target, P the predicted heatmap, ``alpha = 1 / s - 1`` what the scale
 branch predicts; alpha 0 is the plain standard deviation.
 
-Nothing is detached: gradients flow through the weight and through the
-adapted target.  Means run over all B, K, H, W, whatever the mask and however
-few pixels a Gaussian covers.
+Nothing is detached: gradients flow through the weight and the adapted target.
+Means run over all B, K, H, W, whatever the mask and the Gaussians cover.
 """
 
 from __future__ import annotations

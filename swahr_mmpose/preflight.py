@@ -11,16 +11,16 @@ import json
 import os.path as osp
 from typing import Any, Dict, Iterator, List, Optional, Sequence
 
+from .annotations import find_bad_annotations
 from .imagefiles import find_broken_images
 
-__all__ = [
-    'check_before_run',
-    'check_config',
-    'check_dataset',
-    'find_bad_annotations',
-]
+__all__ = ['check_before_run', 'check_config', 'check_dataset']
 
 _SHOWN = 10
+# What encoding depends on, with the defaults of the codec.
+_ENCODING = dict(
+    input_size=None, heatmap_sizes=None, sigma=2.0, unbiased=False
+)
 
 
 def _stop(what: str, problems: Sequence[str], remedy: str) -> None:
@@ -30,52 +30,6 @@ def _stop(what: str, problems: Sequence[str], remedy: str) -> None:
             lines.append(f'  ... and {len(problems) - _SHOWN} more')
         raise ValueError(
             '\n'.join([f'{what}: {len(problems)} problem(s)', *lines, remedy])
-        )
-
-
-def find_bad_annotations(content: Any, num_keypoints: int) -> List[str]:
-    """What in a COCO annotation file MMPose would drop or choke on.
-
-    Args:
-        content: The parsed file.
-        num_keypoints (int): Keypoints per person of the data set, K.
-
-    Returns:
-        list[str]: One line per problem.
-    """
-    if not isinstance(content, dict) or 'images' not in content:
-        return ['there is no list "images"; is it a COCO annotation file?']
-    problems = []
-    known = set()
-    for image in content['images']:
-        lacking = {'id', 'file_name', 'width', 'height'} - set(image)
-        if lacking:
-            problems.append(
-                f'image {image.get("id")} has no {", ".join(sorted(lacking))}'
-            )
-        known.add(image.get('id'))
-    for annotation in content.get('annotations', ()):
-        problems += _check_annotation(annotation, known, num_keypoints)
-    return problems
-
-
-def _check_annotation(
-    annotation: dict, known: set, num_keypoints: int
-) -> Iterator[str]:
-    name = (
-        f'annotation {annotation.get("id")} of image '
-        f'{annotation.get("image_id")}'
-    )
-    for key in ('id', 'image_id', 'category_id', 'bbox', 'keypoints'):
-        if key not in annotation:
-            yield f'{name} has no {key}'
-    if annotation.get('image_id') not in known:
-        yield f'{name}: there is no such image'
-    got = len(annotation.get('keypoints', [0] * 3 * num_keypoints))
-    if got != 3 * num_keypoints:
-        yield (
-            f'{name} has {got} numbers in keypoints, expected '
-            f'{3 * num_keypoints} (x, y, v of {num_keypoints})'
         )
 
 
@@ -100,7 +54,7 @@ def check_dataset(
     if not osp.isfile(ann_file):
         raise FileNotFoundError(
             f'annotation file {ann_file} does not exist; set data_root and '
-            'ann_file in the config (see "Data" in the README)'
+            'ann_file in the config (see "Train and test" in the README)'
         )
     try:
         with open(ann_file, encoding='utf-8') as file:
@@ -139,10 +93,17 @@ def _find_steps(pipeline: Sequence[dict], key: str) -> Iterator[Any]:
 
 
 def _disagreements(values: Dict[str, Any]) -> List[str]:
-    kinds = {str(v) for v in values.values()}
-    if len(kinds) <= 1:
+    plain = {name: _plain(value) for name, value in values.items()}
+    if len({str(v) for v in plain.values()}) <= 1:
         return []
-    return [f'{name} = {value}' for name, value in values.items()]
+    return [f'{name} = {value}' for name, value in plain.items()]
+
+
+def _plain(value: Any) -> Any:
+    """Lists as tuples, or (64, 64) and [64, 64] would not be the same."""
+    if isinstance(value, (list, tuple)):
+        return tuple(_plain(v) for v in value)
+    return value
 
 
 def _pipelines(cfg: Any) -> Dict[str, Sequence[dict]]:
@@ -168,35 +129,36 @@ def check_config(cfg: Any) -> None:
     if head.get('type') != 'HigherHRNetHead':
         return
     codec = head.get('decoder') or {}
-    sizes = {'model.head.decoder.input_size': codec.get('input_size')}
-    maps = {'model.head.decoder.heatmap_sizes': codec.get('heatmap_sizes')}
+    codecs = {'model.head.decoder': codec}
+    if 'codec' in cfg:
+        codecs['codec'] = cfg.codec
+    sizes = {}
     for split, pipeline in _pipelines(cfg).items():
         where = f'{split}_dataloader: '
         for name, value in _find_steps(pipeline, 'input_size'):
             sizes[where + name] = value
         for name, encoder in _find_steps(pipeline, 'encoder'):
-            sizes[f'{where}{name}.input_size'] = encoder['input_size']
-            maps[f'{where}{name}.heatmap_sizes'] = encoder['heatmap_sizes']
-    keypoints = {
-        'model.head.num_keypoints': head.get('num_keypoints'),
-        'length of model.head.decoder.decode_keypoint_order': len(
-            codec.get('decode_keypoint_order', ())
-        ),
-    }
-    problems = [
-        *_disagreements({k: tuple(v or ()) for k, v in sizes.items()}),
-        *_disagreements(
-            {k: [tuple(s) for s in v or ()] for k, v in maps.items()}
-        ),
-        *_disagreements(keypoints),
-        *_disagreements(_channels(cfg)),
+            codecs[where + name] = encoder
+    tables = [
+        {f'{n}.{key}': c.get(key, default) for n, c in codecs.items()}
+        for key, default in _ENCODING.items()
     ]
-    _stop(
-        'config',
-        problems,
-        'Give them the same value; a config that '
-        'changes the codec must set the pipelines again.',
+    tables[0].update(sizes)
+    tables.append(
+        {
+            'model.head.num_keypoints': head.get('num_keypoints'),
+            'length of model.head.decoder.decode_keypoint_order': len(
+                codec.get('decode_keypoint_order', ())
+            ),
+        }
     )
+    tables.append(_channels(cfg))
+    problems = [p for table in tables for p in _disagreements(table)]
+    remedy = (
+        'Give them the same value; a config that changes the codec must set '
+        'the pipelines and the head again.'
+    )
+    _stop('config', problems, remedy)
 
 
 def _channels(cfg: Any) -> Dict[str, Any]:

@@ -15,7 +15,7 @@ from mmpose.datasets.transforms.formatting import (
 )
 from mmpose.registry import TRANSFORMS
 
-from .imagefiles import is_cut_short
+from .imagefiles import is_truncated
 
 __all__ = ['BottomupLoadImage', 'BottomupPackInputs']
 
@@ -57,7 +57,7 @@ class BottomupLoadImage(BaseTransform):
         image = None
         if content:
             image = mmcv.imfrombytes(content, flag='color_ignore_orientation')
-        if image is None or is_cut_short(content):
+        if image is None or is_truncated(content):
             raise ValueError(
                 f'image {path} ({len(content)} bytes) is not a complete image '
                 'file; fetch it again or take it out of the annotation file'

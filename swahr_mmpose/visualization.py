@@ -6,33 +6,76 @@ N people, K keypoints; images are RGB uint8 (H, W, 3).
 
 from __future__ import annotations
 
-from typing import Optional, Sequence, Tuple
+from typing import NamedTuple, Optional, Sequence, Tuple
 
 import cv2
 import numpy as np
 from matplotlib import colormaps
 from matplotlib.figure import Figure
 
-__all__ = ['draw_poses', 'inverse_scale', 'overlay', 'pose_and_scale_figure']
+__all__ = [
+    'Placement',
+    'draw_poses',
+    'inverse_scale',
+    'overlay',
+    'place',
+    'pose_and_scale_figure',
+]
 
 Link = Tuple[int, int]
 
 
+class Placement(NamedTuple):
+    """Where the network's input lies in the image, as its metainfo says.
+
+    ``input_size`` is ``(w, h)``; its middle is at ``center`` of the image, of
+    which it covers ``extent`` pixels.
+    """
+
+    input_size: Tuple[int, int]
+    center: np.ndarray
+    extent: np.ndarray
+
+
+def place(
+    values: np.ndarray, placement: Placement, size: Tuple[int, int]
+) -> np.ndarray:
+    """A map over the network's input as a map over the image.
+
+    Args:
+        values (np.ndarray): Shape (h, w), any stride of the input.
+        placement (Placement): Of the input.
+        size (tuple): Size ``(W, H)`` of the image.
+
+    Returns:
+        np.ndarray: Shape (H, W).
+    """
+    values = cv2.resize(values, placement.input_size)
+    zoom = np.asarray(placement.input_size) / placement.extent
+    shift = (placement.extent / 2 - placement.center) * zoom
+    matrix = np.array([[zoom[0], 0, shift[0]], [0, zoom[1], shift[1]]])
+    flags = cv2.INTER_LINEAR | cv2.WARP_INVERSE_MAP
+    return cv2.warpAffine(
+        values, matrix, size, flags=flags, borderMode=cv2.BORDER_REPLICATE
+    )
+
+
 def inverse_scale(
-    scale_maps: np.ndarray, size: Tuple[int, int]
+    scale_maps: np.ndarray, placement: Placement, size: Tuple[int, int]
 ) -> Tuple[np.ndarray, Tuple[float, float]]:
     """The map of Figure 5: 1/s, mean over keypoints, between 0 and 1.
 
     Args:
         scale_maps (np.ndarray): alpha = 1/s - 1, shape (K, h, w).
-        size (tuple): Size ``(W, H)`` of the result.
+        placement (Placement): Of the input.
+        size (tuple): Size ``(W, H)`` of the image.
 
     Returns:
         tuple[np.ndarray, tuple[float, float]]: Shape (H, W), and the values
         of 1/s that 0 and 1 stand for.  A constant map is 0 everywhere.
     """
     mean = 1 + scale_maps.mean(axis=0, dtype=np.float64)
-    mean = cv2.resize(mean, size, interpolation=cv2.INTER_LINEAR)
+    mean = place(mean, placement, size)
     low, high = float(mean.min()), float(mean.max())
     return (mean - low) / max(high - low, 1e-12), (low, high)
 
@@ -91,7 +134,10 @@ def draw_poses(
 
 
 def pose_and_scale_figure(
-    poses: np.ndarray, scale_maps: Optional[np.ndarray], title: str = ''
+    poses: np.ndarray,
+    scale_maps: Optional[np.ndarray],
+    placement: Placement,
+    title: str = '',
 ) -> Figure:
     """Poses beside the scale map, with a colour bar.
 
@@ -99,6 +145,7 @@ def pose_and_scale_figure(
         poses (np.ndarray): Picture of the poses, uint8 (H, W, 3).
         scale_maps (np.ndarray, optional): alpha, shape (K, h, w); ``None``
             for a model without scale branch.
+        placement (Placement): Of the input.
         title (str): Above the picture.
 
     Returns:
@@ -111,7 +158,9 @@ def pose_and_scale_figure(
     axes[0].imshow(poses)
     axes[0].set_title(title or 'poses')
     if scale_maps is not None:
-        values, (low, high) = inverse_scale(scale_maps, (width, height))
+        values, (low, high) = inverse_scale(
+            scale_maps, placement, (width, height)
+        )
         shown = axes[1].imshow(
             values * (high - low) + low, cmap='jet', vmin=low, vmax=high
         )

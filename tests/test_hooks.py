@@ -63,6 +63,11 @@ def test_weights_of_another_model_are_refused_everywhere():
             load(Model(), other, **kwargs)
 
 
+def test_a_backbone_of_another_width_is_refused_for_fine_tuning():
+    with pytest.raises(ValueError, match=r'backbone.weight has shape'):
+        load(Model(), Model(out=5).state_dict(), training=True)
+
+
 def test_fine_tuning_may_take_a_part():
     part = {
         k: v

@@ -41,5 +41,12 @@ def test_only_broken_files_are_returned_in_order(picture, tmp_path):
     ]
 
 
+def test_what_a_camera_appends_does_no_harm(picture):
+    content = picture.read_bytes() + bytes(10000)
+    assert is_cut_short(content)
+    picture.write_bytes(content)
+    assert what_is_wrong(str(picture)) is None
+
+
 def test_a_folder_is_no_picture(tmp_path):
     assert 'cannot be read' in what_is_wrong(str(tmp_path))

@@ -14,6 +14,7 @@ EDGES = {
         'codec', 'compat', 'estimator', 'fusion', 'head', 'hooks', 'losses',
         'samples', 'transforms'
     },
+    'annotations': set(),
     'checkpoints': set(),
     'cli': set(),
     'codec': {'grouping', 'heatmaps', 'peaks'},
@@ -28,15 +29,15 @@ EDGES = {
     'imagefiles': set(),
     'losses': set(),
     'peaks': set(),
-    'preflight': {'imagefiles'},
+    'preflight': {'annotations', 'imagefiles'},
     'samples': {'imagefiles'},
     'transforms': {'geometry'},
     'visualization': set(),
 }  # fmt: skip
 # Modules that work without OpenMMLab.
 FREE = {
-    'checkpoints', 'fusion', 'geometry', 'grouping', 'heatmaps', 'imagefiles',
-    'peaks'
+    'annotations', 'checkpoints', 'fusion', 'geometry', 'grouping',
+    'heatmaps', 'imagefiles', 'peaks'
 }  # fmt: skip
 PUBLIC = [
     'BottomupGetLossMask', 'BottomupLoadImage', 'BottomupPackInputs',

@@ -8,7 +8,6 @@ from swahr_mmpose.preflight import (
     check_before_run,
     check_config,
     check_dataset,
-    find_bad_annotations,
 )
 
 LEAF = 'configs/coco/swahr_higherhrnet-w32_8xb20-300e_coco-512x512.py'
@@ -43,7 +42,14 @@ def test_a_whole_data_set_passes(synthetic):
         ('keypoints', None, 'annotation 1 .* has no keypoints'),
         ('keypoints', [1] * 42, '42 numbers in keypoints, expected 51'),
         ('bbox', None, 'has no bbox'),
-        ('image_id', 999, 'image 999: there is no such image'),
+        ('image_id', 999, 'image 999 belongs to no image'),
+        ('keypoints', [float('nan')] * 51, 'else than numbers in keypoints'),
+        ('bbox', [1, 2, 3], '3 numbers in bbox, expected 4'),
+        (
+            'segmentation',
+            dict(size=[1, 1], counts=[1]),
+            r'a mask of size \[1, 1\], its image \[128, 160\]',
+        ),
     ],
 )
 def test_a_bad_annotation_is_named(tmp_path, content, key, value, message):
@@ -101,9 +107,13 @@ def test_missing_and_broken_images_are_all_named(tmp_path, content, synthetic):
         assert line in str(error.value)
 
 
-def test_long_lists_are_shortened(content):
-    content['annotations'] = [{'id': i} for i in range(30)]
-    assert len(find_bad_annotations(content, 17)) > 30
+def test_long_lists_are_shortened(tmp_path, content):
+    first = content['annotations'][0]
+    content['annotations'] = [dict(first, bbox=None) for _ in range(30)]
+    with pytest.raises(ValueError, match='30 problem.*') as error:
+        check_dataset(write(tmp_path, content), '.', 17)
+    assert '... and 20 more' in str(error.value)
+    assert len(str(error.value).splitlines()) == 13
 
 
 def test_the_shipped_config_agrees_with_itself():
@@ -126,6 +136,8 @@ def test_the_shipped_config_agrees_with_itself():
             'heatmap_sizes',
         ),
         ({'model.head.num_keypoints': 14}, 'num_keypoints = 14'),
+        ({'model.head.decoder.unbiased': True}, 'decoder.unbiased = True'),
+        ({'codec.sigma': 3.0}, r'codec.sigma = 3\.0'),
         ({'model.head.in_channels': 48}, 'in_channels = 48'),
     ],
 )

@@ -4,6 +4,7 @@ import json
 import os
 import re
 import shutil
+import socket
 import subprocess
 import sys
 
@@ -123,6 +124,12 @@ def test_scale_maps_are_drawn(synthetic, trained, tmp_path):
     assert len(list((tmp_path / 'pictures').glob('*.png'))) == 2
 
 
+def free_port():
+    with socket.socket() as probe:
+        probe.bind(('127.0.0.1', 0))
+        return probe.getsockname()[1]
+
+
 def test_two_processes_train_and_test(synthetic, tmp_path):
     options = [*data_options(synthetic), 'train_cfg.max_epochs=1']
     path = os.pathsep.join([os.path.dirname(sys.executable), os.defpath])
@@ -133,6 +140,7 @@ def test_two_processes_train_and_test(synthetic, tmp_path):
         done = run(
             'env',
             f'PATH={path}',
+            f'PORT={free_port()}',
             'bash',
             *attempt,
             '--work-dir',

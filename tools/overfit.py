@@ -107,7 +107,8 @@ def main():
     ap = runner.message_hub.get_scalar('val/coco/AP').current()
     reached = ap >= args.target_ap
     print(
-        f'AP {ap:.3f} on {args.num_images} images after {args.epochs} epochs; '
+        f'AP {ap:.3f} on {len(runner.train_dataloader.dataset)} images after '
+        f'{args.epochs} epochs; '
         f'{"reached" if reached else "below"} {args.target_ap}'
     )
     sys.exit(not reached)

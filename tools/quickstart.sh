@@ -4,6 +4,7 @@
 #   bash tools/quickstart.sh [WORK_DIR]
 # Variables of the installation: see tools/setup_venv.sh.
 set -euo pipefail
+work_dir=$(realpath -m "${1:-$(dirname "$0")/../work_dirs/quickstart}")
 cd "$(dirname "$0")/.."
 case "${1:-}" in
 -h | --help)
@@ -16,7 +17,6 @@ source tools/setup_venv.sh
 export PYTHONWARNINGS=ignore
 
 config=configs/synthetic/swahr_higherhrnet-tiny_1xb4-15e_synthetic-256x256.py
-work_dir=${1:-work_dirs/quickstart}
 data=data/synthetic
 started=$SECONDS
 

@@ -39,6 +39,9 @@ def parse_args():
     args = parser.parse_args()
     if args.dump and not args.dump.endswith(('.pkl', '.pickle')):
         parser.error(f'--dump must end in .pkl or .pickle, got {args.dump}')
+    kinds = ('.json', '.yaml', '.yml', '.pkl')
+    if args.out and not args.out.endswith(kinds):
+        parser.error(f'--out must end in one of {kinds}, got {args.out}')
     return args
 
 

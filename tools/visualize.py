@@ -25,7 +25,11 @@ from tqdm import tqdm
 
 from swahr_mmpose.cli import make_parser
 from swahr_mmpose.hooks import refuse_other_weights
-from swahr_mmpose.visualization import draw_poses, pose_and_scale_figure
+from swahr_mmpose.visualization import (
+    Placement,
+    draw_poses,
+    pose_and_scale_figure,
+)
 
 
 def parse_args():
@@ -87,8 +91,12 @@ def draw(model, sample, links, min_score):
     )
     maps = output.scale_maps and output.scale_maps[-1][0].cpu().numpy()
     name = Path(path).stem
+    info = result.metainfo
+    placement = Placement(
+        info['input_size'], info['input_center'], info['input_scale']
+    )
     return name, pose_and_scale_figure(
-        poses, maps, f'{name}: {int(keep.sum())} people'
+        poses, maps, placement, f'{name}: {int(keep.sum())} people'
     )
 
 

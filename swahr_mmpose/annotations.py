@@ -1,0 +1,83 @@
+# Copyright (c) swahr_mmpose contributors. Licensed under Apache-2.0.
+"""What in a COCO annotation file MMPose would drop or choke on."""
+
+from __future__ import annotations
+
+import math
+from typing import Any, Dict, Iterator, List, Tuple
+
+__all__ = ['find_bad_annotations']
+
+
+def find_bad_annotations(content: Any, num_keypoints: int) -> List[str]:
+    """Check the records of an annotation file.
+
+    Args:
+        content: The parsed file.
+        num_keypoints (int): Keypoints per person of the data set, K.
+
+    Returns:
+        list[str]: One line per problem.
+    """
+    if not isinstance(content, dict) or 'images' not in content:
+        return ['there is no list "images"; is it a COCO annotation file?']
+    problems = []
+    sizes: Dict[Any, Tuple[Any, Any]] = {}
+    for image in content['images']:
+        lacking = {'id', 'file_name', 'width', 'height'} - set(image)
+        if lacking:
+            problems.append(
+                f'image {image.get("id")} has no {", ".join(sorted(lacking))}'
+            )
+        size = image.get('height'), image.get('width')
+        sizes[image.get('id')] = size
+    for annotation in content.get('annotations', ()):
+        name = (
+            f'annotation {annotation.get("id")} of image '
+            f'{annotation.get("image_id")}'
+        )
+        found = _check_annotation(annotation, sizes, num_keypoints)
+        problems += [f'{name} {problem}' for problem in found]
+    return problems
+
+
+def _check_annotation(
+    annotation: dict, sizes: Dict[Any, Tuple[Any, Any]], num_keypoints: int
+) -> Iterator[str]:
+    for key in ('id', 'image_id', 'category_id', 'bbox', 'keypoints'):
+        if annotation.get(key) is None:
+            yield f'has no {key}'
+    image_id = annotation.get('image_id')
+    if image_id not in sizes:
+        yield 'belongs to no image of the file'
+    yield from _check_numbers(
+        annotation,
+        'keypoints',
+        3 * num_keypoints,
+        f'(x, y, v) of {num_keypoints}',
+    )
+    yield from _check_numbers(annotation, 'bbox', 4, '(x, y, w, h)')
+    mask = annotation.get('segmentation')
+    size = sizes.get(image_id)
+    if isinstance(mask, dict) and size and list(mask['size']) != list(size):
+        yield (
+            f'has a mask of size {list(mask["size"])}, its image '
+            f'{list(size)} (height, width)'
+        )
+
+
+def _check_numbers(
+    annotation: dict, key: str, count: int, meaning: str
+) -> Iterator[str]:
+    values = annotation.get(key)
+    if values is None:
+        return
+    if not isinstance(values, list) or len(values) != count:
+        got = len(values) if isinstance(values, list) else repr(values)
+        yield f'has {got} numbers in {key}, expected {count}, {meaning}'
+    elif not all(_is_finite(v) for v in values):
+        yield f'has something else than numbers in {key}'
+
+
+def _is_finite(value: Any) -> bool:
+    return isinstance(value, (int, float)) and math.isfinite(value)
