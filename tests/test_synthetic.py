@@ -170,18 +170,19 @@ def test_outlines_cover_the_area_and_hold_the_keypoints(coco, people):
 
 
 def test_a_seen_keypoint_shows_its_marker(dataset, coco, people):
-    # The right wrist of a tall person is a bright blue disc.
+    # The right wrist is a bright blue disc, with a dot if there is room.
     wrist = KEYPOINT_NAMES.index('right_wrist')
     values = []
     for person in people:
-        x, y, v = keypoints_of(person)[wrist]
+        x, y, v = keypoints_of(person)[wrist].round().astype(int)
         if v == 2 and person['bbox'][3] > 80:
             name = coco.imgs[person['image_id']]['file_name']
             image = cv2.imread(str(dataset / 'images' / 'train' / name))
-            blue, green, red = image[round(y), round(x)].astype(int)
-            values.append(blue - max(green, red))
+            around = image[max(y - 5, 0) : y + 6, max(x - 5, 0) : x + 6]
+            blue, green, red = np.moveaxis(around.astype(int), -1, 0)
+            values.append((blue - np.maximum(green, red)).max())
     assert len(values) > 5
-    assert np.mean(np.array(values) > 150) > 0.9
+    assert np.mean(np.array(values) > 80) > 0.9
 
 
 def test_sizes_span_the_range(people):
@@ -299,7 +300,7 @@ def test_is_complete_doubts_a_strange_record(tmp_path, content):
         ({'image_size': (512,)}, 'expected two whole numbers'),
         ({'min_height': 4}, 'min_height is 4 .* expected 16 <= min_height'),
         ({'min_height': 90, 'max_height': 80}, 'min_height <= max_height'),
-        ({'max_height': 500}, 'max_height <= 416, the height of the pictures'),
+        ({'max_height': 500}, 'max_height <= 360, the height of the pictures'),
     ],
 )
 def test_wrong_arguments_are_named_before_anything_is_written(
