@@ -35,6 +35,13 @@ def parse_args():
         '--img-dir', help='folder of its images (default: the training set)'
     )
     parser.add_argument('--num-images', type=int, default=8)
+    parser.add_argument(
+        '--min-height',
+        type=float,
+        default=0,
+        help='only images whose people are all at least so many px tall; a '
+        'small input cannot resolve small ones',
+    )
     parser.add_argument('--epochs', type=int, default=300)
     parser.add_argument('--target-ap', type=float, default=0.8)
     parser.add_argument(
@@ -44,15 +51,16 @@ def parse_args():
     return parser.parse_args()
 
 
-def select(ann_file, num_images):
-    """The part of an annotation file about its first images with poses."""
+def select(ann_file, num_images, min_height):
+    """The part of an annotation file about its first suitable images."""
     content = json.loads(Path(ann_file).read_text(encoding='utf-8'))
-    labelled = {
-        a['image_id']
-        for a in content['annotations']
-        if sum(v > 0 for v in a['keypoints'][2::3]) >= 5
-    }
-    images = [i for i in content['images'] if i['id'] in labelled]
+    labelled, small = set(), set()
+    for a in content['annotations']:
+        if sum(v > 0 for v in a['keypoints'][2::3]) >= 5:
+            labelled.add(a['image_id'])
+        if a['bbox'][3] < min_height:
+            small.add(a['image_id'])
+    images = [i for i in content['images'] if i['id'] in labelled - small]
     content['images'] = images[:num_images]
     ids = {i['id'] for i in content['images']}
     content['annotations'] = [
@@ -69,7 +77,8 @@ def rewrite(cfg, args):
     img_dir = args.img_dir or osp.join(root, train.data_prefix.img)
     few = Path(cfg.work_dir) / 'few_images.json'
     few.parent.mkdir(parents=True, exist_ok=True)
-    few.write_text(json.dumps(select(ann_file, args.num_images)))
+    content = select(ann_file, args.num_images, args.min_height)
+    few.write_text(json.dumps(content))
     for loader in (cfg.train_dataloader, cfg.val_dataloader):
         loader.dataset.update(
             data_root='',
@@ -92,6 +101,7 @@ def rewrite(cfg, args):
         )
     ]
     cfg.train_cfg.update(max_epochs=args.epochs, val_interval=args.epochs)
+    cfg.default_hooks.checkpoint.interval = args.epochs
 
 
 def main():
