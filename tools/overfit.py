@@ -42,7 +42,7 @@ def parse_args():
         help='only images whose people are all at least so many px tall; a '
         'small input cannot resolve small ones',
     )
-    parser.add_argument('--epochs', type=int, default=300)
+    parser.add_argument('--epochs', type=int, default=600)
     parser.add_argument('--target-ap', type=float, default=0.8)
     parser.add_argument(
         '--flip-prob', type=float, default=0.0, help='probability to mirror'
@@ -90,6 +90,9 @@ def rewrite(cfg, args):
     for step in train.pipeline:
         if step.type == 'BottomupRandomSquareAffine':
             step.update(rotation=0, scale=(1, 1), flip_prob=args.flip_prob)
+    if args.flip_prob == 0:
+        # A model that has seen no mirrored image cannot be asked about one.
+        cfg.model.test_cfg.flip_test = False
     cfg.param_scheduler = [
         dict(
             type='LinearLR',
