@@ -57,18 +57,7 @@ def add_common_arguments(parser: argparse.ArgumentParser) -> None:
         default='none',
         help='job launcher',
     )
-    parser.add_argument(
-        '--show-dir', help='folder for pictures of predicted poses'
-    )
-    parser.add_argument(
-        '--show', action='store_true', help='show predicted poses in a window'
-    )
-    parser.add_argument(
-        '--interval', type=int, default=1, help='draw every n-th sample'
-    )
-    parser.add_argument(
-        '--wait-time', type=float, default=1, help='seconds a window stays'
-    )
+    _add_drawing_arguments(parser)
     parser.add_argument(
         '--skip-checks',
         action='store_true',
@@ -81,6 +70,21 @@ def add_common_arguments(parser: argparse.ArgumentParser) -> None:
         type=int,
         default=0,
         help=argparse.SUPPRESS,
+    )
+
+
+def _add_drawing_arguments(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument(
+        '--show-dir', help='folder for pictures of predicted poses'
+    )
+    parser.add_argument(
+        '--show', action='store_true', help='show predicted poses in a window'
+    )
+    parser.add_argument(
+        '--interval', type=int, default=1, help='draw every n-th sample'
+    )
+    parser.add_argument(
+        '--wait-time', type=float, default=1, help='seconds a window stays'
     )
 
 
