@@ -18,13 +18,10 @@ import cv2
 import torch
 from mmengine.config import Config, DictAction
 from mmengine.dataset import pseudo_collate
-from mmengine.registry import init_default_scope
-from mmengine.runner import load_checkpoint
-from mmpose.registry import DATASETS, MODELS
 from tqdm import tqdm
 
+from swahr_mmpose.apis import load_dataset, load_model
 from swahr_mmpose.cli import make_parser
-from swahr_mmpose.hooks import refuse_other_weights
 from swahr_mmpose.visualization import (
     Placement,
     draw_poses,
@@ -56,21 +53,6 @@ def parse_args():
         '--cfg-options', nargs='+', action=DictAction, default={}
     )
     return parser.parse_args()
-
-
-def build(cfg, args):
-    """The model with its weights, and the data set with test pipeline."""
-    init_default_scope(cfg.get('default_scope', 'mmpose'))
-    cfg.model.backbone.init_cfg = None
-    model = MODELS.build(cfg.model)
-    checkpoint = load_checkpoint(model, args.checkpoint, map_location='cpu')
-    refuse_other_weights(model, checkpoint, args.checkpoint)
-    model.to(args.device)
-    model.eval()
-    dataset = cfg[f'{args.split}_dataloader'].dataset
-    dataset.pipeline = cfg.test_dataloader.dataset.pipeline
-    dataset.test_mode = True
-    return model, DATASETS.build(dataset)
 
 
 @torch.no_grad()
@@ -105,7 +87,8 @@ def main():
     args = parse_args()
     cfg = Config.fromfile(args.config)
     cfg.merge_from_dict(args.cfg_options)
-    model, dataset = build(cfg, args)
+    model = load_model(cfg, args.checkpoint, args.device)
+    dataset = load_dataset(cfg, args.split)
     os.makedirs(args.out_dir, exist_ok=True)
     links = dataset.metainfo['skeleton_links']
     for index in tqdm(range(min(args.num_images, len(dataset)))):

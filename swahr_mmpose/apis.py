@@ -1,0 +1,61 @@
+# Copyright (c) swahr_mmpose contributors. Licensed under Apache-2.0.
+"""From a config and a checkpoint to a model and a data set, for the tools."""
+
+from __future__ import annotations
+
+from typing import Any, Union
+
+import torch
+from mmengine.config import Config
+from mmengine.registry import init_default_scope
+from mmengine.runner import load_checkpoint
+from mmpose.registry import DATASETS, MODELS
+from torch import nn
+
+from .hooks import refuse_other_weights
+
+__all__ = ['load_dataset', 'load_model']
+
+
+def load_model(
+    cfg: Config, checkpoint: str, device: Union[str, torch.device] = 'cpu'
+) -> nn.Module:
+    """The model of a config with the weights of a checkpoint, to test it.
+
+    Args:
+        cfg (Config): The whole config.
+        checkpoint (str): File whose weights must be those of the model.
+        device (str): Where the model shall be.
+
+    Returns:
+        nn.Module: The estimator in evaluation mode.
+
+    Raises:
+        ValueError: If weights are missing, left over or of another shape.
+    """
+    init_default_scope(cfg.get('default_scope', 'mmpose'))
+    settings = cfg.model.copy()
+    settings.backbone.init_cfg = None
+    model = MODELS.build(settings)
+    content = load_checkpoint(model, checkpoint, map_location='cpu')
+    refuse_other_weights(model, content, checkpoint)
+    model.to(device)
+    model.eval()
+    return model
+
+
+def load_dataset(cfg: Config, split: str = 'test') -> Any:
+    """A split's images in the pipeline of the test.
+
+    Args:
+        cfg (Config): The whole config.
+        split (str): ``train``, ``val`` or ``test``.
+
+    Returns:
+        BaseDataset: Its samples hold what the model predicts from.
+    """
+    init_default_scope(cfg.get('default_scope', 'mmpose'))
+    dataset = cfg[f'{split}_dataloader'].dataset.copy()
+    dataset.pipeline = cfg.test_dataloader.dataset.pipeline
+    dataset.test_mode = True
+    return DATASETS.build(dataset)
