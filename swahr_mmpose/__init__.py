@@ -19,7 +19,9 @@ from .estimator import (  # noqa: E402
 from .fusion import HeadOutput  # noqa: E402
 from .head import HigherHRNetHead  # noqa: E402
 from .hooks import CheckCheckpointHook  # noqa: E402
+from .initializers import PretrainedBackbone  # noqa: E402
 from .losses import PullPushLoss, SWAHRLoss  # noqa: E402
+from .metrics import CrowdPoseMetric  # noqa: E402
 from .samples import BottomupLoadImage, BottomupPackInputs  # noqa: E402
 from .transforms import (  # noqa: E402
     BottomupGetLossMask,
@@ -38,8 +40,10 @@ __all__ = [
     'BottomupPyramidResize',
     'BottomupRandomSquareAffine',
     'CheckCheckpointHook',
+    'CrowdPoseMetric',
     'HeadOutput',
     'HigherHRNetHead',
+    'PretrainedBackbone',
     'PullPushLoss',
     'SWAHRLoss',
     'ScaleAwareAssociativeEmbedding',

@@ -1,0 +1,215 @@
+import contextlib
+import io
+import json
+
+import numpy as np
+import pytest
+from mmpose.datasets import CrowdPoseDataset  # noqa: F401  (its sigmas)
+from mmpose.datasets.datasets.utils import parse_pose_metainfo
+from xtcocotools.coco import COCO
+from xtcocotools.cocoeval import COCOeval
+
+from swahr_mmpose import CrowdPoseMetric
+from swahr_mmpose.metrics import crowd_splits
+
+NAMES = (
+    'AP',
+    'AP .5',
+    'AP .75',
+    'AR',
+    'AR .5',
+    'AR .75',
+    'AP(E)',
+    'AP(M)',
+    'AP(H)',
+)
+META = parse_pose_metainfo(dict(CrowdPoseDataset.METAINFO))
+
+
+def make_set(folder, crowd_indices, seed=0):
+    """An annotation file with people, some without a visible keypoint."""
+    rng = np.random.default_rng(seed)
+    images, annotations = [], []
+    for image_id, index in enumerate(crowd_indices, start=100):
+        images.append(
+            dict(
+                id=image_id,
+                file_name=f'{image_id}.jpg',
+                width=640,
+                height=480,
+                crowdIndex=index,
+            )
+        )
+        for _ in range(rng.integers(0, 5)):
+            low = rng.uniform(0, 300, 2)
+            size = rng.uniform(30, 180, 2)
+            keypoints = np.zeros((14, 3))
+            keypoints[:, :2] = low + size * rng.random((14, 2))
+            keypoints[:, 2] = rng.integers(0, 3, 14)
+            if rng.random() < 0.15:  # occluded as a whole: ignored
+                keypoints[:, 2] = 1
+            annotations.append(
+                dict(
+                    id=len(annotations) + 1,
+                    image_id=image_id,
+                    category_id=1,
+                    iscrowd=0,
+                    bbox=[*low, *size],
+                    keypoints=keypoints.reshape(-1).tolist(),
+                    num_keypoints=int((keypoints[:, 2] == 2).sum()),
+                )
+            )
+    content = dict(
+        images=images,
+        annotations=annotations,
+        categories=[dict(id=1, name='person')],
+    )
+    path = folder / 'crowdpose.json'
+    path.write_text(json.dumps(content))
+    return path, content
+
+
+def predict(content, seed=1, noise=6.0):
+    """Predictions near the truth, one missed now and then, some invented."""
+    rng = np.random.default_rng(seed)
+    samples = []
+    for image in content['images']:
+        people = [
+            np.array(a['keypoints']).reshape(14, 3)[:, :2]
+            for a in content['annotations']
+            if a['image_id'] == image['id'] and rng.random() < 0.85
+        ]
+        people += [rng.uniform(0, 400, (14, 2))] * (rng.random() < 0.3)
+        keypoints = np.array(people).reshape(-1, 14, 2)
+        keypoints = keypoints + rng.normal(0, noise, keypoints.shape)
+        samples.append(
+            dict(
+                id=[],
+                img_id=image['id'],
+                gt_instances={},
+                pred_instances=dict(
+                    keypoints=keypoints,
+                    keypoint_scores=rng.random(keypoints.shape[:2]),
+                    bbox_scores=rng.random(len(keypoints)),
+                ),
+            )
+        )
+    return samples
+
+
+def evaluate(path, samples):
+    metric = CrowdPoseMetric(str(path))
+    metric.dataset_meta = META
+    metric.process([], samples)
+    metrics = metric.evaluate(len(samples))
+    return {k.split('/')[1]: v for k, v in metrics.items()}
+
+
+def evaluate_by_the_field(path, samples):
+    """xtcocotools' evaluator, which equals crowdposetools."""
+    results = [
+        dict(
+            image_id=s['img_id'],
+            category_id=1,
+            keypoints=np.concatenate([k, c[:, None]], 1).reshape(-1).tolist(),
+            score=float(b),
+        )
+        for s in samples
+        for k, c, b in zip(
+            s['pred_instances']['keypoints'],
+            s['pred_instances']['keypoint_scores'],
+            s['pred_instances']['bbox_scores'],
+        )
+    ]
+    found = path.parent / 'results.json'
+    found.write_text(json.dumps(results))
+    with contextlib.redirect_stdout(io.StringIO()):
+        coco = COCO(str(path))
+        evaluation = COCOeval(
+            coco,
+            coco.loadRes(str(found)),
+            'keypoints_crowd',
+            META['sigmas'],
+            use_area=False,
+        )
+        evaluation.evaluate()
+        evaluation.accumulate()
+        evaluation.summarize()
+    return dict(zip(NAMES, evaluation.stats))
+
+
+@pytest.mark.parametrize('seed', range(4))
+def test_the_full_set_scores_as_in_the_field(tmp_path, seed):
+    rng = np.random.default_rng(seed)
+    path, content = make_set(tmp_path, rng.random(20), seed)
+    samples = predict(content, seed)
+    ours = evaluate(path, samples)
+    theirs = evaluate_by_the_field(path, samples)
+    assert tuple(ours) == NAMES
+    for name in NAMES:  # theirs rounds the splits to four digits
+        tolerance = 5.1e-5 if name.endswith(')') else 1e-12
+        assert ours[name] == pytest.approx(theirs[name], abs=tolerance)
+    assert 0.05 < ours['AP'] < 0.95
+
+
+def test_a_part_of_the_set_scores_as_a_set_of_its_own(tmp_path):
+    rng = np.random.default_rng(0)
+    path, content = make_set(tmp_path, rng.random(20))
+    samples = predict(content)[5:15]
+    ours = evaluate(path, samples)
+    ids = {s['img_id'] for s in samples}
+    part = dict(
+        content,
+        images=[i for i in content['images'] if i['id'] in ids],
+        annotations=[
+            a for a in content['annotations'] if a['image_id'] in ids
+        ],
+    )
+    (tmp_path / 'part').mkdir()
+    part_path = tmp_path / 'part/crowdpose.json'
+    part_path.write_text(json.dumps(part))
+    theirs = evaluate_by_the_field(part_path, samples)
+    for name in NAMES:
+        assert ours[name] == pytest.approx(theirs[name], abs=5.1e-5)
+
+
+def test_a_split_without_images_is_not_defined_and_changes_nothing(tmp_path):
+    path, content = make_set(tmp_path, [0.1] * 6 + [0.5] * 6)
+    samples = predict(content)
+    ours = evaluate(path, samples)
+    assert ours['AP(H)'] == 'not defined'
+    theirs = evaluate_by_the_field(path, samples)
+    assert theirs['AP(H)'] == -1  # what users take for a broken model
+    for name in ('AP', 'AP(E)', 'AP(M)'):
+        assert ours[name] == pytest.approx(theirs[name], abs=5.1e-5)
+
+
+def test_without_any_prediction_ap_is_zero(tmp_path):
+    path, content = make_set(tmp_path, [0.1, 0.5, 0.9] * 4)
+    samples = predict(content)
+    for sample in samples:
+        instances = sample['pred_instances']
+        sample['pred_instances'] = {k: v[:0] for k, v in instances.items()}
+    ours = evaluate(path, samples)
+    assert ours['AP'] == ours['AP(E)'] == ours['AP(H)'] == 0
+
+
+def test_images_without_people_alone_leave_ap_undefined(tmp_path):
+    path, content = make_set(tmp_path, [0.1, 0.5, 0.9])
+    content['annotations'] = []
+    path.write_text(json.dumps(content))
+    ours = evaluate(path, predict(content))
+    assert set(ours.values()) == {'not defined'}
+
+
+def test_a_missing_crowd_index_is_named(tmp_path):
+    path, content = make_set(tmp_path, [0.1, 0.5, 0.9])
+    del content['images'][1]['crowdIndex']
+    path.write_text(json.dumps(content))
+    with pytest.raises(ValueError, match='1 of 3 images .* image 101'):
+        CrowdPoseMetric(str(path))
+
+
+def test_limits_belong_to_the_more_crowded_split():
+    indices = dict(enumerate([0.0, 0.19, 0.2, 0.79, 0.8, 1.0]))
+    assert crowd_splits(indices, indices) == dict(E=[0, 1], M=[2, 3], H=[4, 5])
