@@ -16,7 +16,7 @@ from mmpose.codecs.base import BaseKeypointCodec
 from mmpose.registry import KEYPOINT_CODECS
 from torch import Tensor
 
-from . import grouping, heatmaps, peaks
+from . import decoding, grouping, heatmaps, peaks
 
 __all__ = ['ScaleAwareAssociativeEmbedding']
 
@@ -48,6 +48,11 @@ class ScaleAwareAssociativeEmbedding(BaseKeypointCodec):
         heatmap_sizes (Sequence[tuple]): Map sizes ``(w, h)``, coarse to fine.
         sigma (float): Standard deviation of the Gaussians in cells, the same
             on each level, sigma_0 of the paper. Defaults to 2.
+        person_scale (dict, optional): Turns on SHR, the naive baseline of
+            Table 4: the Gaussians of a person have sigma times
+            ``s = width / base_width``, at least ``min_scale`` (default 1/16).
+            The width is that of the person's box in input pixels, before the
+            rotation of the augmentation. ``None``: sigma for all.
         unbiased (bool): The exact convention. Defaults to ``False``.
         decode_keypoint_order (Sequence[int]): The order in which keypoints
             join people, torso first: each of 0 to K - 1 once.
@@ -61,7 +66,7 @@ class ScaleAwareAssociativeEmbedding(BaseKeypointCodec):
             best scores. Defaults to ``None``, all.
     """
 
-    auxiliary_encode_keys = {'flip', 'input_size'}
+    auxiliary_encode_keys = {'flip', 'input_size', 'person_width'}
     field_mapping_table = dict(
         heatmaps='heatmaps', heatmap_mask='heatmap_mask'
     )
@@ -72,6 +77,7 @@ class ScaleAwareAssociativeEmbedding(BaseKeypointCodec):
         input_size: Size,
         heatmap_sizes: Sequence[Size],
         sigma: float = 2.0,
+        person_scale: Optional[dict] = None,
         unbiased: bool = False,
         decode_keypoint_order: Sequence[int] = (),
         decode_nms_kernel: int = 5,
@@ -86,6 +92,7 @@ class ScaleAwareAssociativeEmbedding(BaseKeypointCodec):
             (int(w), int(h)) for w, h in heatmap_sizes
         ]
         self.sigma = sigma
+        self.person_scale = person_scale
         self.unbiased = unbiased
         self.decode_keypoint_order = list(decode_keypoint_order)
         self.decode_nms_kernel = decode_nms_kernel
@@ -93,38 +100,7 @@ class ScaleAwareAssociativeEmbedding(BaseKeypointCodec):
         self.decode_tag_thr = decode_tag_thr
         self.decode_topk = decode_topk
         self.decode_max_instances = decode_max_instances
-        self._check()
-
-    def _check(self) -> None:
-        strides = [
-            (self.input_size[0] / w, self.input_size[1] / h)
-            for w, h in self.heatmap_sizes
-        ]
-        if not strides or any(sx != sy for sx, sy in strides):
-            raise ValueError(
-                f'each of heatmap_sizes {self.heatmap_sizes} must be '
-                f'input_size {self.input_size} divided by one stride; '
-                'derive them from input_size, e.g. (w // 4, h // 4)'
-            )
-        if strides != sorted(strides, reverse=True):
-            raise ValueError(
-                f'heatmap_sizes must be increasing, got {self.heatmap_sizes}'
-            )
-        order = self.decode_keypoint_order
-        if sorted(order) != list(range(len(order))):
-            raise ValueError(
-                'decode_keypoint_order must hold each of 0 to '
-                f'{len(order) - 1} once, got {order}'
-            )
-        if self.decode_nms_kernel % 2 != 1:
-            raise ValueError(
-                f'decode_nms_kernel must be odd, got {self.decode_nms_kernel}'
-            )
-        if self.decode_keypoint_thr < 0:
-            raise ValueError(
-                'decode_keypoint_thr must not be negative, got '
-                f'{self.decode_keypoint_thr}'
-            )
+        _check(self)
 
     def to_cells(
         self, keypoints: np.ndarray, size: Size, flip: bool
@@ -145,6 +121,7 @@ class ScaleAwareAssociativeEmbedding(BaseKeypointCodec):
         keypoints_visible: Optional[np.ndarray] = None,
         flip: Optional[bool] = None,
         input_size: Optional[Size] = None,
+        person_width: Optional[np.ndarray] = None,
     ) -> dict:
         """Encode the people of one image.
 
@@ -155,6 +132,8 @@ class ScaleAwareAssociativeEmbedding(BaseKeypointCodec):
             flip (bool, optional): Whether the image was mirrored.
             input_size (tuple, optional): Size of the image that was made; it
                 must be that of the codec.
+            person_width (np.ndarray, optional): Widths of the people's boxes
+                in input pixels, shape (N,); needed with ``person_scale``.
 
         Returns:
             dict: See the class.
@@ -170,10 +149,15 @@ class ScaleAwareAssociativeEmbedding(BaseKeypointCodec):
             keypoints_visible = np.ones(keypoints.shape[:2], np.float32)
         sizes, options = self.heatmap_sizes, dict(unbiased=self.unbiased)
         cells = [self.to_cells(keypoints, s, bool(flip)) for s in sizes]
-        maps = [
-            heatmaps.draw_gaussians(
-                c, keypoints_visible, s, self.sigma, **options
+        draw: Any = heatmaps.draw_gaussians
+        sigma: Any = self.sigma
+        if self.person_scale is not None:
+            draw = heatmaps.draw_scaled_gaussians
+            sigma = self.sigma * heatmaps.scales_of_widths(
+                person_width, **self.person_scale
             )
+        maps = [
+            draw(c, keypoints_visible, s, sigma, **options)
             for c, s in zip(cells, sizes)
         ]
         indices = heatmaps.keypoint_indices(
@@ -218,7 +202,9 @@ class ScaleAwareAssociativeEmbedding(BaseKeypointCodec):
             are filled in.
         """
         batch_heatmaps = batch_heatmaps.float()
-        tags = self._split_tags(batch_heatmaps, batch_tags.float())
+        tags = decoding.split_tags(
+            batch_heatmaps, batch_tags.float(), self.decode_keypoint_order
+        )
         found = peaks.find_candidates(
             batch_heatmaps,
             tags,
@@ -238,48 +224,25 @@ class ScaleAwareAssociativeEmbedding(BaseKeypointCodec):
         keypoints, scores, instance_scores = zip(*decoded)
         return list(keypoints), list(scores), list(instance_scores)
 
-    def _split_tags(self, maps: Tensor, tags: Tensor) -> Tensor:
-        """From (B, L*K, H, W) to (B, L, K, H, W)."""
-        num_keypoints = maps.shape[1]
-        if len(self.decode_keypoint_order) != num_keypoints:
-            raise ValueError(
-                'decode_keypoint_order has '
-                f'{len(self.decode_keypoint_order)} entries, but the heatmaps '
-                f'have {num_keypoints} keypoints; set it in the codec'
-            )
-        if tags.shape[1] % num_keypoints or (tags.shape[2:] != maps.shape[2:]):
-            raise ValueError(
-                f'tags of shape {tuple(tags.shape)} do not go with heatmaps '
-                f'of shape {tuple(maps.shape)}; expected (B, L*K, H, W)'
-            )
-        return tags.unflatten(1, (-1, num_keypoints))
-
     def _decode_image(
         self,
         maps: Tensor,
         tags: Tensor,
         found: peaks.Candidates,
         scale_factor: float,
-    ) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-        y, x = np.divmod(found.indices.cpu().numpy(), maps.shape[2])
-        people = grouping.group_by_tags(
-            found.scores.cpu().numpy(),
-            np.stack([x, y], axis=-1),
-            found.tags.cpu().numpy(),
+    ) -> Tuple[np.ndarray, np.ndarray, np.ndarray]:
+        people, instance_scores = decoding.people_of_image(
+            maps,
+            tags,
+            found,
             keypoint_order=self.decode_keypoint_order,
             keypoint_threshold=self.decode_keypoint_thr,
             tag_threshold=self.decode_tag_thr,
             max_groups=self.decode_topk,
-        )
-        instance_scores = people.scores.mean(axis=1)
-        best = np.argsort(-instance_scores, kind='stable')
-        keep = np.sort(best[: self.decode_max_instances])
-        people = grouping.People(*(part[keep] for part in people))
-        people = grouping.fill_missing_keypoints(
-            people, maps.cpu().numpy(), tags.cpu().numpy()
+            max_people=self.decode_max_instances,
         )
         keypoints = self._to_pixels(maps, people, scale_factor)
-        return keypoints, people.scores, instance_scores[keep]
+        return keypoints, people.scores, instance_scores
 
     def _to_pixels(
         self, maps: Tensor, people: grouping.People, scale_factor: float
@@ -297,3 +260,34 @@ class ScaleAwareAssociativeEmbedding(BaseKeypointCodec):
         pixels = ((cells + shift + 0.5) * scale_factor).cpu().numpy()
         pixels = pixels - (0.5 if self.unbiased else 0.0)
         return pixels * (people.scores > 0)[..., None]
+
+
+def _check(codec: ScaleAwareAssociativeEmbedding) -> None:
+    input_size, sizes = codec.input_size, codec.heatmap_sizes
+    strides = [(input_size[0] / w, input_size[1] / h) for w, h in sizes]
+    order, kernel = codec.decode_keypoint_order, codec.decode_nms_kernel
+    for holds, message in (
+        (
+            strides and all(sx == sy for sx, sy in strides),
+            f'each of heatmap_sizes {sizes} must be input_size {input_size} '
+            'divided by one stride; derive them from input_size, e.g. '
+            '(w // 4, h // 4)',
+        ),
+        (
+            strides == sorted(strides, reverse=True),
+            f'heatmap_sizes must be increasing, got {sizes}',
+        ),
+        (
+            sorted(order) == list(range(len(order))),
+            f'decode_keypoint_order must hold each of 0 to {len(order) - 1} '
+            f'once, got {order}',
+        ),
+        (kernel % 2 == 1, f'decode_nms_kernel must be odd, got {kernel}'),
+        (
+            codec.decode_keypoint_thr >= 0,
+            'decode_keypoint_thr must not be negative, got '
+            f'{codec.decode_keypoint_thr}',
+        ),
+    ):
+        if not holds:
+            raise ValueError(message)

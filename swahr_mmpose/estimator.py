@@ -73,8 +73,9 @@ class BottomupPyramidPoseEstimator(BottomupPoseEstimator):
     """MMPose's bottom-up estimator, tested at one or more scales.
 
     Heatmaps are averaged over the scales and over the image and its mirror
-    image; tags are those of scale 1.  ``test_cfg`` takes ``flip_test`` and
-    ``output_heatmaps``.
+    image; tags are those of scale 1.  ``test_cfg`` takes ``flip_test``,
+    ``heatmap_levels`` (which levels count: 0 at 1/4, 1 at 1/2; by default
+    both) and ``output_heatmaps``.
     """
 
     def forward(
@@ -108,10 +109,11 @@ class BottomupPyramidPoseEstimator(BottomupPoseEstimator):
         scales = info.get('pyramid_scales', [1.0])
         _check_sizes(pyramid, scales, data_samples)
         flip_indices = info.get('flip_indices')
+        levels = self.test_cfg.get('heatmap_levels', (0, 1))
         width, height = info['input_size']
         maps = [
             self.head.test_maps(
-                *self._views(images), (height, width), flip_indices
+                *self._views(images), (height, width), flip_indices, levels
             )
             for images in pyramid
         ]

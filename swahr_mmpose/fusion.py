@@ -39,15 +39,27 @@ def resize(maps: Tensor, size: Sequence[int]) -> Tensor:
     )
 
 
-def fuse_levels(output: HeadOutput) -> Maps:
-    """Mean heatmap of both levels, and tags, at the size of level 1.
+def fuse_levels(output: HeadOutput, levels: Sequence[int] = (0, 1)) -> Maps:
+    """Mean heatmap of the levels, and tags, at the size of level 1.
+
+    Args:
+        output (HeadOutput): Of the head.
+        levels (Sequence[int]): Whose heatmaps count.
 
     Returns:
         tuple[Tensor, Tensor]: Heatmaps and tags, each (B, K, H/2, W/2).
     """
-    coarse, fine = (maps.float() for maps in output.heatmaps)
-    size = fine.shape[-2:]
-    return (resize(coarse, size) + fine) / 2, resize(output.tags.float(), size)
+    available = range(len(output.heatmaps))
+    if not levels or any(level not in available for level in levels):
+        raise ValueError(
+            f'heatmap_levels are {list(levels)}, expected some of '
+            f'{list(available)}'
+        )
+    size = output.heatmaps[-1].shape[-2:]
+    maps = [resize(output.heatmaps[i].float(), size) for i in levels]
+    return sum(maps[1:], maps[0]) / len(maps), resize(
+        output.tags.float(), size
+    )
 
 
 def merge_flipped(

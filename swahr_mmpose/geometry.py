@@ -23,6 +23,7 @@ __all__ = [
     'scaled_matrix',
     'square_affine_matrix',
     'valid_region',
+    'zoom_of',
 ]
 
 Size = Tuple[int, int]
@@ -53,10 +54,32 @@ def square_affine_matrix(
     return np.concatenate([linear, shift[:, None]], axis=1)
 
 
-def scaled_matrix(matrix: np.ndarray, size: Size, to_size: Size) -> np.ndarray:
-    """The same map onto a smaller output: ``x' = x * w' / w`` exactly."""
+def scaled_matrix(
+    matrix: np.ndarray, size: Size, to_size: Size, unbiased: bool = False
+) -> np.ndarray:
+    """The same map onto a smaller output.
+
+    Args:
+        matrix (np.ndarray): Onto the output, shape (2, 3).
+        size (tuple): Of the output.
+        to_size (tuple): Of the smaller one.
+        unbiased (bool): Whether cells have the pixels that they cover in
+            their middle, ``x' = (x + 1/2) * w' / w - 1/2``, or officially
+            ``x' = x * w' / w``.
+
+    Returns:
+        np.ndarray: Shape (2, 3).
+    """
     factors = np.array([to_size[0] / size[0], to_size[1] / size[1]])
-    return matrix * factors[:, None]
+    scaled = matrix * factors[:, None]
+    if unbiased:
+        scaled[:, 2] += (factors - 1) / 2
+    return scaled
+
+
+def zoom_of(matrix: np.ndarray) -> float:
+    """By how much a matrix (2, 3) enlarges lengths."""
+    return float(np.sqrt(abs(np.linalg.det(matrix[:, :2]))))
 
 
 def apply_affine(points: np.ndarray, matrix: np.ndarray) -> np.ndarray:
@@ -135,7 +158,7 @@ class Resized(NamedTuple):
     """
 
     size: Size
-    center: Tuple[int, int]
+    center: Tuple[float, float]
     extent: Tuple[float, float]
 
 
@@ -144,6 +167,7 @@ def resized_geometry(
     input_size: int,
     scale: float = 1.0,
     min_scale: float = 1.0,
+    unbiased: bool = False,
 ) -> Resized:
     """Short side to ``input_size * scale``, long side to a multiple of 64.
 
@@ -156,6 +180,9 @@ def resized_geometry(
         input_size (int): Short side at scale 1.
         scale (float): This level of the pyramid.
         min_scale (float): The smallest level of the pyramid.
+        unbiased (bool): Whether the middles of image and output are to lie on
+            each other exactly, so that a mirrored image is a mirrored output;
+            the official centre is a whole pixel.
 
     Returns:
         Resized: See there.
@@ -167,10 +194,15 @@ def resized_geometry(
     long_unit = _to_multiple(short_unit / short * long)
     long_side = int(long_unit * scale / min_scale)
     covered = long_side / short_side * short
-    center = (int(w / 2 + 0.5), int(h / 2 + 0.5))
+    size, extent = (long_side, short_side), (covered, float(h))
     if w < h:
-        return Resized((short_side, long_side), center, (w, covered))
-    return Resized((long_side, short_side), center, (covered, h))
+        size, extent = (short_side, long_side), (float(w), covered)
+    center: Tuple[float, float] = (int(w / 2 + 0.5), int(h / 2 + 0.5))
+    if unbiased:
+        # The centre of a pixel is half a pixel off its edge, on both sides.
+        half = (extent[0] / size[0] - 1) / 2
+        center = (w / 2 + half, h / 2 + half)
+    return Resized(size, center, extent)
 
 
 def _to_multiple(length: float) -> int:

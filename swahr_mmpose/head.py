@@ -11,12 +11,12 @@ from typing import Any, List, Optional, Sequence, Tuple, Union
 
 import torch
 from mmengine.structures import InstanceData, PixelData
-from mmpose.models.backbones.resnet import BasicBlock
 from mmpose.models.heads.base_head import BaseHead
 from mmpose.registry import KEYPOINT_CODECS, MODELS
 from torch import Tensor, nn
 
 from .fusion import HeadOutput, Maps, fuse_levels, merge_flipped, resize
+from .layers import deconvolution, scale_branch
 
 __all__ = ['HigherHRNetHead']
 
@@ -40,6 +40,8 @@ class HigherHRNetHead(BaseHead):
         num_keypoints (int): K.
         deconv_out_channels (int, optional): Channels at 1/2; ``None``: C.
         num_basic_blocks (int): Residual blocks after the deconvolution.
+        dilations (Sequence[int], optional): One for each of these blocks
+            (Table 7); ``None``: 1.
         scale_maps (bool): Build the scale branch; ``False`` for the baseline
             and WAHR, whose loss has no use for it.
         tag_per_keypoint (bool): A tag map for each keypoint, or one for all.
@@ -55,6 +57,7 @@ class HigherHRNetHead(BaseHead):
         num_keypoints: int,
         deconv_out_channels: Optional[int] = None,
         num_basic_blocks: int = 4,
+        dilations: Optional[Sequence[int]] = None,
         scale_maps: bool = True,
         tag_per_keypoint: bool = True,
         keypoint_loss: Optional[dict] = None,
@@ -84,13 +87,15 @@ class HigherHRNetHead(BaseHead):
         )
         self.deconv_layers = nn.ModuleList(
             [
-                _deconvolution(
-                    in_channels + num_maps, out_channels, num_basic_blocks
+                deconvolution(
+                    in_channels + num_maps,
+                    out_channels,
+                    _one_per_block(dilations, num_basic_blocks),
                 )
             ]
         )
         self.scale_layers = (
-            nn.ModuleList(_scale_branch(c, num_keypoints) for c in channels)
+            nn.ModuleList(scale_branch(c, num_keypoints) for c in channels)
             if scale_maps
             else None
         )
@@ -201,6 +206,7 @@ class HigherHRNetHead(BaseHead):
         flipped_feats: Optional[Feats],
         size: Sequence[int],
         flip_indices: Optional[Sequence[int]] = None,
+        levels: Sequence[int] = (0, 1),
     ) -> Maps:
         """Fused maps of one scale; the scale branch is not run.
 
@@ -209,16 +215,18 @@ class HigherHRNetHead(BaseHead):
             flipped_feats (Sequence[Tensor], optional): Of its mirror image.
             size (Sequence[int]): Size ``(h, w)`` of the result.
             flip_indices (Sequence[int], optional): With ``flipped_feats``.
+            levels (Sequence[int]): Whose heatmaps count, 0 at 1/4 and 1 at
+                1/2; tags are always of level 0.
 
         Returns:
             tuple[Tensor, Tensor]: Heatmaps (B, K, h, w) and tags
             (B, L*K, h, w), L = 2 with the mirror image, else 1.
         """
-        maps = fuse_levels(self.forward(feats, with_scale_maps=False))
+        maps = fuse_levels(self.forward(feats, with_scale_maps=False), levels)
         if flipped_feats is not None:
             assert flip_indices is not None
             mirror = fuse_levels(
-                self.forward(flipped_feats, with_scale_maps=False)
+                self.forward(flipped_feats, with_scale_maps=False), levels
             )
             maps = merge_flipped(maps, mirror, flip_indices)
         return resize(maps[0], size), resize(maps[1], size)
@@ -236,7 +244,8 @@ class HigherHRNetHead(BaseHead):
                 the image and of its mirror image.
             batch_data_samples (Sequence[PoseDataSample]): Images of equal
                 ``input_size``.
-            test_cfg (dict, optional): ``output_heatmaps`` to return fields.
+            test_cfg (dict, optional): ``output_heatmaps`` to return fields;
+                ``heatmap_levels`` as ``levels`` of :meth:`test_maps`.
 
         Returns:
             list[InstanceData] | tuple: Instances, and with
@@ -245,11 +254,16 @@ class HigherHRNetHead(BaseHead):
         plain, mirrored = feats if isinstance(feats, list) else (feats, None)
         info = batch_data_samples[0].metainfo
         width, height = info['input_size']
+        test_cfg = test_cfg or {}
         maps = self.test_maps(
-            plain, mirrored, (height, width), info.get('flip_indices')
+            plain,
+            mirrored,
+            (height, width),
+            info.get('flip_indices'),
+            test_cfg.get('heatmap_levels', (0, 1)),
         )
         instances = self.decode(maps)
-        if (test_cfg or {}).get('output_heatmaps', False):
+        if test_cfg.get('output_heatmaps', False):
             return instances, [PixelData(heatmaps=h) for h in maps[0]]
         return instances
 
@@ -275,25 +289,11 @@ class HigherHRNetHead(BaseHead):
         ]
 
 
-def _deconvolution(inputs: int, outputs: int, blocks: int) -> nn.Sequential:
-    up = nn.Sequential(
-        nn.ConvTranspose2d(inputs, outputs, 4, 2, padding=1, bias=False),
-        nn.BatchNorm2d(outputs),
-        nn.ReLU(inplace=True),
-    )
-    return nn.Sequential(
-        up,
-        *(nn.Sequential(BasicBlock(outputs, outputs)) for _ in range(blocks)),
-    )
-
-
-def _scale_branch(in_channels: int, num_keypoints: int) -> nn.Sequential:
-    """Section 3.5: its wide kernel makes s smooth within a Gaussian."""
-    return nn.Sequential(
-        nn.Conv2d(in_channels, num_keypoints, 1),
-        nn.BatchNorm2d(num_keypoints),
-        nn.ReLU(inplace=True),
-        nn.Conv2d(
-            num_keypoints, num_keypoints, 9, padding=4, groups=num_keypoints
-        ),
-    )
+def _one_per_block(dilations: Any, blocks: int) -> Sequence[int]:
+    dilations = [1] * blocks if dilations is None else dilations
+    if len(dilations) != blocks:
+        raise ValueError(
+            f'dilations are {list(dilations)}, expected one for each of '
+            f'num_basic_blocks={blocks}'
+        )
+    return dilations

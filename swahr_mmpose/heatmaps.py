@@ -19,11 +19,17 @@ Two conventions, one switch, ``unbiased``:
 from __future__ import annotations
 
 import math
-from typing import Tuple, Union
+from typing import Optional, Tuple, Union
 
 import numpy as np
 
-__all__ = ['draw_gaussians', 'keypoint_cells', 'keypoint_indices']
+__all__ = [
+    'draw_gaussians',
+    'draw_scaled_gaussians',
+    'keypoint_cells',
+    'keypoint_indices',
+    'scales_of_widths',
+]
 
 Size = Tuple[int, int]
 
@@ -163,3 +169,63 @@ def draw_gaussians(
             kernels[s] = _official_kernel(s)
         _draw_official(heatmaps[k], cells[n, k], s, kernels[s])
     return heatmaps
+
+
+def scales_of_widths(
+    widths: Optional[np.ndarray],
+    base_width: float = 256,
+    min_scale: float = 1 / 16,
+) -> np.ndarray:
+    """The scale factors of SHR, s = W_box / W_base (Section 4.2, Table 4).
+
+    Args:
+        widths (np.ndarray): W_box, widths of the people's boxes, shape (N,).
+        base_width (float): W_base, in the same unit.
+        min_scale (float): The least s, so that nobody vanishes.
+
+    Returns:
+        np.ndarray: s, shape (N,).
+    """
+    if widths is None:
+        raise ValueError(
+            'person_scale needs the widths of the people (person_width, from '
+            'BottomupRandomSquareAffine), and there are none; do the '
+            'annotations have boxes?'
+        )
+    if base_width <= 0 or min_scale <= 0:
+        raise ValueError(
+            f'base_width is {base_width} and min_scale {min_scale}; both '
+            'must be positive'
+        )
+    return np.maximum(np.asarray(widths, float) / base_width, min_scale)
+
+
+def draw_scaled_gaussians(
+    keypoints: np.ndarray,
+    visible: np.ndarray,
+    size: Size,
+    sigmas: np.ndarray,
+    *,
+    unbiased: bool = False,
+) -> np.ndarray:
+    """Draw targets with a standard deviation for each person (Table 4).
+
+    As :func:`draw_gaussians`, but of the official convention only the
+    truncation to cells is kept: a Gaussian is centred on its cell, where it
+    is 1.  The official kernel, made for whole sigmas, is e^-9 there for s =
+    0.08, so that small people would have no target.
+
+    Args:
+        keypoints (np.ndarray): Coordinates in cells, shape (N, K, 2).
+        visible (np.ndarray): Larger than 0 where labelled, shape (N, K).
+        size (tuple): Heatmap size ``(w, h)``.
+        sigmas (np.ndarray): Standard deviations in cells, shape (N,).
+        unbiased (bool): See the module's docstring.
+
+    Returns:
+        np.ndarray: float32, shape (K, h, w).
+    """
+    if not unbiased:
+        cells, counts = keypoint_cells(keypoints, visible, size)
+        keypoints, visible = cells.astype(float), counts
+    return draw_gaussians(keypoints, visible, size, sigmas, unbiased=True)

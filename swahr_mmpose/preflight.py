@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import json
 import os.path as osp
-from typing import Any, Dict, Iterator, List, Optional, Sequence
+from typing import Any, Dict, List, Optional, Sequence
 
 from .annotations import find_bad_annotations
 from .imagefiles import find_broken_images
@@ -19,8 +19,14 @@ __all__ = ['check_before_run', 'check_config', 'check_dataset']
 _SHOWN = 10
 # What encoding depends on, with the defaults of the codec.
 _ENCODING = dict(
-    input_size=None, heatmap_sizes=None, sigma=2.0, unbiased=False
+    input_size=None,
+    heatmap_sizes=None,
+    sigma=2.0,
+    person_scale=None,
+    unbiased=False,
 )
+# Steps of the pipeline that have to know of the convention.
+_UNBIASED = ('BottomupGetLossMask', 'BottomupPyramidResize')
 
 
 def _stop(what: str, problems: Sequence[str], remedy: str) -> None:
@@ -86,10 +92,34 @@ def check_dataset(
     )
 
 
-def _find_steps(pipeline: Sequence[dict], key: str) -> Iterator[Any]:
-    for step in pipeline or ():
-        if key in step:
-            yield f'{step["type"]}.{key}', step[key]
+def _pipelines(cfg: Any) -> Dict[str, Sequence[dict]]:
+    found = {}
+    for split in ('train', 'val', 'test'):
+        loader = cfg.get(f'{split}_dataloader')
+        if loader:
+            found[split] = loader['dataset'].get('pipeline') or ()
+    return found
+
+
+def _steps(cfg: Any, key: str) -> Dict[str, Any]:
+    """The values of an argument in all pipelines."""
+    return {
+        f'{split}_dataloader: {step["type"]}.{key}': step[key]
+        for split, pipeline in _pipelines(cfg).items()
+        for step in pipeline
+        if key in step
+    }
+
+
+def _conventions(cfg: Any) -> Dict[str, bool]:
+    return {
+        f'{split}_dataloader: {step["type"]}.unbiased': step.get(
+            'unbiased', False
+        )
+        for split, pipeline in _pipelines(cfg).items()
+        for step in pipeline
+        if step['type'] in _UNBIASED
+    }
 
 
 def _disagreements(values: Dict[str, Any]) -> List[str]:
@@ -104,15 +134,6 @@ def _plain(value: Any) -> Any:
     if isinstance(value, (list, tuple)):
         return tuple(_plain(v) for v in value)
     return value
-
-
-def _pipelines(cfg: Any) -> Dict[str, Sequence[dict]]:
-    found = {}
-    for split in ('train', 'val', 'test'):
-        loader = cfg.get(f'{split}_dataloader')
-        if loader:
-            found[split] = loader['dataset'].get('pipeline') or ()
-    return found
 
 
 def check_config(cfg: Any) -> None:
@@ -132,18 +153,17 @@ def check_config(cfg: Any) -> None:
     codecs = {'model.head.decoder': codec}
     if 'codec' in cfg:
         codecs['codec'] = cfg.codec
-    sizes = {}
-    for split, pipeline in _pipelines(cfg).items():
-        where = f'{split}_dataloader: '
-        for name, value in _find_steps(pipeline, 'input_size'):
-            sizes[where + name] = value
-        for name, encoder in _find_steps(pipeline, 'encoder'):
-            codecs[where + name] = encoder
+    codecs.update(_steps(cfg, 'encoder'))
+    ranges = _steps(cfg, 'scale')
+    if 'scale_range' in cfg:
+        ranges['scale_range'] = cfg.scale_range
     tables = [
         {f'{n}.{key}': c.get(key, default) for n, c in codecs.items()}
         for key, default in _ENCODING.items()
     ]
-    tables[0].update(sizes)
+    tables[0].update(_steps(cfg, 'input_size'))
+    tables[-1].update(_conventions(cfg))
+    tables.append(ranges)
     tables.append(
         {
             'model.head.num_keypoints': head.get('num_keypoints'),

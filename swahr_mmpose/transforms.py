@@ -34,7 +34,8 @@ class BottomupRandomSquareAffine(BaseTransform):
     ``keypoints_visible``, ``bbox``.
     Modified Keys: those.  ``bbox`` becomes the box around its corners.
     Added Keys: ``input_size``, ``warp_mat`` (2, 3) before mirroring,
-    ``flip``, ``flip_direction``.
+    ``flip``, ``flip_direction``; with ``bbox`` also ``person_width`` (N,),
+    in pixels of the output, of the boxes before they are rotated.
 
     Args:
         input_size (tuple): Square size of the output, ``(w, h)``.
@@ -102,7 +103,9 @@ class BottomupRandomSquareAffine(BaseTransform):
                 results['keypoints'], matrix
             )
         if 'bbox' in results:
-            results['bbox'] = _warp_boxes(results['bbox'], matrix)
+            boxes, zoom = results['bbox'], geometry.zoom_of(matrix)
+            results['person_width'] = (boxes[:, 2] - boxes[:, 0]) * zoom
+            results['bbox'] = _warp_boxes(boxes, matrix)
         if flip:
             self._mirror(results)
         results.update(
@@ -150,7 +153,13 @@ class BottomupGetLossMask(BaseTransform):
     ``input_size``, ``raw_ann_info``.
     Added Keys: ``heatmap_mask``, a list of bool arrays (h, w), False on crowd
     regions, on people without keypoints and outside the image.
+
+    Args:
+        unbiased (bool): As for the codec: the exact convention.
     """
+
+    def __init__(self, unbiased: bool = False) -> None:
+        self.unbiased = unbiased
 
     def transform(self, results: Dict[str, Any]) -> Dict[str, Any]:
         """Make ``results['heatmap_mask']``."""
@@ -161,7 +170,7 @@ class BottomupGetLossMask(BaseTransform):
         for heatmaps in results['heatmaps']:
             size = (heatmaps.shape[2], heatmaps.shape[1])
             matrix = geometry.scaled_matrix(
-                results['warp_mat'], results['input_size'], size
+                results['warp_mat'], results['input_size'], size, self.unbiased
             )
             masks.append(
                 geometry.loss_mask(region, matrix, size, results['flip'])
@@ -178,15 +187,19 @@ class BottomupPyramidResize(BaseTransform):
     Modified Keys: ``img`` becomes a list, largest scale first, where there is
     more than one scale.
     Added Keys: ``input_size`` (of scale 1), ``input_center`` and
-    ``input_scale`` (of the smallest scale), ``pyramid_scales``.
+    ``input_scale`` (where it lies in the image), ``pyramid_scales``.
 
     Args:
         input_size (tuple): Input size of training, ``(w, h)``.
         scales (Sequence[float]): Of the pyramid; 1 must be one of them.
+        unbiased (bool): As for the codec: the exact convention.
     """
 
     def __init__(
-        self, input_size: Tuple[int, int], scales: Sequence[float] = (1.0,)
+        self,
+        input_size: Tuple[int, int],
+        scales: Sequence[float] = (1.0,),
+        unbiased: bool = False,
     ) -> None:
         if input_size[0] != input_size[1]:
             raise ValueError(f'input_size must be square, got {input_size}')
@@ -197,6 +210,7 @@ class BottomupPyramidResize(BaseTransform):
             )
         self.side = int(input_size[0])
         self.scales = sorted({float(s) for s in scales}, reverse=True)
+        self.unbiased = unbiased
 
     def transform(self, results: Dict[str, Any]) -> Dict[str, Any]:
         """Resize ``results['img']``."""
@@ -207,6 +221,7 @@ class BottomupPyramidResize(BaseTransform):
                 self.side,
                 scale,
                 self.scales[-1],
+                self.unbiased,
             )
             for scale in self.scales
         ]
@@ -214,11 +229,14 @@ class BottomupPyramidResize(BaseTransform):
             cv2.warpAffine(image, geometry.resize_matrix(level), level.size)
             for level in levels
         ]
+        base = levels[self.scales.index(1.0)]
+        # Officially centre and extent of the last level count.
+        placed = base if self.unbiased else levels[-1]
         results.update(
             img=images[0] if len(images) == 1 else images,
-            input_size=levels[self.scales.index(1.0)].size,
-            input_center=np.array(levels[-1].center, np.float32),
-            input_scale=np.array(levels[-1].extent, np.float64),
+            input_size=base.size,
+            input_center=np.array(placed.center, np.float32),
+            input_scale=np.array(placed.extent, np.float64),
             pyramid_scales=self.scales,
         )
         return results

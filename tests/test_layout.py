@@ -11,39 +11,50 @@ PACKAGE = Path(swahr_mmpose.__file__).parent
 # Our own modules that each module may import.
 EDGES = {
     '__init__': {
-        'codec', 'compat', 'estimator', 'fusion', 'head', 'hooks', 'losses',
-        'samples', 'transforms'
+        'codec', 'compat', 'estimator', 'fusion', 'head', 'hooks',
+        'initializers', 'losses', 'metrics', 'samples', 'transforms'
     },
     'annotations': set(),
+    'apis': {'hooks'},
+    'checkpoint_files': set(),
     'checkpoints': set(),
     'cli': set(),
-    'codec': {'grouping', 'heatmaps', 'peaks'},
+    'codec': {'decoding', 'grouping', 'heatmaps', 'peaks'},
     'compat': set(),
+    'conversion': {'checkpoints', 'model_shape'},
+    'decoding': {'grouping', 'peaks'},
     'estimator': set(),
     'fusion': set(),
     'geometry': set(),
     'grouping': set(),
-    'head': {'fusion'},
+    'head': {'fusion', 'layers'},
     'heatmaps': set(),
     'hooks': set(),
     'imagefiles': set(),
+    'initializers': {'checkpoint_files', 'checkpoints'},
+    'layers': set(),
     'losses': set(),
+    'metrics': set(),
+    'model_shape': {'checkpoints'},
     'peaks': set(),
     'preflight': {'annotations', 'imagefiles'},
     'samples': {'imagefiles'},
+    'scales': set(),
     'transforms': {'geometry'},
     'visualization': set(),
 }  # fmt: skip
 # Modules that work without OpenMMLab.
 FREE = {
-    'annotations', 'checkpoints', 'fusion', 'geometry', 'grouping',
-    'heatmaps', 'imagefiles', 'peaks'
+    'annotations', 'checkpoint_files', 'checkpoints', 'conversion',
+    'decoding', 'fusion', 'geometry', 'grouping', 'heatmaps', 'imagefiles',
+    'model_shape', 'peaks', 'scales'
 }  # fmt: skip
 PUBLIC = [
     'BottomupGetLossMask', 'BottomupLoadImage', 'BottomupPackInputs',
     'BottomupPyramidDataPreprocessor', 'BottomupPyramidPoseEstimator',
     'BottomupPyramidResize', 'BottomupRandomSquareAffine',
-    'CheckCheckpointHook', 'HeadOutput', 'HigherHRNetHead', 'PullPushLoss',
+    'CheckCheckpointHook', 'CrowdPoseMetric', 'HeadOutput',
+    'HigherHRNetHead', 'PretrainedBackbone', 'PullPushLoss',
     'SWAHRLoss', 'ScaleAwareAssociativeEmbedding', '__version__'
 ]  # fmt: skip
 

@@ -23,11 +23,11 @@ train_pipeline = [
         flip_prob=0.0,
     ),
     dict(type='GenerateTarget', encoder=codec),
-    dict(type='BottomupGetLossMask'),
+    dict(type='BottomupGetLossMask', unbiased=True),
     dict(type='BottomupPackInputs'),
 ]
 val_pipeline = [
     dict(type='BottomupLoadImage'),
-    dict(type='BottomupPyramidResize', input_size=input_size),
+    dict(type='BottomupPyramidResize', input_size=input_size, unbiased=True),
     dict(type='BottomupPackInputs'),
 ]
