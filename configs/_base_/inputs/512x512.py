@@ -3,7 +3,8 @@
 # evaluate the pipelines again.
 input_size = (512, 512)
 # The paper writes (0.75, 1.25); the released configs, whose numbers these
-# are, use 1.5.
+# are, use 1.5. A config that sets another range sets the pipeline too, as
+# ablations/swahr_higherhrnet-w32_scale1.25_*.py does.
 scale_range = (0.75, 1.5)
 
 codec = dict(

@@ -41,7 +41,7 @@ model = dict(
             ),
         ),
         init_cfg=dict(
-            type='Pretrained',
+            type='PretrainedBackbone',
             checkpoint='https://download.openmmlab.com/mmpose/'
             'pretrain_models/hrnet_w32-36af842e.pth',
         ),

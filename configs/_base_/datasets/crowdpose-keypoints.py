@@ -1,0 +1,34 @@
+# CrowdPose: 14 keypoints, training and validation set merged as in the paper
+# (tools/merge_annotations.py), no masks. A leaf adds the pipelines. Not named
+# crowdpose.py for the reason in coco-keypoints.py.
+_base_ = './coco-keypoints.py'
+num_keypoints = 14
+# COCO's list cut to 14 entries, as officially: an order like any other.
+keypoint_order = [0, 1, 2, 3, 4, 5, 6, 11, 12, 7, 8, 9, 10, 13]
+
+dataset_type = 'CrowdPoseDataset'
+data_root = 'data/crowdpose/'
+val_ann_file = 'annotations/mmpose_crowdpose_test.json'
+
+train_dataloader = dict(
+    dataset=dict(
+        type=dataset_type,
+        data_root=data_root,
+        ann_file='annotations/mmpose_crowdpose_trainval.json',
+        data_prefix=dict(img='images/'),
+    )
+)
+val_dataloader = dict(
+    dataset=dict(
+        type=dataset_type,
+        data_root=data_root,
+        ann_file=val_ann_file,
+        data_prefix=dict(img='images/'),
+    )
+)
+test_dataloader = val_dataloader
+
+val_evaluator = dict(
+    _delete_=True, type='CrowdPoseMetric', ann_file=data_root + val_ann_file
+)
+test_evaluator = val_evaluator

@@ -1,0 +1,9 @@
+_base_ = './swahr_higherhrnet-w32_8xb20-300e_coco-512x512.py'
+# Tested at three scales, as in the released command; trained as its base.
+scales = (0.5, 1.0, 2.0)
+test_pipeline = [
+    _base_.val_pipeline[0],
+    dict(_base_.val_pipeline[1], scales=scales),
+    _base_.val_pipeline[-1],
+]
+test_dataloader = dict(dataset=dict(pipeline=test_pipeline))

@@ -1,0 +1,19 @@
+_base_ = [
+    '../_base_/datasets/coco-keypoints.py',
+    '../_base_/inputs/512x512_unbiased.py',
+    '../_base_/models/higherhrnet-w32.py',
+    '../_base_/schedules/adam_300e.py',
+]
+codec = dict(
+    _base_.codec,
+    decode_keypoint_order=_base_.keypoint_order,
+    decode_keypoint_thr=0.12,
+)
+model = dict(head=dict(decoder=codec))
+train_dataloader = dict(
+    batch_size=20, dataset=dict(pipeline=_base_.train_pipeline)
+)
+val_dataloader = dict(dataset=dict(pipeline=_base_.val_pipeline))
+test_dataloader = val_dataloader
+optim_wrapper = dict(optimizer=dict(lr=2e-3))  # for 160 images
+auto_scale_lr = dict(base_batch_size=160)
