@@ -2,14 +2,39 @@
 """Packaging; everything about tools stands in pyproject.toml."""
 
 import re
+import shutil
 from pathlib import Path
 
 from setuptools import setup
+from setuptools.command.build_py import build_py
 
-HERE = Path(__file__).parent
+HERE = Path(__file__).resolve().parent
 VERSION = re.search(
     r"__version__ = '(.+?)'", (HERE / 'swahr_mmpose/__init__.py').read_text()
 ).group(1)
+
+
+class BuildWithMim(build_py):
+    """Put configs and tools where mim looks for them: swahr_mmpose/.mim."""
+
+    def run(self):
+        """Build, then copy; link where the package is installed to edit."""
+        super().run()
+        editable = getattr(self, 'editable_mode', False)
+        home = HERE if editable else Path(self.build_lib)
+        target = home / 'swahr_mmpose' / '.mim'
+        shutil.rmtree(target, ignore_errors=True)
+        target.mkdir(parents=True)
+        for name in ('configs', 'tools', 'model-index.yml'):
+            source = HERE / name
+            if editable:
+                (target / name).symlink_to(source)
+            elif source.is_dir():
+                ignored = shutil.ignore_patterns('__pycache__', '*.pyc')
+                shutil.copytree(source, target / name, ignore=ignored)
+            else:
+                shutil.copy(source, target / name)
+
 
 setup(
     name='swahr_mmpose',
@@ -20,6 +45,7 @@ setup(
     long_description_content_type='text/markdown',
     license='Apache-2.0',
     packages=['swahr_mmpose', 'swahr_mmpose.synthetic'],
+    cmdclass=dict(build_py=BuildWithMim),
     python_requires='>=3.8',
     # mmcv is left to the user: mmcv and mmcv-lite both serve, and a second
     # one installed over the first breaks it.

@@ -4,17 +4,22 @@
 from __future__ import annotations
 
 import math
-from typing import Any, Dict, Iterator, List, Tuple
+from collections import Counter
+from typing import Any, Dict, Iterator, List, Sequence, Tuple
 
-__all__ = ['find_bad_annotations']
+__all__ = ['find_bad_annotations', 'merge_annotations']
 
 
-def find_bad_annotations(content: Any, num_keypoints: int) -> List[str]:
+def find_bad_annotations(
+    content: Any, num_keypoints: int, crowd_index: bool = False
+) -> List[str]:
     """Check the records of an annotation file.
 
     Args:
         content: The parsed file.
         num_keypoints (int): Keypoints per person of the data set, K.
+        crowd_index (bool): Whether each image has to have a ``crowdIndex``,
+            as those of CrowdPose have.
 
     Returns:
         list[str]: One line per problem.
@@ -28,6 +33,11 @@ def find_bad_annotations(content: Any, num_keypoints: int) -> List[str]:
         if lacking:
             problems.append(
                 f'image {image.get("id")} has no {", ".join(sorted(lacking))}'
+            )
+        if crowd_index and not _is_finite(image.get('crowdIndex')):
+            problems.append(
+                f'image {image.get("id")} has no crowdIndex, by which AP of '
+                'easy, medium and hard images is defined'
             )
         size = image.get('height'), image.get('width')
         sizes[image.get('id')] = size
@@ -81,3 +91,33 @@ def _check_numbers(
 
 def _is_finite(value: Any) -> bool:
     return isinstance(value, (int, float)) and math.isfinite(value)
+
+
+def merge_annotations(contents: Sequence[dict]) -> dict:
+    """One annotation file of several, as CrowdPose's train and val sets.
+
+    Args:
+        contents (Sequence[dict]): Parsed files, with the same categories.
+
+    Returns:
+        dict: All images and annotations, in order; where two annotations have
+        the same id, all are numbered anew from 1.
+
+    Raises:
+        ValueError: If categories differ, or an image is in two files.
+    """
+    images = [image for content in contents for image in content['images']]
+    ids = Counter(image['id'] for image in images)
+    twice = [i for i, count in ids.items() if count > 1]
+    if twice:
+        raise ValueError(
+            f'{len(twice)} images are in more than one file, image '
+            f'{twice[0]} for one; merge files of different images'
+        )
+    categories = [content.get('categories') for content in contents]
+    if any(c != categories[0] for c in categories):
+        raise ValueError('the files differ in their categories')
+    annotations = [a for content in contents for a in content['annotations']]
+    if len({a['id'] for a in annotations}) < len(annotations):
+        annotations = [dict(a, id=n) for n, a in enumerate(annotations, 1)]
+    return dict(contents[0], images=images, annotations=annotations)

@@ -6,7 +6,7 @@ from __future__ import annotations
 import io
 import os
 from concurrent.futures import ThreadPoolExecutor
-from typing import Dict, Iterable, Optional
+from typing import Dict, Iterable, Mapping, Optional, Tuple
 
 from PIL import Image
 
@@ -54,8 +54,16 @@ def is_truncated(content: bytes) -> bool:
     return False
 
 
-def what_is_wrong(path: str) -> Optional[str]:
-    """What is wrong with an image file, or None."""
+def what_is_wrong(
+    path: str, size: Optional[Tuple[int, int]] = None
+) -> Optional[str]:
+    """What is wrong with an image file, or None.
+
+    Args:
+        path (str): The file.
+        size (tuple, optional): The ``(width, height)`` that it should have,
+            before any rotation that its EXIF data ask for.
+    """
     try:
         with open(path, 'rb') as file:
             head = file.read(16)
@@ -67,25 +75,46 @@ def what_is_wrong(path: str) -> Optional[str]:
         return f'cannot be read ({error.strerror})'
     if not head:
         return 'is empty'
-    if not is_cut_short(head + tail):
+    if is_cut_short(head + tail):
+        with open(path, 'rb') as file:
+            if is_truncated(file.read()):
+                return 'is cut short'
+    return None if size is None else _wrong_size(path, size)
+
+
+def _wrong_size(path: str, size: Tuple[int, int]) -> Optional[str]:
+    try:
+        with Image.open(path) as image:
+            found = image.size
+    except OSError:
+        return 'is no image file'
+    if found == tuple(size):
         return None
-    with open(path, 'rb') as file:
-        return 'is cut short' if is_truncated(file.read()) else None
+    swapped = ': width and height are swapped' if found == size[::-1] else ''
+    return (
+        f'is {found[0]} x {found[1]}, the annotation file says {size[0]} x '
+        f'{size[1]}{swapped}'
+    )
 
 
 def find_broken_images(
-    paths: Iterable[str], workers: int = 16
+    paths: Iterable[str],
+    sizes: Optional[Mapping[str, Tuple[int, int]]] = None,
+    workers: int = 16,
 ) -> Dict[str, str]:
     """Missing and incomplete files, with what is wrong with them.
 
     Args:
         paths (Iterable[str]): Local files.
+        sizes (Mapping, optional): The ``(width, height)`` of files whose
+            size is to be checked as well.
         workers (int): Threads; reading is all waiting.
 
     Returns:
         dict[str, str]: From path to reason, in the order of ``paths``.
     """
     paths = list(dict.fromkeys(paths))
+    expected = [(sizes or {}).get(path) for path in paths]
     with ThreadPoolExecutor(workers) as pool:
-        reasons = pool.map(what_is_wrong, paths, chunksize=64)
+        reasons = pool.map(what_is_wrong, paths, expected, chunksize=64)
         return {p: r for p, r in zip(paths, reasons) if r is not None}

@@ -44,6 +44,7 @@ def check_dataset(
     image_dir: str,
     num_keypoints: int,
     needs_annotations: bool = True,
+    crowd_index: bool = False,
 ) -> Dict[str, int]:
     """Check an annotation file and the images that it names.
 
@@ -53,10 +54,38 @@ def check_dataset(
         num_keypoints (int): K.
         needs_annotations (bool): Whether a file without annotations, such as
             that of a test set, is an error.
+        crowd_index (bool): Whether each image has to have a ``crowdIndex``.
 
     Returns:
         dict[str, int]: Counts of ``images`` and ``annotations``.
     """
+    content = _read_json(ann_file)
+    _stop(
+        ann_file,
+        find_bad_annotations(content, num_keypoints, crowd_index),
+        'Correct the annotation file, or the data set type of the config.',
+    )
+    if needs_annotations and not content.get('annotations'):
+        raise ValueError(f'annotation file {ann_file} has no annotations')
+    sizes = {
+        osp.join(image_dir, i['file_name']): (i['width'], i['height'])
+        for i in content['images']
+    }
+    broken = find_broken_images(sizes, sizes)
+    _stop(
+        f'images of {ann_file}',
+        [f'{path} {reason}' for path, reason in broken.items()],
+        'Set data_prefix in the config, fetch these files again, take them '
+        'out of the annotation file, or correct their size there (by which '
+        'boxes are cut, and people dropped).',
+    )
+    return dict(
+        images=len(content['images']),
+        annotations=len(content.get('annotations', ())),
+    )
+
+
+def _read_json(ann_file: str) -> Any:
     if not osp.isfile(ann_file):
         raise FileNotFoundError(
             f'annotation file {ann_file} does not exist; set data_root and '
@@ -64,32 +93,12 @@ def check_dataset(
         )
     try:
         with open(ann_file, encoding='utf-8') as file:
-            content = json.load(file)
+            return json.load(file)
     except ValueError as error:
         raise ValueError(
             f'annotation file {ann_file} is not valid JSON '
             f'({error}); fetch it again'
         ) from error
-    _stop(
-        ann_file,
-        find_bad_annotations(content, num_keypoints),
-        'Correct the annotation file, or the data set type of the config.',
-    )
-    if needs_annotations and not content.get('annotations'):
-        raise ValueError(f'annotation file {ann_file} has no annotations')
-    broken = find_broken_images(
-        osp.join(image_dir, image['file_name']) for image in content['images']
-    )
-    _stop(
-        f'images of {ann_file}',
-        [f'{path} {reason}' for path, reason in broken.items()],
-        'Set data_prefix in the config, fetch these files again, or take '
-        'them out of the annotation file.',
-    )
-    return dict(
-        images=len(content['images']),
-        annotations=len(content.get('annotations', ())),
-    )
 
 
 def _pipelines(cfg: Any) -> Dict[str, Sequence[dict]]:
@@ -246,7 +255,11 @@ def check_before_run(cfg: Any, splits: Sequence[str]) -> None:
                 f'{cfg.model.head.num_keypoints}; give them the same value'
             )
         counts = check_dataset(
-            ann_file, images, num_keypoints, not _formats_only(cfg, split)
+            ann_file,
+            images,
+            num_keypoints,
+            not _formats_only(cfg, split),
+            split != 'train' and dataset['type'] == 'CrowdPoseDataset',
         )
         print(
             f'checked {ann_file}: {counts["images"]} images, '

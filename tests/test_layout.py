@@ -38,6 +38,7 @@ EDGES = {
     'model_shape': {'checkpoints'},
     'peaks': set(),
     'preflight': {'annotations', 'imagefiles'},
+    'publishing': {'conversion'},
     'samples': {'imagefiles'},
     'scales': set(),
     'transforms': {'geometry'},
@@ -47,7 +48,7 @@ EDGES = {
 FREE = {
     'annotations', 'checkpoint_files', 'checkpoints', 'conversion',
     'decoding', 'fusion', 'geometry', 'grouping', 'heatmaps', 'imagefiles',
-    'model_shape', 'peaks', 'scales'
+    'model_shape', 'peaks', 'publishing', 'scales'
 }  # fmt: skip
 PUBLIC = [
     'BottomupGetLossMask', 'BottomupLoadImage', 'BottomupPackInputs',

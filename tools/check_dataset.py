@@ -1,0 +1,57 @@
+# Copyright (c) swahr_mmpose contributors. Licensed under Apache-2.0.
+r"""Check an annotation file and its images before training.
+
+  python tools/check_dataset.py --img-dir data/coco/val2017 \
+      data/coco/annotations/person_keypoints_val2017.json
+  # CrowdPose: 14 keypoints, a crowdIndex for each image
+  python tools/check_dataset.py --crowdpose --img-dir data/crowdpose/images \
+      data/crowdpose/annotations/mmpose_crowdpose_test.json
+
+Told are files that are missing, cut short or of another size than the
+annotations say (width and height swapped, in some copies of CrowdPose),
+missing ids, boxes and crowdIndex, numbers that are none, masks of another
+size. The exit status is 1 where there is a problem. tools/train.py and
+tools/test.py check the same before they start.
+"""
+
+import sys
+
+from swahr_mmpose.cli import make_parser
+from swahr_mmpose.preflight import check_dataset
+
+
+def parse_args():
+    """Parse the command line."""
+    parser = make_parser(__doc__)
+    parser.add_argument('ann_file', help='COCO annotation file')
+    parser.add_argument('--img-dir', required=True, help='its images')
+    parser.add_argument(
+        '--num-keypoints', type=int, help='default: 17, CrowdPose 14'
+    )
+    parser.add_argument(
+        '--crowdpose', action='store_true', help='each image has a crowdIndex'
+    )
+    return parser.parse_args()
+
+
+def main():
+    """Check, and count."""
+    args = parse_args()
+    num_keypoints = args.num_keypoints or (14 if args.crowdpose else 17)
+    try:
+        counts = check_dataset(
+            args.ann_file,
+            args.img_dir,
+            num_keypoints,
+            crowd_index=args.crowdpose,
+        )
+    except (OSError, ValueError) as error:
+        sys.exit(f'error: {error}')
+    print(
+        f'{args.ann_file}: {counts["images"]} images, '
+        f'{counts["annotations"]} annotations, no problem found'
+    )
+
+
+if __name__ == '__main__':
+    main()
