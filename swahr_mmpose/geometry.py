@@ -18,6 +18,7 @@ __all__ = [
     'Resized',
     'apply_affine',
     'loss_mask',
+    'resize_image',
     'resize_matrix',
     'resized_geometry',
     'scaled_matrix',
@@ -229,3 +230,29 @@ def resize_matrix(resized: Resized) -> np.ndarray:
         np.float32,
     )
     return cv2.getAffineTransform(src, dst)
+
+
+def resize_image(
+    image: np.ndarray, resized: Resized, unbiased: bool = False
+) -> np.ndarray:
+    """Resize an image, black where it does not reach.
+
+    Args:
+        image (np.ndarray): uint8 (h, w, 3).
+        resized (Resized): Where to.
+        unbiased (bool): Whether a mirrored image is to become the mirrored
+            result, to the last bit.  OpenCV rounds positions to 1/32 pixel:
+            ``warpAffine`` upwards in doubt, ``remap`` to the even one, which
+            is the same from both sides.
+
+    Returns:
+        np.ndarray: uint8, of ``resized.size``.
+    """
+    if not unbiased:
+        return cv2.warpAffine(image, resize_matrix(resized), resized.size)
+    x, y = (
+        (np.arange(n) - n / 2) * (extent / n) + center
+        for n, extent, center in zip(*resized[::2], resized.center)
+    )
+    grid = np.meshgrid(x.astype(np.float32), y.astype(np.float32))
+    return cv2.remap(image, *grid, cv2.INTER_LINEAR)

@@ -226,7 +226,7 @@ class BottomupPyramidResize(BaseTransform):
             for scale in self.scales
         ]
         images = [
-            cv2.warpAffine(image, geometry.resize_matrix(level), level.size)
+            geometry.resize_image(image, level, self.unbiased)
             for level in levels
         ]
         base = levels[self.scales.index(1.0)]
