@@ -54,3 +54,14 @@ def synthetic(tmp_path_factory):
         folder, num_train=8, num_val=6, image_size=(160, 128), max_height=120
     )
     return folder
+
+
+@pytest.fixture
+def official(golden):
+    """A complete state dict of the official SWAHR, a small one."""
+    archive, prefix = golden('model.npz'), 'k17/state_dict/'
+    return {
+        key[len(prefix) :]: torch.from_numpy(archive[key].copy())
+        for key in archive
+        if key.startswith(prefix)
+    }

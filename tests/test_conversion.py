@@ -7,17 +7,6 @@ from swahr_mmpose.conversion import convert
 from swahr_mmpose.model_shape import ModelShape
 
 
-@pytest.fixture
-def official(golden):
-    """A complete state dict of the official SWAHR, a small one."""
-    archive, prefix = golden('model.npz'), 'k17/state_dict/'
-    return {
-        key[len(prefix) :]: torch.from_numpy(archive[key].copy())
-        for key in archive
-        if key.startswith(prefix)
-    }
-
-
 def same(a, b):
     return list(a) == list(b) and all(torch.equal(a[k], b[k]) for k in a)
 

@@ -1,7 +1,6 @@
 import numpy as np
 import pytest
 import torch
-from test_conversion import official  # noqa: F401  (a fixture)
 
 from swahr_mmpose.checkpoint_files import write_checkpoint
 from swahr_mmpose.conversion import convert
@@ -9,7 +8,7 @@ from swahr_mmpose.publishing import to_publish
 
 
 @pytest.fixture
-def checkpoint(official):  # noqa: F811
+def checkpoint(official):
     """What MMEngine writes while it trains."""
     return dict(
         meta=dict(
@@ -48,7 +47,7 @@ def test_only_weights_and_plain_meta_are_left(checkpoint):
     assert type(result['meta']['iter']) is int
 
 
-def test_weights_are_unchanged_and_without_prefix(checkpoint, official):  # noqa: F811
+def test_weights_are_unchanged_and_without_prefix(checkpoint, official):
     state = to_publish(checkpoint)['state_dict']
     expected = convert(official).state_dict
     assert list(state) == list(expected)
