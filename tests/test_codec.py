@@ -207,3 +207,25 @@ def test_it_is_registered():
     assert KEYPOINT_CODECS.get('ScaleAwareAssociativeEmbedding') is (
         ScaleAwareAssociativeEmbedding
     )
+
+
+def test_person_scale_widens_the_gaussians_of_wide_people():
+    keypoints = np.array([[[33.0, 40.0]], [[97.0, 80.0]]])
+    codec = make_codec(person_scale=dict(base_width=256))
+    widths = np.array([256.0, 512.0])
+    scaled = codec.encode(keypoints, person_width=widths)
+    fixed = make_codec().encode(keypoints, person_width=widths)
+    for level, stride in enumerate((4, 2)):
+        (x0, y0), (x1, y1) = (keypoints[:, 0] // stride).astype(int)
+        ours, plain = (e['heatmaps'][level][0] for e in (scaled, fixed))
+        assert ours[y0, x0 - 3] == pytest.approx(plain[y0, x0 - 3])
+        assert ours[y1, x1 - 4] == pytest.approx(plain[y1, x1 - 2])
+    np.testing.assert_array_equal(
+        scaled['keypoint_indices'], fixed['keypoint_indices']
+    )
+
+
+def test_person_scale_without_boxes_is_an_error():
+    codec = make_codec(person_scale=dict())
+    with pytest.raises(ValueError, match='widths of the people'):
+        codec.encode(np.ones((1, 1, 2)))

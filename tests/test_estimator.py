@@ -247,3 +247,24 @@ def test_head_returns_fields_on_request():
         dict(output_heatmaps=True),
     )
     assert fields[0].heatmaps.shape == (17, 64, 128)
+
+
+@pytest.mark.parametrize('flip_test', [False, True])
+@pytest.mark.parametrize('levels', [(0,), (1,)])
+def test_a_single_level_can_be_tested(monkeypatch, flip_test, levels):
+    model = make_model(flip_test=flip_test)
+    model.test_cfg['heatmap_levels'] = levels
+    seen = []
+    monkeypatch.setattr(
+        model.head, 'decode', lambda maps: seen.append(maps) or []
+    )
+    monkeypatch.setattr(model, 'add_pred_to_datasample', lambda *_: None)
+    image = picture()
+    with torch.no_grad():
+        model.test_step(make_batch(image, 64, (0.5, 1.0)))
+    model.test_cfg['heatmap_levels'] = (0, 1)
+    with torch.no_grad():
+        model.test_step(make_batch(image, 64, (0.5, 1.0)))
+    (single, tags), (both, tags_of_both) = seen
+    torch.testing.assert_close(tags, tags_of_both)
+    assert not torch.allclose(single, both)

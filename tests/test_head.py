@@ -303,3 +303,31 @@ def test_state_dict_has_the_names_of_published_checkpoints(shared):
     }
     names = strip(from_official(expected), 'head.')
     assert {k: tuple(v.shape) for k, v in head.state_dict().items()} == names
+
+
+@pytest.mark.parametrize('levels', [(0,), (1,), (0, 1)])
+def test_heatmaps_of_the_chosen_levels_count(levels):
+    head = make_head().eval()
+    feats = (torch.randn(1, 8, 16, 12),)
+    output = head(feats)
+    maps = head.test_maps(feats, None, (32, 24), levels=levels)
+    chosen = [resize(output.heatmaps[i], (32, 24)) for i in levels]
+    torch.testing.assert_close(maps[0], torch.stack(chosen).mean(dim=0))
+    torch.testing.assert_close(maps[1], resize(output.tags, (32, 24)))
+
+
+@pytest.mark.parametrize('levels', [(), (2,), (0, -1)])
+def test_levels_that_there_are_not_are_named(levels):
+    head = make_head().eval()
+    with pytest.raises(ValueError, match=r'heatmap_levels are .*\[0, 1\]'):
+        head.test_maps(
+            (torch.randn(1, 8, 16, 12),), None, (32, 24), levels=levels
+        )
+
+
+def test_each_block_needs_a_dilation():
+    head = make_head(num_basic_blocks=2, dilations=(1, 2))
+    blocks = head.deconv_layers[0][1:]
+    assert [b[0].conv2.dilation for b in blocks] == [(1, 1), (2, 2)]
+    with pytest.raises(ValueError, match=r'dilations are \[1, 2, 2\]'):
+        make_head(num_basic_blocks=2, dilations=(1, 2, 2))

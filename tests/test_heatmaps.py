@@ -3,7 +3,12 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from swahr_mmpose.heatmaps import draw_gaussians, keypoint_indices
+from swahr_mmpose.heatmaps import (
+    draw_gaussians,
+    draw_scaled_gaussians,
+    keypoint_indices,
+    scales_of_widths,
+)
 
 
 def official_heatmaps(joints, size, sigma):
@@ -126,3 +131,44 @@ def test_unbiased_gaussian_mirrors_exactly():
         one(127 - 60.3, 41.7, unbiased=True),
         rtol=1e-5,
     )
+
+
+def test_shr_scales_are_widths_over_the_base():
+    scales = scales_of_widths(np.array([512.0, 64.0, 1.0, 0.0]))
+    assert scales.tolist() == [2.0, 0.25, 1 / 16, 1 / 16]
+    assert scales_of_widths(np.array([50.0]), 100, 0.75).tolist() == [0.75]
+    assert scales_of_widths(np.zeros(0)).shape == (0,)
+    with pytest.raises(ValueError, match='do the annotations have boxes'):
+        scales_of_widths(None)
+    with pytest.raises(ValueError, match='base_width is 0'):
+        scales_of_widths(np.ones(1), 0)
+
+
+@pytest.mark.parametrize('unbiased', [False, True])
+@pytest.mark.parametrize('sigma', [0.125, 0.5, 1.3, 2.0, 4.0])
+def test_shr_gaussians_are_centred_and_as_wide_as_asked(sigma, unbiased):
+    keypoints = np.array([[[30.4, 25.7]]])
+    heatmap = draw_scaled_gaussians(
+        keypoints, np.ones((1, 1)), (60, 50), np.array([sigma]),
+        unbiased=unbiased,
+    )[0]  # fmt: skip
+    x, y = (30.4, 25.7) if unbiased else (30, 25)
+    gy, gx = np.mgrid[:50, :60]
+    expected = np.exp(-((gx - x) ** 2 + (gy - y) ** 2) / (2 * sigma**2))
+    near = np.maximum(abs(gx - x), abs(gy - y)) <= 3 * sigma
+    np.testing.assert_allclose(heatmap[near], expected[near], rtol=1e-5)
+    assert heatmap[~near].max() < 0.02
+
+
+def test_shr_draws_each_person_with_its_own_sigma():
+    keypoints = np.array([[[15.0, 20]], [[45, 20]]])
+    heatmap = draw_scaled_gaussians(
+        keypoints, np.ones((2, 1)), (60, 40), np.array([1.0, 4.0])
+    )[0]
+    assert heatmap[20, 15] == heatmap[20, 45] == 1
+    assert heatmap[20, 17] == pytest.approx(np.exp(-2), rel=1e-5)
+    assert heatmap[20, 47] == pytest.approx(np.exp(-1 / 8), rel=1e-5)
+    official = draw_gaussians(
+        keypoints, np.ones((2, 1)), (60, 40), np.array([1.0, 4.0])
+    )[0]  # whole sigmas: the official kernel
+    np.testing.assert_allclose(heatmap, official, rtol=1e-6)

@@ -139,6 +139,12 @@ def test_the_shipped_config_agrees_with_itself():
         ({'model.head.decoder.unbiased': True}, 'decoder.unbiased = True'),
         ({'codec.sigma': 3.0}, r'codec.sigma = 3\.0'),
         ({'model.head.in_channels': 48}, 'in_channels = 48'),
+        ({'scale_range': (0.75, 1.25)}, r'scale_range = \(0.75, 1.25\)'),
+        (
+            {'train_dataloader.dataset.pipeline.3.unbiased': True},
+            'BottomupGetLossMask.unbiased = True',
+        ),
+        ({'codec.person_scale': {}}, r'codec.person_scale = \{\}'),
     ],
 )
 def test_sizes_that_disagree_are_named_with_their_place(change, message):

@@ -128,6 +128,15 @@ def test_mirroring_twice_is_the_identity():
         np.testing.assert_allclose(once[key], plain[key], atol=1e-4)
 
 
+@pytest.mark.parametrize('rotation', [0, 25])
+def test_the_width_of_a_person_follows_the_zoom_not_the_rotation(rotation):
+    before = sample()['bbox']
+    matrix = geometry.square_affine_matrix((30, 20), 40, rotation, 64)
+    out = BottomupRandomSquareAffine((64, 64)).apply(sample(), matrix, True)
+    widths = (before[:, 2] - before[:, 0]) * 64 / 40
+    np.testing.assert_allclose(out['person_width'], widths, rtol=1e-6)
+
+
 def test_shift_is_at_most_a_fifth_of_the_square_in_whole_pixels():
     affine = BottomupRandomSquareAffine((64, 64), rotation=0, scale=(1, 1))
     corners = []
