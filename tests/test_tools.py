@@ -287,3 +287,42 @@ def test_slurm_gets_every_argument(tmp_path, name):
     ):
         assert argument in got
     assert {'--work-dir=FOLDER', 'FOLDER'} & set(got)
+
+
+def test_scales_are_set_against_sizes(synthetic, trained, tmp_path):
+    out, plot = tmp_path / 'scales.json', tmp_path / 'scales.png'
+    checkpoint = trained / 'epoch_1.pth'
+    options = data_options(synthetic)
+    tool(
+        'scale_statistics.py', CONFIG, checkpoint, '--out', out,
+        '--plot', plot, '--cfg-options', *options,
+    )  # fmt: skip
+    found = json.loads(out.read_text())
+    annotations = json.loads(open(ann(synthetic)).read())['annotations']
+    assert found['people'] + found['left_out'] == sum(
+        not a['iscrowd'] and a['num_keypoints'] > 0 for a in annotations
+    )
+    assert -1 <= found['level_1']['rank_correlation'] <= 1
+    assert plot.read_bytes().startswith(b'\x89PNG')
+    baseline = CONFIG.replace('swahr_', '')
+    done = tool('scale_statistics.py', baseline, checkpoint, check=False)
+    assert done.returncode != 0
+
+
+def test_the_ablation_runs_and_does_not_run_twice(tmp_path):
+    command = (
+        'ablation.py', '--work-dir', tmp_path / 'runs', '--data',
+        tmp_path / 'data', '--num-train', 4, '--num-val', 3, '--seeds', 0,
+        '--epochs', 2, '--methods', 'baseline', 'SWAHR',
+    )  # fmt: skip
+    done = tool(*command)
+    assert '| SWAHR | 1 |' in done.stdout
+    results = json.loads((tmp_path / 'runs/results.json').read_text())
+    assert {r['method'] for r in results} == {'baseline', 'SWAHR'}
+    by_method = {r['method']: r for r in results}
+    assert 'rank_correlation_1' in by_method['SWAHR']
+    assert 'rank_correlation_1' not in by_method['baseline']
+    log = tmp_path / 'runs/SWAHR_seed0/log.txt'
+    before = log.stat().st_mtime_ns
+    tool(*command)
+    assert log.stat().st_mtime_ns == before
