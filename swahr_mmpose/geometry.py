@@ -254,5 +254,5 @@ def resize_image(
         (np.arange(n) - n / 2) * (extent / n) + center
         for n, extent, center in zip(*resized[::2], resized.center)
     )
-    grid = np.meshgrid(x.astype(np.float32), y.astype(np.float32))
-    return cv2.remap(image, *grid, cv2.INTER_LINEAR)
+    grid_x, grid_y = np.meshgrid(x.astype(np.float32), y.astype(np.float32))
+    return cv2.remap(image, grid_x, grid_y, cv2.INTER_LINEAR)
