@@ -16,6 +16,12 @@ import torch
 __all__ = ['file_sha256', 'read_checkpoint', 'write_checkpoint']
 
 Path = Union[str, 'os.PathLike[str]']
+_OLD_TORCH = (
+    ' Training checkpoints of MMEngine are read from torch 2.6 on; this is '
+    f'torch {torch.__version__}.'
+    if tuple(int(n) for n in torch.__version__.split('.')[:2]) < (2, 6)
+    else ''
+)
 
 
 def read_checkpoint(path: Path) -> Any:
@@ -60,7 +66,7 @@ def read_checkpoint(path: Path) -> Any:
             f'  torch: {_first_sentence(error)}\n'
             'If it is not merely damaged, ask for a file of weights alone; '
             'where you trust its author, read it where it was made and save '
-            'its state dict again.'
+            f'its state dict again.{_OLD_TORCH}'
         ) from error
     except Exception as error:  # a pickle cut anywhere raises anything
         raise ValueError(

@@ -64,7 +64,11 @@ def convert(content: Any, to: str = 'mmpose') -> Converted:
     layout = detect_layout(state)
     ours = _TO_OURS[layout](state)
     model = read_model_shape(ours)
-    halves = [k for k, v in ours.items() if v.dtype == torch.float16]
+    halves = [
+        k
+        for k, v in ours.items()
+        if v.dtype in (torch.float16, torch.bfloat16)
+    ]
     for key in halves:
         ours[key] = ours[key].float()
     result = ours if to == 'mmpose' else to_official(ours)

@@ -102,8 +102,15 @@ def _to_file(checkpoint: str) -> str:
     local_rank: Any = os.environ.get('LOCAL_RANK', 0)
     if int(local_rank) == 0 and not osp.isfile(path):
         os.makedirs(osp.dirname(path), exist_ok=True)
-        torch.hub.download_url_to_file(
-            checkpoint, path, hash_prefix=hashed and hashed.group(1)
-        )
+        try:
+            torch.hub.download_url_to_file(
+                checkpoint, path, hash_prefix=hashed and hashed.group(1)
+            )
+        except (OSError, RuntimeError) as error:
+            raise RuntimeError(
+                f'cannot fetch {checkpoint} ({error}); fetch it by other '
+                f'means and put it at {path}, or name another file in '
+                'model.backbone.init_cfg.checkpoint'
+            ) from error
     barrier()
     return path

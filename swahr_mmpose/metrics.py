@@ -56,8 +56,8 @@ class CrowdPoseMetric(CocoMetric):
     The numbers of ``crowdposetools`` and of xtcocotools' ``keypoints_crowd``,
     but: only images that were tested count, so that a part of the set (the
     dataset's ``indices``) gets its own AP; a split without people reads "not
-    defined", where those average in -1 or report 0; and the annotation file
-    is not read a second time.
+    defined" (a string: not for ``save_best``), where those average in -1 or
+    report 0; and an image that two processes tested counts once.
 
     Args:
         ann_file (str): Annotation file, with ``crowdIndex`` for each image.
@@ -106,10 +106,9 @@ class CrowdPoseMetric(CocoMetric):
             dict[str, float | str]: ``AP``, ``AP .5``, ``AP .75``, ``AR``,
             ``AR .5``, ``AR .75``, ``AP(E)``, ``AP(M)``, ``AP(H)``.
         """
-        self.tested = sorted(
-            {prediction['img_id'] for prediction, _ in results}
-        )
-        return super().compute_metrics(results)
+        by_image = {found['img_id']: (found, gt) for found, gt in results}
+        self.tested = sorted(by_image)
+        return super().compute_metrics(list(by_image.values()))
 
     def _do_python_keypoint_eval(
         self, outfile_prefix: str

@@ -69,9 +69,31 @@ def read_model_shape(state_dict: Mapping[str, Tensor]) -> ModelShape:
         if key.startswith(_DECONV)
     }
     scale_maps = any(key.startswith(_SCALE) for key in state_dict)
+    _check_complete(state_dict, len(blocks) - 1)
     shape = ModelShape(k, c, len(blocks) - 1, scale_maps, maps == 2 * k)
     _check_shapes(state_dict, shape, maps)
     return shape
+
+
+def _check_complete(state_dict: Mapping[str, Tensor], blocks: int) -> None:
+    """No part of the network may be missing as a whole."""
+    bn = ('weight', 'bias', 'running_mean', 'running_var')
+    needed = [f'{_DECONV}0.1.{name}' for name in bn]
+    for block in range(1, blocks + 1):
+        needed += [f'{_DECONV}{block}.0.conv{n}.weight' for n in (1, 2)]
+        needed += [f'{_DECONV}{block}.0.bn{n}.{x}' for n in (1, 2) for x in bn]
+    for key in needed:
+        _shape(state_dict, key)
+    tops = {key.split('.')[1] for key in state_dict if key[0] == 'b'}
+    for name in BACKBONE:
+        if name not in tops:
+            raise ValueError(
+                f'backbone.{name} is missing as a whole; is the file complete?'
+            )
+    weights = [key for key in state_dict if key.endswith('.running_mean')]
+    for key in weights:
+        for name in bn:
+            _shape(state_dict, key[: -len('running_mean')] + name)
 
 
 def _check_shapes(

@@ -29,6 +29,13 @@ _ENCODING = dict(
 _UNBIASED = ('BottomupGetLossMask', 'BottomupPyramidResize')
 
 
+# What evaluation needs of annotations, by data set.
+_NEEDED = dict(
+    CocoDataset=('area', 'iscrowd'),
+    CrowdPoseDataset=('num_keypoints', 'iscrowd'),
+)
+
+
 def _stop(what: str, problems: Sequence[str], remedy: str) -> None:
     if problems:
         lines = [f'  {p}' for p in problems[:_SHOWN]]
@@ -45,6 +52,7 @@ def check_dataset(
     num_keypoints: int,
     needs_annotations: bool = True,
     crowd_index: bool = False,
+    required: Sequence[str] = (),
 ) -> Dict[str, int]:
     """Check an annotation file and the images that it names.
 
@@ -55,6 +63,7 @@ def check_dataset(
         needs_annotations (bool): Whether a file without annotations, such as
             that of a test set, is an error.
         crowd_index (bool): Whether each image has to have a ``crowdIndex``.
+        required (Sequence[str]): What a metric needs of each annotation.
 
     Returns:
         dict[str, int]: Counts of ``images`` and ``annotations``.
@@ -62,7 +71,7 @@ def check_dataset(
     content = _read_json(ann_file)
     _stop(
         ann_file,
-        find_bad_annotations(content, num_keypoints, crowd_index),
+        find_bad_annotations(content, num_keypoints, crowd_index, required),
         'Correct the annotation file, or the data set type of the config.',
     )
     if needs_annotations and not content.get('annotations'):
@@ -229,12 +238,12 @@ def check_before_run(cfg: Any, splits: Sequence[str]) -> None:
         splits (Sequence[str]): Of ``train``, ``val``, ``test``.
     """
     check_config(cfg)
-    if (
-        cfg.get('load_from')
-        and '://' not in cfg.load_from
-        and not osp.isfile(cfg.load_from)
-    ):
-        raise FileNotFoundError(f'checkpoint {cfg.load_from} does not exist')
+    init = cfg.model.get('backbone', {}).get('init_cfg') or {}
+    init = init if isinstance(init, dict) else {}
+    starts = 'train' in splits and not cfg.get('resume')
+    for path in (cfg.get('load_from'), starts and init.get('checkpoint')):
+        if path and '://' not in path and not osp.isfile(path):
+            raise FileNotFoundError(f'checkpoint {path} does not exist')
     checked = set()
     for split in splits:
         loader = cfg.get(f'{split}_dataloader')
@@ -254,12 +263,15 @@ def check_before_run(cfg: Any, splits: Sequence[str]) -> None:
                 f'model.head.num_keypoints is '
                 f'{cfg.model.head.num_keypoints}; give them the same value'
             )
+        kind = dataset['type']
+        evaluated = split != 'train' and not _formats_only(cfg, split)
         counts = check_dataset(
             ann_file,
             images,
             num_keypoints,
             not _formats_only(cfg, split),
-            split != 'train' and dataset['type'] == 'CrowdPoseDataset',
+            evaluated and kind == 'CrowdPoseDataset',
+            _NEEDED.get(kind, ()) if evaluated else (),
         )
         print(
             f'checked {ann_file}: {counts["images"]} images, '

@@ -76,6 +76,11 @@ def test_ours_stays_as_it_is(official):
         ({'conv_scale_layers.0.0.weight': (14, 8, 1, 1)}, r'\(14, 8, 1, 1\)'),
         ({'deconv_layers.0.0.0.weight': (66, 8, 4, 4)}, r'\(66, 8, 4, 4\)'),
         ({'final_layers.0.bias': None}, r'final_layers.0.bias is missing'),
+        (
+            {'deconv_layers.0.1.0.bn2.running_var': None},
+            r'deconv_layers.0.1.0.bn2.running_var is missing',
+        ),
+        ({'bn1.bias': None}, r'backbone.bn1.bias is missing'),
         ({'module.conv1.weight': (1,)}, r'lacks the prefix .module'),
     ],
 )
@@ -106,3 +111,19 @@ def test_other_contents_are_refused(content, message):
 def test_unknown_target_layouts_are_refused(official):
     with pytest.raises(ValueError, match="to is 'onnx', expected one of"):
         convert(official, 'onnx')
+
+
+def test_a_missing_stage_is_named(official):
+    cut = {k: v for k, v in official.items() if not k.startswith('stage4.')}
+    with pytest.raises(ValueError, match='backbone.stage4 is missing'):
+        convert(cut)
+
+
+def test_bfloat16_becomes_float32(official):
+    halved = {
+        k: v.bfloat16() if v.is_floating_point() else v
+        for k, v in official.items()
+    }
+    result = convert(halved)
+    assert result.from_half
+    assert result.state_dict['backbone.conv1.weight'].dtype == torch.float32

@@ -5,7 +5,7 @@ from mmpose.registry import MODELS
 from test_head import small_hrnet
 
 from swahr_mmpose import initializers
-from swahr_mmpose.checkpoint_files import write_checkpoint
+from swahr_mmpose.checkpoint_files import file_sha256, write_checkpoint
 
 
 def build(checkpoint, modules=1):
@@ -89,3 +89,22 @@ def test_files_without_batch_counters_serve(tmp_path, weights):
     backbone = build(path)
     backbone.init_weights()
     assert int(backbone.state_dict()['bn1.num_batches_tracked']) == 0
+
+
+def test_a_url_is_kept_in_the_cache_and_checked(
+    tmp_path, weights, monkeypatch
+):
+    monkeypatch.setattr(torch.hub, 'get_dir', lambda: str(tmp_path / 'hub'))
+    path = tmp_path / 'x.pth'
+    write_checkpoint(weights, path)
+    digest = file_sha256(path)
+    right = path.rename(tmp_path / f'hrnet-{digest[:8]}.pth')
+    backbone = build(right.as_uri())
+    backbone.init_weights()
+    assert (tmp_path / f'hub/checkpoints/{right.name}').is_file()
+    right.unlink()  # from now on the copy serves
+    build(right.as_uri()).init_weights()
+    wrong = tmp_path / 'hrnet-01234567.pth'
+    write_checkpoint(weights, wrong)
+    with pytest.raises(RuntimeError, match='cannot fetch file:.* fetch it by'):
+        build(wrong.as_uri()).init_weights()

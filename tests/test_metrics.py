@@ -213,3 +213,9 @@ def test_a_missing_crowd_index_is_named(tmp_path):
 def test_limits_belong_to_the_more_crowded_split():
     indices = dict(enumerate([0.0, 0.19, 0.2, 0.79, 0.8, 1.0]))
     assert crowd_splits(indices, indices) == dict(E=[0, 1], M=[2, 3], H=[4, 5])
+
+
+def test_an_image_that_was_tested_twice_counts_once(tmp_path):
+    path, content = make_set(tmp_path, [0.1, 0.5, 0.9] * 4)
+    samples = predict(content)
+    assert evaluate(path, samples + samples[:5]) == evaluate(path, samples)

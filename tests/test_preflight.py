@@ -50,6 +50,13 @@ def test_a_whole_data_set_passes(synthetic):
             dict(size=[1, 1], counts=[1]),
             r'a mask of size \[1, 1\], its image \[128, 160\]',
         ),
+        ('segmentation', dict(counts=[1]), 'a mask without size or counts'),
+        ('segmentation', [[1, 2, 3]], 'neither a mask nor a list of polyg'),
+        ('segmentation', [1, 2, 3, 4, 5, 6], 'neither a mask nor'),
+        ('segmentation', [[]], 'neither a mask nor a list'),
+        ('segmentation', [[1, 2, 3, 4, 5, None]], 'neither a mask nor'),
+        ('category_id', 0, 'is of category 0, people are of 1'),
+        ('id', 2, 'annotation id 2 is there 2 times'),
     ],
 )
 def test_a_bad_annotation_is_named(tmp_path, content, key, value, message):
@@ -110,7 +117,7 @@ def test_missing_and_broken_images_are_all_named(tmp_path, content, synthetic):
 def test_long_lists_are_shortened(tmp_path, content):
     first = content['annotations'][0]
     content['annotations'] = [dict(first, bbox=None) for _ in range(30)]
-    with pytest.raises(ValueError, match='30 problem.*') as error:
+    with pytest.raises(ValueError, match='31 problem.*') as error:
         check_dataset(write(tmp_path, content), '.', 17)
     assert '... and 20 more' in str(error.value)
     assert len(str(error.value).splitlines()) == 13
@@ -184,3 +191,26 @@ def test_another_skeleton_is_named(synthetic):
     cfg.val_dataloader.dataset.type = 'CrowdPoseDataset'
     with pytest.raises(ValueError, match='CrowdPoseDataset has 14 keypoints'):
         check_before_run(cfg, ('val',))
+
+
+def test_what_a_metric_needs_is_asked_for(tmp_path, content):
+    del content['annotations'][0]['area']
+    path = write(tmp_path, content)
+    with pytest.raises(
+        ValueError, match='image 9 has no area, which the metric'
+    ):
+        check_dataset(path, '.', 17, required=('area',))
+    content['images'].append(content['images'][0])
+    del content['categories']
+    with pytest.raises(ValueError, match='image id 9 is there 2') as caught:
+        check_dataset(write(tmp_path, content), '.', 17)
+    assert 'no list "categories"' in str(caught.value)
+
+
+def test_a_missing_backbone_file_is_named_before_the_run(synthetic):
+    cfg = Config.fromfile(LEAF)
+    cfg.model.backbone.init_cfg = dict(
+        type='PretrainedBackbone', checkpoint='work_dirs/none/epoch_300.pth'
+    )
+    with pytest.raises(FileNotFoundError, match='none/epoch_300.pth does'):
+        check_before_run(cfg, ('train',))

@@ -44,6 +44,7 @@ def main():
             args.img_dir,
             num_keypoints,
             crowd_index=args.crowdpose,
+            required=('num_keypoints',) if args.crowdpose else (),
         )
     except (OSError, ValueError) as error:
         sys.exit(f'error: {error}')

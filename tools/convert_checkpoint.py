@@ -56,6 +56,9 @@ def check_against(path, converted, name):
     with torch.device('meta'):
         model = MODELS.build(cfg.model)
     refuse_other_weights(model, converted.state_dict, name)
+    if (model.head.scale_layers is not None) != converted.model.scale_maps:
+        there = 'has' if converted.model.scale_maps else 'has no'
+        print(f'note: {name} {there} scale branch, {path} the contrary')
 
 
 def provenance(args, converted):

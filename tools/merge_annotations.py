@@ -2,9 +2,9 @@
 r"""Merge annotation files into one.
 
 # CrowdPose is trained on both, as in the paper: 12,000 images
-cd data/crowdpose/annotations
-python tools/merge_annotations.py mmpose_crowdpose_train.json \
-      mmpose_crowdpose_val.json --out mmpose_crowdpose_trainval.json
+DIR=data/crowdpose/annotations
+python tools/merge_annotations.py $DIR/mmpose_crowdpose_train.json \
+      $DIR/mmpose_crowdpose_val.json --out $DIR/mmpose_crowdpose_trainval.json
 """
 
 import json

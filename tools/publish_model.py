@@ -58,13 +58,12 @@ def publish(args):
     try:
         digest = file_sha256(temporary)
         target = f'{stem}-{digest[:8]}_{args.date}.pth'
-        os.link(temporary, target)  # fails where the target exists
-    except FileExistsError:
-        raise FileExistsError(
-            f'{target} exists; it is not overwritten'
-        ) from None
-    finally:
+        if osp.exists(target):
+            raise FileExistsError(f'{target} exists; it is not overwritten')
+        os.rename(temporary, target)
+    except BaseException:
         os.unlink(temporary)
+        raise
     return target, digest, result
 
 
