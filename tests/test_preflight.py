@@ -119,7 +119,7 @@ def test_long_lists_are_shortened(tmp_path, content):
     content['annotations'] = [dict(first, bbox=None) for _ in range(30)]
     with pytest.raises(ValueError, match='31 problem.*') as error:
         check_dataset(write(tmp_path, content), '.', 17)
-    assert '... and 20 more' in str(error.value)
+    assert '... and 21 more' in str(error.value)
     assert len(str(error.value).splitlines()) == 13
 
 

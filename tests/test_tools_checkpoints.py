@@ -260,7 +260,11 @@ def test_crowdpose_files_are_checked_and_merged(tmp_path):
         names.append(tmp_path / f'{n}.json')
         names[-1].write_text(
             json.dumps(
-                dict(images=[image], annotations=[person], categories=[])
+                dict(
+                    images=[image],
+                    annotations=[person],
+                    categories=[dict(id=1, name='person')],
+                )
             )
         )
     merged = tmp_path / 'both.json'
