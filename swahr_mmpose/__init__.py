@@ -20,9 +20,10 @@ from .fusion import HeadOutput  # noqa: E402
 from .head import HigherHRNetHead  # noqa: E402
 from .hooks import CheckCheckpointHook  # noqa: E402
 from .initializers import PretrainedBackbone  # noqa: E402
-from .losses import PullPushLoss, SWAHRLoss  # noqa: E402
+from .losses import SWAHRLoss  # noqa: E402
 from .metrics import CrowdPoseMetric  # noqa: E402
 from .samples import BottomupLoadImage, BottomupPackInputs  # noqa: E402
+from .tag_loss import PullPushLoss  # noqa: E402
 from .transforms import (  # noqa: E402
     BottomupGetLossMask,
     BottomupPyramidResize,

@@ -191,7 +191,8 @@ class ScaleAwareAssociativeEmbedding(BaseKeypointCodec):
 
         Args:
             batch_heatmaps (Tensor): Shape (B, K, H, W).
-            batch_tags (Tensor): L groups of K channels, (B, L*K, H, W).
+            batch_tags (Tensor): L groups of K channels, (B, L*K, H, W), or
+                smaller maps, which are read between cells (bilinear).
             scale_factor (float): Input pixels per cell. Defaults to 1, maps
                 of the input's resolution.
 
@@ -205,18 +206,23 @@ class ScaleAwareAssociativeEmbedding(BaseKeypointCodec):
         tags = decoding.split_tags(
             batch_heatmaps, batch_tags.float(), self.decode_keypoint_order
         )
+        thr = self.decode_keypoint_thr
+        above = peaks.cells_above(batch_heatmaps, thr / 5)  # fills most gaps
         found = peaks.find_candidates(
             batch_heatmaps,
             tags,
-            threshold=self.decode_keypoint_thr,
+            threshold=thr,
             kernel=self.decode_nms_kernel,
             topk=self.decode_topk,
+            above=above,
         )
+        parts = decoding.split_by_image(above, batch_heatmaps)
         decoded = [
             self._decode_image(
                 batch_heatmaps[b],
                 tags[b],
                 peaks.Candidates(*(t[b] for t in found)),
+                parts[b],
                 scale_factor,
             )
             for b in range(len(batch_heatmaps))
@@ -229,6 +235,7 @@ class ScaleAwareAssociativeEmbedding(BaseKeypointCodec):
         maps: Tensor,
         tags: Tensor,
         found: peaks.Candidates,
+        above: peaks.Above,
         scale_factor: float,
     ) -> Tuple[np.ndarray, np.ndarray, np.ndarray]:
         people, instance_scores = decoding.people_of_image(
@@ -240,6 +247,7 @@ class ScaleAwareAssociativeEmbedding(BaseKeypointCodec):
             tag_threshold=self.decode_tag_thr,
             max_groups=self.decode_topk,
             max_people=self.decode_max_instances,
+            above=above,
         )
         keypoints = self._to_pixels(maps, people, scale_factor)
         return keypoints, people.scores, instance_scores
@@ -285,8 +293,7 @@ def _check(codec: ScaleAwareAssociativeEmbedding) -> None:
         (kernel % 2 == 1, f'decode_nms_kernel must be odd, got {kernel}'),
         (
             codec.decode_keypoint_thr >= 0,
-            'decode_keypoint_thr must not be negative, got '
-            f'{codec.decode_keypoint_thr}',
+            f'decode_keypoint_thr is {codec.decode_keypoint_thr}, below 0',
         ),
     ):
         if not holds:

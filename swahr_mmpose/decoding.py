@@ -6,14 +6,32 @@ B images, K keypoints, L tag dimensions, H x W cells.
 
 from __future__ import annotations
 
-from typing import Any, Optional, Sequence, Tuple
+from typing import Any, List, Optional, Sequence, Tuple
 
 import numpy as np
+import torch
 from torch import Tensor
 
 from . import grouping, peaks
+from .filling import fill_missing_keypoints
 
-__all__ = ['people_of_image', 'split_tags']
+__all__ = ['people_of_image', 'split_by_image', 'split_tags']
+
+
+def split_by_image(above: peaks.Above, heatmaps: Tensor) -> List[peaks.Above]:
+    """Cells of a batch of heatmaps (B, K, H, W), image by image."""
+    size = heatmaps[0].numel()
+    limits = torch.arange(1, len(heatmaps), device=heatmaps.device) * size
+    ends = torch.searchsorted(above.cells, limits).tolist()
+    pairs = zip([0, *ends], [*ends, len(above.cells)])
+    return [
+        peaks.Above(
+            above.threshold,
+            above.cells[start:end] - b * size,
+            above.values[start:end],
+        )
+        for b, (start, end) in enumerate(pairs)
+    ]
 
 
 def split_tags(
@@ -23,11 +41,11 @@ def split_tags(
 
     Args:
         heatmaps (Tensor): Shape (B, K, H, W).
-        tags (Tensor): Shape (B, L*K, H, W).
+        tags (Tensor): Shape (B, L*K, h, w), not larger.
         keypoint_order (Sequence[int]): K keypoints.
 
     Returns:
-        Tensor: A view, (B, L, K, H, W).
+        Tensor: A view, (B, L, K, h, w).
     """
     num_keypoints = heatmaps.shape[1]
     if len(keypoint_order) != num_keypoints:
@@ -35,10 +53,12 @@ def split_tags(
             f'decode_keypoint_order has {len(keypoint_order)} entries, but '
             f'the heatmaps have {num_keypoints} keypoints; set it in the codec'
         )
-    if tags.shape[1] % num_keypoints or tags.shape[2:] != heatmaps.shape[2:]:
+    larger = any(a > b for a, b in zip(tags.shape[2:], heatmaps.shape[2:]))
+    if tags.shape[1] % num_keypoints or larger:
         raise ValueError(
             f'tags of shape {tuple(tags.shape)} do not go with heatmaps of '
-            f'shape {tuple(heatmaps.shape)}; expected (B, L*K, H, W)'
+            f'shape {tuple(heatmaps.shape)}; expected (B, L*K, H, W), or '
+            'smaller maps'
         )
     return tags.unflatten(1, (-1, num_keypoints))
 
@@ -49,16 +69,18 @@ def people_of_image(
     found: peaks.Candidates,
     *,
     max_people: Optional[int] = None,
+    above: Optional[peaks.Above] = None,
     **options: Any,
 ) -> Tuple[grouping.People, np.ndarray]:
     """Group candidates, keep the best people, fill in what they miss.
 
     Args:
         heatmaps (Tensor): Shape (K, H, W).
-        tags (Tensor): Shape (L, K, H, W).
+        tags (Tensor): Shape (L, K, h, w), not larger.
         found (Candidates): Of this image.
         max_people (int, optional): Keep those with the best scores, in the
             order in which they were found. ``None``: all.
+        above (Above, optional): Cells of these heatmaps, where known.
         options: Of :func:`swahr_mmpose.grouping.group_by_tags`.
 
     Returns:
@@ -76,7 +98,5 @@ def people_of_image(
     best = np.argsort(-scores, kind='stable')
     keep = np.sort(best[:max_people])
     people = grouping.People(*(part[keep] for part in people))
-    people = grouping.fill_missing_keypoints(
-        people, heatmaps.cpu().numpy(), tags.cpu().numpy()
-    )
+    people = fill_missing_keypoints(people, heatmaps, tags, above)
     return people, scores[keep]

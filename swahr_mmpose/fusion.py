@@ -39,15 +39,45 @@ def resize(maps: Tensor, size: Sequence[int]) -> Tensor:
     )
 
 
-def fuse_levels(output: HeadOutput, levels: Sequence[int] = (0, 1)) -> Maps:
-    """Mean heatmap of the levels, and tags, at the size of level 1.
+def merge_flipped(
+    output: HeadOutput, flipped: HeadOutput, flip_indices: Sequence[int]
+) -> HeadOutput:
+    """Average the heatmaps of both views, level by level; stack their tags.
+
+    Before anything is enlarged: averages and bilinear interpolation are
+    linear, and small maps are cheaper.
 
     Args:
-        output (HeadOutput): Of the head.
+        output (HeadOutput): Of the image.
+        flipped (HeadOutput): Of its mirror image.
+        flip_indices (Sequence[int]): The mirror partner of each keypoint.
+
+    Returns:
+        HeadOutput: Heatmaps by level, tags (B, 2*K, h, w), no scale maps.
+    """
+    order = list(flip_indices)
+    heatmaps = [
+        (maps.float() + other[:, order].flip(-1).float()) / 2
+        for maps, other in zip(output.heatmaps, flipped.heatmaps)
+    ]
+    tags = [output.tags, flipped.tags[:, order].flip(-1)]
+    return HeadOutput(heatmaps, torch.cat(tags, dim=1), None)
+
+
+def fuse_levels(
+    output: HeadOutput, size: Sequence[int], levels: Sequence[int] = (0, 1)
+) -> Maps:
+    """Mean heatmap of the levels, first at the size of the finest one.
+
+    Args:
+        output (HeadOutput): Of the head, or of :func:`merge_flipped`.
+        size (Sequence[int]): Size ``(H, W)`` of the result.
         levels (Sequence[int]): Whose heatmaps count.
 
     Returns:
-        tuple[Tensor, Tensor]: Heatmaps and tags, each (B, K, H/2, W/2).
+        tuple[Tensor, Tensor]: Heatmaps (B, K, H, W), and the tags as they
+        are: whoever needs them reads them between cells
+        (:mod:`swahr_mmpose.sampling`).
     """
     available = range(len(output.heatmaps))
     if not levels or any(level not in available for level in levels):
@@ -55,26 +85,7 @@ def fuse_levels(output: HeadOutput, levels: Sequence[int] = (0, 1)) -> Maps:
             f'heatmap_levels are {list(levels)}, expected some of '
             f'{list(available)}'
         )
-    size = output.heatmaps[-1].shape[-2:]
-    maps = [resize(output.heatmaps[i].float(), size) for i in levels]
-    return sum(maps[1:], maps[0]) / len(maps), resize(
-        output.tags.float(), size
-    )
-
-
-def merge_flipped(
-    maps: Maps, flipped: Maps, flip_indices: Sequence[int]
-) -> Maps:
-    """Average the heatmaps of both views; stack their tags.
-
-    Args:
-        maps (tuple[Tensor, Tensor]): Of the image, each (B, K, H, W).
-        flipped (tuple[Tensor, Tensor]): Of its mirror image.
-        flip_indices (Sequence[int]): The mirror partner of each keypoint.
-
-    Returns:
-        tuple[Tensor, Tensor]: Heatmaps (B, K, H, W), tags (B, 2*K, H, W).
-    """
-    order = list(flip_indices)
-    heatmaps, tags = (m.flip(-1)[:, order] for m in flipped)
-    return (maps[0] + heatmaps) / 2, torch.cat([maps[1], tags], dim=1)
+    finest = output.heatmaps[-1].shape[-2:]
+    maps = [resize(output.heatmaps[i].float(), finest) for i in levels]
+    mean = sum(maps[1:], maps[0]) / len(maps)
+    return resize(mean, size), output.tags.float()

@@ -9,17 +9,12 @@ released with HigherHRNet.
 
 from __future__ import annotations
 
-from typing import Callable, NamedTuple, Optional, Sequence
+from typing import Callable, Dict, List, NamedTuple, Optional, Sequence
 
 import numpy as np
 from scipy.optimize import linear_sum_assignment
 
-__all__ = [
-    'People',
-    'assign_nearest',
-    'fill_missing_keypoints',
-    'group_by_tags',
-]
+__all__ = ['People', 'assign_nearest', 'group_by_tags']
 
 Assign = Callable[[np.ndarray, np.ndarray], 'tuple[np.ndarray, np.ndarray]']
 
@@ -66,38 +61,63 @@ class _Groups:
     code.
     """
 
-    def __init__(self, num_keypoints: int, tag_dim: int) -> None:
-        self.slot_of: dict[float, int] = {}
-        self.members: list[np.ndarray] = []  # candidate per keypoint, or -1
-        self.tag_sums: list[np.ndarray] = []
-        self.tag_counts: list[int] = []
-        self.num_keypoints = num_keypoints
-        self.tag_dim = tag_dim
+    def __init__(self, num_keypoints: int, most: int, tag_dim: int) -> None:
+        self.slot_of: Dict[float, int] = {}
+        self.members = np.full((most, num_keypoints), -1)
+        self.tag_sums = np.zeros((most, tag_dim), np.float32)
+        self.tag_counts = np.zeros(most, np.float32)
 
     def __len__(self) -> int:
-        return len(self.members)
+        return len(self.slot_of)
 
-    def start(self, keypoint: int, candidate: int, tag: np.ndarray) -> None:
-        slot = self.slot_of.setdefault(float(tag[0]), len(self))
-        if slot == len(self):
-            self.members.append(np.full(self.num_keypoints, -1))
-            self.tag_sums.append(tag)
-            self.tag_counts.append(1)
-        self.members[slot][keypoint] = candidate
-        self.tag_sums[slot], self.tag_counts[slot] = tag, 1
-
-    def add(
-        self, slot: int, keypoint: int, candidate: int, tag: np.ndarray
+    def join(
+        self,
+        keypoint: int,
+        candidates: np.ndarray,
+        slots: np.ndarray,
+        tags: np.ndarray,
     ) -> None:
-        self.members[slot][keypoint] = candidate
-        self.tag_sums[slot] = self.tag_sums[slot] + tag
-        self.tag_counts[slot] += 1
+        """Candidates of one keypoint join people, or start new ones.
+
+        Args:
+            keypoint (int): Which one.
+            candidates (np.ndarray): Their numbers, shape (M,).
+            slots (np.ndarray): The person of each, -1 for a new one.
+            tags (np.ndarray): Shape (M, L).
+        """
+        keys = tags[slots < 0, 0].tolist()
+        if len(self.slot_of.keys() | keys) == len(self) + len(keys):
+            self._join(keypoint, candidates, slots, tags, keys)
+            return
+        # Some key is there already: one after the other, the last one stays.
+        for m in range(len(slots)):
+            one = slice(m, m + 1)
+            keys = tags[one][slots[one] < 0, 0].tolist()
+            self._join(keypoint, candidates[one], slots[one], tags[one], keys)
+
+    def _join(
+        self,
+        keypoint: int,
+        candidates: np.ndarray,
+        slots: np.ndarray,
+        tags: np.ndarray,
+        keys: List[float],
+    ) -> None:
+        new = slots < 0
+        old = slots[~new]
+        self.tag_sums[old] += tags[~new]
+        self.tag_counts[old] += 1
+        started = [self.slot_of.setdefault(k, len(self.slot_of)) for k in keys]
+        self.tag_sums[started] = tags[new]
+        self.tag_counts[started] = 1
+        slots = slots.copy()
+        slots[new] = started
+        self.members[slots, keypoint] = candidates
 
     def mean_tags(self, limit: Optional[int]) -> np.ndarray:
         """float32 means of the first people's tags, shape (G, L)."""
-        sums = np.stack(self.tag_sums[:limit])
-        counts = np.asarray(self.tag_counts[:limit], dtype=np.float32)
-        return sums / counts[:, None]
+        first = slice(len(self) if limit is None else min(limit, len(self)))
+        return self.tag_sums[first] / self.tag_counts[first, None]
 
 
 def _match(
@@ -153,81 +173,36 @@ def group_by_tags(
         ``max_groups``.
     """
     num_keypoints, tag_dim = len(scores), tags.shape[2]
-    groups = _Groups(num_keypoints, tag_dim)
+    above = scores > keypoint_threshold
+    groups = _Groups(num_keypoints, int(above.sum()), tag_dim)
     for k in keypoint_order:
-        candidates = np.flatnonzero(scores[k] > keypoint_threshold)
+        candidates = np.flatnonzero(above[k])
         if len(candidates) == 0:
             continue
-        if len(groups) == 0:
-            slots = np.full(len(candidates), -1)
-        else:
+        these = tags[k, candidates]
+        slots = np.full(len(candidates), -1)
+        if len(groups):
             slots = _match(
                 groups,
                 scores[k, candidates],
-                tags[k, candidates],
+                these,
                 max_groups,
                 tag_threshold,
                 assign,
             )
-        for m, slot in zip(candidates, slots):
-            if slot < 0:
-                groups.start(k, m, tags[k, m])
-            else:
-                groups.add(slot, k, m, tags[k, m])
+        groups.join(k, candidates, slots, these)
     return _gather(groups, scores, cells, tags)
 
 
 def _gather(
     groups: _Groups, scores: np.ndarray, cells: np.ndarray, tags: np.ndarray
 ) -> People:
-    members = np.array(groups.members, dtype=np.int64).reshape(
-        -1, groups.num_keypoints
-    )
+    members = groups.members[: len(groups)]
     found = members >= 0
-    k = np.arange(groups.num_keypoints)[None]
+    k = np.arange(members.shape[1])[None]
     picked = np.where(found, members, 0)
     return People(
         np.where(found[..., None], cells[k, picked], 0),
         np.where(found, scores[k, picked], 0).astype(np.float32),
         np.where(found[..., None], tags[k, picked], 0).astype(np.float32),
     )
-
-
-def _best_cell(
-    heatmap: np.ndarray, tags: np.ndarray, mean_tag: np.ndarray
-) -> tuple[int, int, float]:
-    """Cell and heatmap value at the largest ``heatmap - round(distance)``."""
-    difference = tags - mean_tag[:, None, None]
-    distance = np.sqrt((difference**2).sum(axis=0))
-    flat = int(np.argmax(heatmap - np.round(distance)))
-    y, x = divmod(flat, heatmap.shape[1])
-    return x, y, float(heatmap[y, x])
-
-
-def fill_missing_keypoints(
-    people: People, heatmaps: np.ndarray, tags: np.ndarray
-) -> People:
-    """Give each missing keypoint the cell that fits its person best.
-
-    It is the largest ``heatmap - round(tag distance)``, the first one in
-    row-major order; where the heatmap is not positive there, the keypoint
-    stays missing.  Tags of filled keypoints stay 0.
-
-    Args:
-        people (People): From :func:`group_by_tags`.
-        heatmaps (np.ndarray): float32, shape (K, H, W).
-        tags (np.ndarray): float32, shape (L, K, H, W).
-
-    Returns:
-        People: A new one; the argument is left as it was.
-    """
-    cells, scores = people.cells.copy(), people.scores.copy()
-    for p, found in enumerate(people.scores > 0):
-        if found.all() or not found.any():
-            continue
-        mean_tag = people.tags[p, found].mean(axis=0)
-        for k in np.flatnonzero(~found):
-            x, y, score = _best_cell(heatmaps[k], tags[:, k], mean_tag)
-            if score > 0:
-                cells[p, k], scores[p, k] = (x, y), score
-    return People(cells, scores, people.tags)

@@ -15,7 +15,7 @@ from mmpose.models.heads.base_head import BaseHead
 from mmpose.registry import KEYPOINT_CODECS, MODELS
 from torch import Tensor, nn
 
-from .fusion import HeadOutput, Maps, fuse_levels, merge_flipped, resize
+from .fusion import HeadOutput, Maps, fuse_levels, merge_flipped
 from .layers import deconvolution, scale_branch
 
 __all__ = ['HigherHRNetHead']
@@ -219,17 +219,16 @@ class HigherHRNetHead(BaseHead):
                 1/2; tags are always of level 0.
 
         Returns:
-            tuple[Tensor, Tensor]: Heatmaps (B, K, h, w) and tags
-            (B, L*K, h, w), L = 2 with the mirror image, else 1.
+            tuple[Tensor, Tensor]: Heatmaps (B, K, h, w) and tags (B, L*K,
+            H/4, W/4), L = 2 with the mirror image, else 1; the decoder reads
+            tags between cells where it needs them.
         """
-        maps = fuse_levels(self.forward(feats, with_scale_maps=False), levels)
+        output = self.forward(feats, with_scale_maps=False)
         if flipped_feats is not None:
             assert flip_indices is not None
-            mirror = fuse_levels(
-                self.forward(flipped_feats, with_scale_maps=False), levels
-            )
-            maps = merge_flipped(maps, mirror, flip_indices)
-        return resize(maps[0], size), resize(maps[1], size)
+            mirror = self.forward(flipped_feats, with_scale_maps=False)
+            output = merge_flipped(output, mirror, flip_indices)
+        return fuse_levels(output, size, levels)
 
     def predict(
         self,

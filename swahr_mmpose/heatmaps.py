@@ -18,6 +18,7 @@ Two conventions, one switch, ``unbiased``:
 
 from __future__ import annotations
 
+import functools
 import math
 from typing import Optional, Tuple, Union
 
@@ -111,6 +112,49 @@ def _paste(
     )
 
 
+@functools.lru_cache(maxsize=32)
+def _stamp(sigma: float) -> Tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """Offsets y and x and values of the kernel of a whole ``3 * sigma``.
+
+    By rising value: written in this order, the larger of two Gaussians that
+    overlap is written last, and stays.
+    """
+    kernel = _official_kernel(sigma)
+    reach = len(kernel) // 2
+    y, x = np.mgrid[-reach : reach + 1, -reach : reach + 1]
+    order = np.argsort(kernel, axis=None, kind='stable')
+    columns = (v.ravel()[order][:, None] for v in (y, x, kernel))
+    return tuple(columns)  # type: ignore[return-value]
+
+
+def _stamp_all(
+    heatmaps: np.ndarray, k: np.ndarray, cells: np.ndarray, sigma: float
+) -> None:
+    """Draw Gaussians whose ``3 * sigma`` is a whole number, all at once.
+
+    Args:
+        heatmaps (np.ndarray): Empty maps, written to, shape (K, h, w).
+        k (np.ndarray): The map of each Gaussian, shape (M,).
+        cells (np.ndarray): The cell of each, shape (M, 2).
+        sigma (float): Of all.
+    """
+    _, h, w = heatmaps.shape
+    dy, dx, values = _stamp(sigma)
+    reach = int(dy.max())
+    limits = np.array([w, h]) - reach
+    inside = ((cells >= reach) & (cells < limits)).all(axis=1)
+    base = (k * h + cells[:, 1]) * w + cells[:, 0]
+    flat = heatmaps.reshape(-1)
+    # For repeated indices NumPy keeps what is assigned last.
+    flat[dy * w + dx + base[inside]] = values
+    if inside.all():
+        return
+    x, y = cells[~inside].T
+    there = (x + dx >= 0) & (x + dx < w) & (y + dy >= 0) & (y + dy < h)
+    index = (dy * w + dx + base[~inside])[there]
+    np.maximum.at(flat, index, np.broadcast_to(values, there.shape)[there])
+
+
 def _draw_official(
     heatmap: np.ndarray, cell: np.ndarray, sigma: float, kernel: np.ndarray
 ) -> None:
@@ -159,15 +203,19 @@ def draw_gaussians(
     heatmaps = np.zeros((num_keypoints, size[1], size[0]), dtype=np.float32)
     sigmas = np.broadcast_to(np.asarray(sigma, float), (num_people,))
     cells, counts = keypoint_cells(keypoints, visible, size, unbiased=unbiased)
+    n, k = np.nonzero(counts)
+    if not unbiased and np.ndim(sigma) == 0 and float(3 * sigma).is_integer():
+        _stamp_all(heatmaps, k, cells[n, k], float(sigma))
+        return heatmaps
     kernels: dict[float, np.ndarray] = {}
-    for n, k in zip(*np.nonzero(counts)):
-        s = float(sigmas[n])
+    for n_, k_ in zip(n.tolist(), k.tolist()):
+        s = float(sigmas[n_])
         if unbiased:
-            _draw_unbiased(heatmaps[k], cells[n, k], keypoints[n, k], s)
+            _draw_unbiased(heatmaps[k_], cells[n_, k_], keypoints[n_, k_], s)
             continue
         if s not in kernels:
             kernels[s] = _official_kernel(s)
-        _draw_official(heatmaps[k], cells[n, k], s, kernels[s])
+        _draw_official(heatmaps[k_], cells[n_, k_], s, kernels[s])
     return heatmaps
 
 

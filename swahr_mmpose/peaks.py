@@ -7,18 +7,23 @@ is a pair of integers ``(x, y)``; its flat index is ``y * W + x``.
 
 from __future__ import annotations
 
-from typing import NamedTuple
+from typing import List, NamedTuple, Optional, Tuple
 
+import numpy as np
 import torch
-import torch.nn.functional as F
 from torch import Tensor
 
+from .sampling import read_maps
+
 __all__ = [
+    'Above',
     'Candidates',
+    'cells_above',
     'find_candidates',
-    'local_maxima',
     'log_parabola_shift',
+    'peak_indices',
     'quarter_shift',
+    'true_indices',
 ]
 
 
@@ -35,22 +40,93 @@ class Candidates(NamedTuple):
     tags: Tensor
 
 
-def local_maxima(heatmaps: Tensor, kernel: int) -> Tensor:
-    """Whether a pixel is the largest of the window around it.
+def _window(kernel: int) -> List[Tuple[int, int]]:
+    """Offsets ``(dy, dx)`` of a window without its middle, nearest first.
+
+    Most cells of a slope fall at the first comparison.
+    """
+    reach = kernel // 2
+    steps = range(-reach, reach + 1)
+    offsets = [(dy, dx) for dy in steps for dx in steps if dy or dx]
+    return sorted(offsets, key=lambda o: (abs(o[0]) + abs(o[1]), o))
+
+
+class Above(NamedTuple):
+    """The cells of some maps above a threshold.
+
+    ``cells`` are flat indices, increasing, int64 (M,); ``values`` are there.
+    """
+
+    threshold: float
+    cells: Tensor
+    values: Tensor
+
+
+def true_indices(flags: Tensor) -> Tensor:
+    """Flat indices of what is true, increasing, int64 (M,)."""
+    if flags.device.type != 'cpu':
+        return flags.reshape(-1).nonzero()[:, 0]
+    # Several times faster than torch where little is true.
+    return torch.from_numpy(np.flatnonzero(flags.numpy()))
+
+
+def cells_above(heatmaps: Tensor, threshold: float) -> Above:
+    """All cells above a threshold; the one look at whole maps.
 
     Args:
-        heatmaps (Tensor): Shape (B, K, H, W).
-        kernel (int): Odd side of the window.
+        heatmaps (Tensor): Any shape.
+        threshold (float): What a cell must exceed.
 
     Returns:
-        Tensor: bool, shape (B, K, H, W).  On a plateau every pixel is one.
+        Above: See there.
     """
-    pooled = F.max_pool2d(heatmaps, kernel, stride=1, padding=kernel // 2)
-    return pooled == heatmaps
+    index = true_indices(heatmaps > threshold)
+    return Above(threshold, index, heatmaps.reshape(-1)[index])
+
+
+def peak_indices(
+    heatmaps: Tensor, threshold: float, kernel: int, above: Above
+) -> Tensor:
+    """Cells above a threshold that no cell of their window exceeds.
+
+    Only cells above the threshold are compared with neighbours, and only
+    until one of these is larger: for a person, hundreds of cells, not the
+    whole map.  On a plateau every cell is a peak.
+
+    Args:
+        heatmaps (Tensor): Shape (..., H, W).
+        threshold (float): A peak must exceed it.
+        kernel (int): Odd side of the window.
+        above (Above): Of these maps, by no higher threshold.
+
+    Returns:
+        Tensor: int64 indices into the flattened maps, increasing.
+    """
+    height, width = heatmaps.shape[-2:]
+    flat = heatmaps.reshape(-1)
+    index, value = above.cells, above.values
+    if threshold > above.threshold:
+        keep = true_indices(value > threshold)
+        index, value = index[keep], value[keep]
+    x, y = index % width, index // width % height
+    for dy, dx in _window(kernel):
+        inside = (x + dx >= 0) & (x + dx < width)
+        inside &= (y + dy >= 0) & (y + dy < height)
+        neighbour = torch.where(inside, index + (dy * width + dx), index)
+        keep = true_indices(flat[neighbour] <= value)
+        if len(keep) < len(index):
+            index, value, x, y = (t[keep] for t in (index, value, x, y))
+    return index
 
 
 def find_candidates(
-    heatmaps: Tensor, tags: Tensor, *, threshold: float, kernel: int, topk: int
+    heatmaps: Tensor,
+    tags: Tensor,
+    *,
+    threshold: float,
+    kernel: int,
+    topk: int,
+    above: Optional[Above] = None,
 ) -> Candidates:
     """The best local maxima above a threshold, with their tags.
 
@@ -58,38 +134,49 @@ def find_candidates(
 
     Args:
         heatmaps (Tensor): float32, shape (B, K, H, W).
-        tags (Tensor): float32, shape (B, L, K, H, W).
+        tags (Tensor): float32, shape (B, L, K, h, w); where smaller than the
+            heatmaps, read between cells (:func:`read_maps`).
         threshold (float): A score must exceed it; not negative.
         kernel (int): Odd side of the window of non-maximum suppression.
         topk (int): Candidates kept per heatmap, M.
+        above (Above, optional): Of the heatmaps, by no higher threshold,
+            where it is known.
 
     Returns:
         Candidates: M of them per heatmap.
     """
-    batch, num_keypoints = heatmaps.shape[:2]
-    peaks = (heatmaps > threshold) & local_maxima(heatmaps, kernel)
-    flat = peaks.flatten(2).flatten(0, 1)
-    rows, indices = flat.nonzero(as_tuple=True)  # in row-major order
-    scores = heatmaps.flatten(2).flatten(0, 1)[rows, indices]
+    batch, num_keypoints, height, width = heatmaps.shape
+    above = above or cells_above(heatmaps, threshold)
+    peaks = peak_indices(heatmaps, threshold, kernel, above)
+    scores = heatmaps.reshape(-1)[peaks]
     # Two stable sorts: by falling score, then by heatmap.
     order = torch.sort(scores, descending=True, stable=True).indices
-    order = order[torch.sort(rows[order], stable=True).indices]
-    rows, indices, scores = rows[order], indices[order], scores[order]
-    counts = torch.bincount(rows, minlength=len(flat))
+    rows = peaks[order] // (height * width)
+    order = order[torch.sort(rows, stable=True).indices]
+    peaks, scores = peaks[order], scores[order]
+    rows = peaks // (height * width)
+    maps = batch * num_keypoints
+    counts = torch.bincount(rows, minlength=maps)
     first = counts.cumsum(0) - counts
     ranks = torch.arange(len(rows), device=rows.device) - first[rows]
     keep = ranks < topk
-    rows, ranks = rows[keep], ranks[keep]
-    all_scores = scores.new_zeros(len(flat), topk)
-    all_indices = indices.new_zeros(len(flat), topk)
-    all_scores[rows, ranks] = scores[keep]
-    all_indices[rows, ranks] = indices[keep]
+    rows, ranks, scores = rows[keep], ranks[keep], scores[keep]
+    indices = peaks[keep] - rows * (height * width)
+    cells = torch.stack([rows, indices // width, indices % width], dim=-1)
+    found = read_maps(
+        tags.transpose(1, 2).flatten(0, 1), cells, (height, width)
+    )
+    all_scores = scores.new_zeros(maps, topk)
+    all_indices = indices.new_zeros(maps, topk)
+    all_tags = found.new_zeros(maps, topk, tags.shape[1])
+    all_scores[rows, ranks] = scores
+    all_indices[rows, ranks] = indices
+    all_tags[rows, ranks] = found
     shape = (batch, num_keypoints, topk)
-    all_indices = all_indices.view(shape)
-    index = all_indices[:, None].expand(-1, tags.shape[1], -1, -1)
-    picked = tags.flatten(3).gather(3, index)
     return Candidates(
-        all_scores.view(shape), all_indices, picked.permute(0, 2, 3, 1)
+        all_scores.view(shape),
+        all_indices.view(shape),
+        all_tags.view(*shape, -1),
     )
 
 

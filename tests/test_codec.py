@@ -4,6 +4,7 @@ import torch
 from test_grouping import COCO_ORDER, assign_munkres
 
 from swahr_mmpose import ScaleAwareAssociativeEmbedding, grouping
+from swahr_mmpose.filling import fill_missing_keypoints
 
 DECODE_CASES = [
     'people0',
@@ -77,8 +78,10 @@ def check_grouping_of_official_candidates(z):
     )
     np.testing.assert_array_equal(people.cells, z['people_match'][..., :2])
     np.testing.assert_array_equal(people.scores, z['people_match'][..., 2])
-    filled = grouping.fill_missing_keypoints(
-        people, z['heatmaps'][0], z['tags'][0].transpose(3, 0, 1, 2)
+    filled = fill_missing_keypoints(
+        people,
+        torch.from_numpy(z['heatmaps'][0]),
+        torch.from_numpy(z['tags'][0].transpose(3, 0, 1, 2)),
     )
     np.testing.assert_array_equal(filled.scores, z['people'][..., 2])
 
@@ -183,7 +186,7 @@ def test_only_the_best_people_are_kept():
         (dict(heatmap_sizes=[(64, 64), (32, 32)]), 'increasing'),
         (dict(decode_keypoint_order=[0, 0, 1]), 'each of 0 to 2 once'),
         (dict(decode_nms_kernel=4), 'must be odd, got 4'),
-        (dict(decode_keypoint_thr=-1), 'must not be negative'),
+        (dict(decode_keypoint_thr=-1), 'is -1, below 0'),
     ],
 )
 def test_arguments_that_disagree_are_named(kwargs, message):
@@ -196,7 +199,7 @@ def test_maps_and_sizes_that_disagree_are_named():
     with pytest.raises(ValueError, match='17 entries.* 14 keypoints'):
         codec.batch_decode(torch.zeros(1, 14, 8, 8), torch.zeros(1, 14, 8, 8))
     with pytest.raises(ValueError, match='do not go with heatmaps'):
-        codec.batch_decode(torch.zeros(1, 17, 8, 8), torch.zeros(1, 17, 4, 4))
+        codec.batch_decode(torch.zeros(1, 17, 8, 8), torch.zeros(1, 17, 16, 8))
     with pytest.raises(ValueError, match=r'images of \(64, 64\)'):
         codec.encode(np.zeros((1, 17, 2)), input_size=(64, 64))
 

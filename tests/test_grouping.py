@@ -4,12 +4,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from munkres import Munkres
 
-from swahr_mmpose.grouping import (
-    People,
-    assign_nearest,
-    fill_missing_keypoints,
-    group_by_tags,
-)
+from swahr_mmpose.grouping import assign_nearest, group_by_tags
 
 COCO_ORDER = [0, 1, 2, 3, 4, 5, 6, 11, 12, 7, 8, 9, 10, 13, 14, 15, 16]
 
@@ -147,33 +142,3 @@ def test_people_beyond_the_limit_may_start_but_are_not_matched():
 def test_tags_that_are_no_number_match_nobody():
     people = group([[0.9], [0.8]], [[0], [np.nan]])
     assert len(people.scores) == 2
-
-
-def fill(found_tag, heatmap, tags):
-    people = People(
-        np.zeros((1, 2, 2), np.int64),
-        np.array([[0.9, 0]], np.float32),
-        np.array([[[found_tag], [0]]], np.float32),
-    )
-    maps = np.stack([np.zeros_like(heatmap), heatmap]).astype(np.float32)
-    tags = np.stack([np.zeros_like(tags), tags])[None].astype(np.float32)
-    return fill_missing_keypoints(people, maps, tags)
-
-
-def test_a_missing_keypoint_is_the_best_of_heatmap_minus_distance():
-    heatmap = np.array([[0, 0.05, 0.5], [0.2, 0, 0]])
-    tags = np.array([[0, 0, 7.0], [0, 0, 0]])
-    filled = fill(0, heatmap, tags)
-    assert filled.cells[0, 1].tolist() == [0, 1]
-    assert filled.scores[0, 1] == np.float32(0.2)
-    assert filled.scores[0, 0] == np.float32(0.9)
-
-
-def test_of_equally_good_pixels_the_first_is_taken():
-    filled = fill(0, np.array([[0, 0.2], [0.2, 0]]), np.zeros((2, 2)))
-    assert filled.cells[0, 1].tolist() == [1, 0]
-
-
-def test_a_keypoint_without_positive_heatmap_stays_missing():
-    filled = fill(0, np.array([[-0.1, 0], [-1, -2]]), np.zeros((2, 2)))
-    assert filled.scores[0, 1] == 0

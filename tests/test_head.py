@@ -250,21 +250,24 @@ def test_levels_are_fused_in_two_steps():
         torch.randn(1, 2, 4, 6),
         None,
     )
-    heatmaps, tags = fuse_levels(output)
-    torch.testing.assert_close(
-        heatmaps,
-        (resize(output.heatmaps[0], (8, 12)) + output.heatmaps[1]) / 2,
-    )
-    torch.testing.assert_close(tags, resize(output.tags, (8, 12)))
+    heatmaps, tags = fuse_levels(output, (16, 24))
+    at_half = (resize(output.heatmaps[0], (8, 12)) + output.heatmaps[1]) / 2
+    torch.testing.assert_close(heatmaps, resize(at_half, (16, 24)))
+    torch.testing.assert_close(tags, output.tags)
 
 
 def test_a_mirrored_view_of_the_same_maps_changes_nothing():
-    maps = torch.randn(1, 4, 3, 6), torch.randn(1, 4, 3, 6)
-    order = [1, 0, 3, 2]
-    mirrored = tuple(m.flip(-1)[:, order] for m in maps)
-    heatmaps, tags = merge_flipped(maps, mirrored, order)
-    torch.testing.assert_close(heatmaps, maps[0])
-    torch.testing.assert_close(tags, torch.cat([maps[1], maps[1]], dim=1))
+    maps = [torch.randn(1, 4, 3, 6), torch.randn(1, 4, 6, 12)]
+    tags, order = torch.randn(1, 4, 3, 6), [1, 0, 3, 2]
+    mirrored = [m.flip(-1)[:, order] for m in (*maps, tags)]
+    merged = merge_flipped(
+        HeadOutput(maps, tags, None),
+        HeadOutput(mirrored[:2], mirrored[2], None),
+        order,
+    )
+    for ours, expected in zip(merged.heatmaps, maps):
+        torch.testing.assert_close(ours, expected)
+    torch.testing.assert_close(merged.tags, torch.cat([tags, tags], dim=1))
 
 
 def test_switches_that_disagree_are_named():
@@ -313,7 +316,7 @@ def test_heatmaps_of_the_chosen_levels_count(levels):
     maps = head.test_maps(feats, None, (32, 24), levels=levels)
     chosen = [resize(output.heatmaps[i], (32, 24)) for i in levels]
     torch.testing.assert_close(maps[0], torch.stack(chosen).mean(dim=0))
-    torch.testing.assert_close(maps[1], resize(output.tags, (32, 24)))
+    torch.testing.assert_close(maps[1], output.tags)
 
 
 @pytest.mark.parametrize('levels', [(), (2,), (0, -1)])

@@ -12,7 +12,8 @@ PACKAGE = Path(swahr_mmpose.__file__).parent
 EDGES = {
     '__init__': {
         'codec', 'compat', 'estimator', 'fusion', 'head', 'hooks',
-        'initializers', 'losses', 'metrics', 'samples', 'transforms'
+        'initializers', 'losses', 'metrics', 'samples', 'tag_loss',
+        'transforms'
     },
     'annotations': set(),
     'apis': {'hooks'},
@@ -22,33 +23,40 @@ EDGES = {
     'codec': {'decoding', 'grouping', 'heatmaps', 'peaks'},
     'compat': set(),
     'conversion': {'checkpoints', 'model_shape'},
-    'decoding': {'grouping', 'peaks'},
+    'decoding': {'filling', 'grouping', 'peaks'},
     'estimator': set(),
+    'filling': {'grouping', 'peaks', 'sampling'},
     'fusion': set(),
     'geometry': set(),
     'grouping': set(),
     'head': {'fusion', 'layers'},
+    'heatmap_formulas': set(),
     'heatmaps': set(),
     'hooks': set(),
     'imagefiles': set(),
     'initializers': {'checkpoint_files', 'checkpoints'},
     'layers': set(),
-    'losses': set(),
+    'losses': {'heatmap_formulas', 'sparse_loss'},
     'metrics': set(),
     'model_shape': {'checkpoints'},
-    'peaks': set(),
+    'peaks': {'sampling'},
     'preflight': {'annotations', 'imagefiles'},
     'publishing': {'conversion'},
     'samples': {'imagefiles'},
+    'sampling': set(),
     'scales': set(),
+    'sparse_loss': {'heatmap_formulas', 'peaks'},
+    'tag_loss': {'heatmap_formulas'},
     'transforms': {'geometry'},
     'visualization': set(),
 }  # fmt: skip
 # Modules that work without OpenMMLab.
 FREE = {
     'annotations', 'checkpoint_files', 'checkpoints', 'conversion',
-    'decoding', 'fusion', 'geometry', 'grouping', 'heatmaps', 'imagefiles',
-    'model_shape', 'peaks', 'publishing', 'scales'
+    'decoding', 'filling', 'fusion', 'geometry', 'grouping',
+    'heatmap_formulas', 'heatmaps', 'imagefiles',
+    'model_shape', 'peaks', 'publishing', 'sampling', 'scales',
+    'sparse_loss'
 }  # fmt: skip
 PUBLIC = [
     'BottomupGetLossMask', 'BottomupLoadImage', 'BottomupPackInputs',

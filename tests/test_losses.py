@@ -5,13 +5,10 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from swahr_mmpose import PullPushLoss, SWAHRLoss
+from swahr_mmpose.heatmap_formulas import adaptive_weight, scale_adapted_target
 from swahr_mmpose.heatmaps import keypoint_indices
-from swahr_mmpose.losses import (
-    adaptive_weight,
-    pull_push,
-    scale_adapted_target,
-    swahr_loss,
-)
+from swahr_mmpose.losses import swahr_loss
+from swahr_mmpose.tag_loss import pull_push
 
 LOSS_FILES = [f'loss_0{i}.npz' for i in range(7)]
 METHODS = [
@@ -313,3 +310,69 @@ def test_shapes_that_disagree_are_named():
         SWAHRLoss()(pred, alpha, target, mask[:, None])
     with pytest.raises(ValueError, match='2 images and indices of 1'):
         PullPushLoss()(pred, [torch.zeros(0, 3, 2)])
+
+
+def plain_swahr_loss(
+    pred, scale_maps, target, mask=None, gamma=0.01, expansion='taylor'
+):
+    """The formulas of the paper on whole maps, by autograd."""
+    valid = 1.0 if mask is None else mask[:, None].to(pred.dtype)
+    regularizer = pred.new_zeros(())
+    goal = target
+    if scale_maps is not None:
+        alpha = scale_maps.where(target > 0, 0.0)
+        regularizer = (alpha**2 * valid).mean()
+        goal = scale_adapted_target(target, alpha, expansion)
+    error = (pred - goal) ** 2
+    if gamma is not None:
+        error = error * adaptive_weight(pred, target, gamma)
+    return (error * valid).mean(), regularizer
+
+
+@settings(max_examples=1000, deadline=None)
+@given(
+    seed=st.integers(0, 2**31),
+    batch=st.integers(1, 3),
+    sparse=st.sampled_from([0.0, 0.3, 0.9, 1.0]),
+    adaptive=st.booleans(),
+    masked=st.booleans(),
+    gamma=st.sampled_from([None, 0, 0.01, 1.0]),
+    expansion=st.sampled_from(['taylor', 'exact']),
+)
+def test_the_fast_form_is_the_formula_on_dense_maps(
+    seed, batch, sparse, adaptive, masked, gamma, expansion
+):
+    generator = torch.Generator().manual_seed(seed)
+    shape = (batch, 3, 5, 7)
+    target, pred, alpha, zero, factors = (
+        torch.rand(shape, generator=generator, dtype=torch.float64)
+        for _ in range(5)
+    )
+    target = target * (zero >= sparse)
+    inputs = [((pred - 0.4) * 3).requires_grad_()]
+    inputs += [((alpha - 0.5) * 2).requires_grad_()] if adaptive else []
+    mask = zero[:, 0] > 0.3 if masked else None
+    results = []
+    for form in (plain_swahr_loss, swahr_loss):
+        losses = form(
+            inputs[0],
+            inputs[1] if adaptive else None,
+            target,
+            mask,
+            gamma=gamma,
+            expansion=expansion,
+        )
+        total = 2 * losses[0] + (3 * losses[1] if adaptive else 0)
+        results.append([*losses, *torch.autograd.grad(total, inputs)])
+    for plain, fast in zip(*results):
+        torch.testing.assert_close(fast, plain, rtol=1e-10, atol=1e-13)
+
+
+def test_an_exact_prediction_loses_nothing_to_rounding():
+    """What lies outside is summed apart: no difference of large sums."""
+    target = torch.zeros(1, 2, 64, 64)
+    target[0, 0, 8:40, 8:40] = torch.rand(32, 32).clamp(min=0.1)
+    pred = target + 1e-4 * torch.randn(target.shape)
+    fast = swahr_loss(pred, None, target)[0]
+    plain = plain_swahr_loss(pred.double(), None, target.double())[0]
+    assert fast.item() == pytest.approx(plain.item(), rel=1e-5)

@@ -1,11 +1,14 @@
 import numpy as np
 import torch
+import torch.nn.functional as F
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from swahr_mmpose.peaks import (
+    cells_above,
     find_candidates,
     log_parabola_shift,
+    peak_indices,
     quarter_shift,
 )
 
@@ -28,7 +31,7 @@ def obvious_candidates(heatmap, threshold, kernel, topk):
 @given(
     st.integers(0, 2**31), st.sampled_from([2, 5, 30]), st.sampled_from([3, 5])
 )
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=300, deadline=None)
 def test_candidates_agree_with_the_obvious_search_ties_included(
     seed, topk, kernel
 ):
@@ -93,3 +96,40 @@ def test_log_parabola_is_zero_without_a_top():
     cells = torch.tensor([[[2, 2]], [[0, 0]], [[4, 4]]])
     assert not log_parabola_shift(flat, cells, 1).any()
     assert not log_parabola_shift(-flat, cells, 1).any()
+
+
+def peaks_of(maps, kernel):
+    """Above 0.1, from cells found by this and by a lower threshold."""
+    found = [
+        peak_indices(maps, 0.1, kernel, cells_above(maps, low)).tolist()
+        for low in (0.1, 0.02)
+    ]
+    assert found[0] == found[1]
+    return found[0]
+
+
+@given(
+    seed=st.integers(0, 2**31),
+    height=st.integers(1, 20),
+    width=st.integers(1, 20),
+    kernel=st.sampled_from([1, 3, 5, 7]),
+    steps=st.sampled_from([3, 10, 1000]),
+)
+@settings(max_examples=1000, deadline=None)
+def test_peaks_are_the_maxima_of_their_windows(
+    seed, height, width, kernel, steps
+):
+    generator = torch.Generator().manual_seed(seed)
+    maps = torch.randint(-1, steps, (2, 3, height, width), generator=generator)
+    maps = maps / steps
+    pooled = F.max_pool2d(maps, kernel, 1, kernel // 2)
+    expected = ((maps > 0.1) & (pooled == maps)).flatten().nonzero()[:, 0]
+    assert peaks_of(maps, kernel) == expected.tolist()
+
+
+def test_peaks_beside_what_is_no_number_are_none():
+    maps = torch.rand(1, 12, 12) + 0.2
+    maps[0, 3, 4] = float('nan')
+    pooled = F.max_pool2d(maps, 5, 1, 2)
+    expected = (pooled == maps).flatten().nonzero()[:, 0]
+    assert peaks_of(maps, 5) == expected.tolist()

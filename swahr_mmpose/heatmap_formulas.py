@@ -1,0 +1,62 @@
+# Copyright (c) swahr_mmpose contributors. Licensed under Apache-2.0.
+"""The paper's formulas of the heatmap loss, element by element.
+
+H is the plain target, P the predicted heatmap, ``alpha = 1 / s - 1``.
+"""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor
+
+__all__ = ['adaptive_weight', 'at_least_float32', 'scale_adapted_target']
+
+
+def scale_adapted_target(
+    target: Tensor, scale_maps: Tensor, expansion: str = 'taylor'
+) -> Tensor:
+    """The target with the standard deviation that the network asks for.
+
+    ``'exact'`` is ``H ** (1 + alpha)`` (Eq. 6); ``'taylor'`` its second-order
+    expansion at s = 1, ``H / 2 * (1 + (1 + alpha ln H) ** 2)`` (Eq. 8), which
+    is never below H / 2 and rises again for ``|alpha ln H| > 1``.  Both are 0
+    where H is 0, and H where alpha is 0.
+
+    Args:
+        target (Tensor): H in [0, 1], any shape.
+        scale_maps (Tensor): alpha, same shape.
+        expansion (str): ``'taylor'`` or ``'exact'``.
+
+    Returns:
+        Tensor: Same shape.
+    """
+    exponent = scale_maps * target.where(target > 0, 1.0).log()
+    if expansion == 'taylor':
+        return 0.5 * target * (1 + (1 + exponent) ** 2)
+    return target * exponent.exp()
+
+
+def adaptive_weight(pred: Tensor, target: Tensor, gamma: float) -> Tensor:
+    """``W = H^gamma |1 - P| + (1 - H^gamma) |P|`` (Eq. 13).
+
+    With gamma 0 the boundary is hard: ``|1 - P|`` where H > 0 and ``|P|``
+    elsewhere (Eq. 12).
+
+    Args:
+        pred (Tensor): P, any shape.
+        target (Tensor): H in [0, 1], not adapted, same shape.
+        gamma (float): Position of the soft boundary, at least 0.
+
+    Returns:
+        Tensor: Same shape.
+    """
+    if gamma == 0:
+        positive = (target > 0).to(pred.dtype)
+    else:
+        positive = target.pow(gamma)
+    return positive * (1 - pred).abs() + (1 - positive) * pred.abs()
+
+
+def at_least_float32(tensor: Tensor) -> Tensor:
+    """The small values of a Gaussian's edge are lost in half precision."""
+    return tensor.float() if torch.finfo(tensor.dtype).bits < 32 else tensor

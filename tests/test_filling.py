@@ -1,0 +1,117 @@
+import numpy as np
+import pytest
+import torch
+import torch.nn.functional as F
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from swahr_mmpose.filling import fill_missing_keypoints
+from swahr_mmpose.grouping import People
+from swahr_mmpose.peaks import cells_above
+
+
+def plain_fill(people, heatmaps, tags):
+    """The rule on whole maps, one person and keypoint after the other."""
+    cells, scores = people.cells.copy(), people.scores.copy()
+    for p, found in enumerate(people.scores > 0):
+        if found.all() or not found.any():
+            continue
+        mean_tag = people.tags[p, found].mean(axis=0)
+        for k in np.flatnonzero(~found):
+            difference = tags[:, k] - mean_tag[:, None, None]
+            distance = np.round(np.sqrt((difference**2).sum(axis=0)))
+            fit = heatmaps[k] - np.where(np.isnan(distance), np.inf, distance)
+            y, x = divmod(int(np.argmax(fit)), heatmaps.shape[2])
+            if heatmaps[k, y, x] > 0:
+                cells[p, k], scores[p, k] = (x, y), heatmaps[k, y, x]
+    return People(cells, scores, people.tags)
+
+
+def random_people(rng, people, keypoints, tag_dim):
+    scores = rng.uniform(0.1, 1, (people, keypoints)).astype(np.float32)
+    scores[rng.random(scores.shape) < 0.5] = 0
+    tags = rng.integers(-4, 5, (people, 1, tag_dim)) / 2
+    tags = tags + rng.normal(0, 0.1, (people, keypoints, tag_dim))
+    tags[scores == 0] = 0
+    cells = np.zeros((people, keypoints, 2), np.int64)
+    return People(cells, scores, tags.astype(np.float32))
+
+
+@settings(max_examples=1000, deadline=None)
+@given(
+    seed=st.integers(0, 2**31),
+    people=st.integers(0, 6),
+    tag_dim=st.integers(1, 2),
+    kind=st.sampled_from(['noise', 'steps', 'peaks', 'negative', 'constant']),
+    odd=st.booleans(),
+    low=st.sampled_from([None, 0.02, 0.3, 2.0]),
+)
+def test_the_walk_by_falling_value_finds_what_the_whole_map_holds(
+    seed, people, tag_dim, kind, odd, low
+):
+    rng = np.random.default_rng(seed)
+    shape = (3, 7, 9)
+    heatmaps = {
+        'noise': lambda: rng.normal(0, 0.3, shape),
+        'steps': lambda: rng.integers(-1, 4, shape) / 4,
+        'peaks': lambda: rng.random(shape) ** 8,
+        'negative': lambda: -rng.random(shape),
+        'constant': lambda: np.full(shape, 0.25),
+    }[kind]().astype(np.float32)
+    tags = rng.integers(-4, 5, (tag_dim, *shape)) / 2  # ties happen
+    tags = tags.astype(np.float32)
+    if odd:
+        tags[rng.random(tags.shape) < 0.1] = np.nan
+        tags[rng.random(tags.shape) < 0.05] = np.inf
+    found = random_people(rng, people, 3, tag_dim)
+    expected = plain_fill(found, heatmaps, tags)
+    maps = torch.from_numpy(heatmaps)
+    above = None if low is None else cells_above(maps, low)
+    filled = fill_missing_keypoints(found, maps, torch.from_numpy(tags), above)
+    np.testing.assert_array_equal(filled.cells, expected.cells)
+    np.testing.assert_array_equal(filled.scores, expected.scores)
+    np.testing.assert_array_equal(filled.tags, found.tags)
+
+
+@pytest.mark.parametrize('seed', range(5))
+def test_coarse_tags_are_read_as_if_enlarged(seed):
+    rng = np.random.default_rng(seed)
+    found = random_people(rng, 4, 3, 2)
+    heatmaps = torch.rand(3, 24, 32)
+    tags = 3 * torch.randn(2, 3, 12, 16)
+    large = F.interpolate(tags, size=(24, 32), mode='bilinear')
+    coarse = fill_missing_keypoints(found, heatmaps, tags)
+    fine = fill_missing_keypoints(found, heatmaps, large)
+    np.testing.assert_array_equal(coarse.cells, fine.cells)
+
+
+def fill(found_tag, heatmap, tags):
+    people = People(
+        np.zeros((1, 2, 2), np.int64),
+        np.array([[0.9, 0]], np.float32),
+        np.array([[[found_tag], [0]]], np.float32),
+    )
+    maps = np.stack([np.zeros_like(heatmap), heatmap]).astype(np.float32)
+    tags = np.stack([np.zeros_like(tags), tags])[None].astype(np.float32)
+    return fill_missing_keypoints(
+        people, torch.from_numpy(maps), torch.from_numpy(tags)
+    )
+
+
+def test_a_missing_keypoint_is_the_best_of_heatmap_minus_distance():
+    heatmap = np.array([[0, 0.05, 0.5], [0.2, 0, 0]])
+    tags = np.array([[0, 0, 7.0], [0, 0, 0]])
+    filled = fill(0, heatmap, tags)
+    assert filled.cells[0, 1].tolist() == [0, 1]
+    assert filled.scores[0, 1] == np.float32(0.2)
+    assert filled.scores[0, 0] == np.float32(0.9)
+
+
+def test_of_equally_good_pixels_the_first_is_taken():
+    filled = fill(0, np.array([[0, 0.2], [0.2, 0]]), np.zeros((2, 2)))
+    assert filled.cells[0, 1].tolist() == [1, 0]
+
+
+def test_a_keypoint_without_positive_heatmap_stays_missing():
+    filled = fill(0, np.array([[-0.1, 0], [-1, -2]]), np.zeros((2, 2)))
+    assert filled.scores[0, 1] == 0

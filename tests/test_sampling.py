@@ -1,0 +1,27 @@
+import torch
+import torch.nn.functional as F
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from swahr_mmpose.sampling import read_maps
+
+
+@given(
+    seed=st.integers(0, 2**31),
+    small=st.tuples(st.integers(1, 9), st.integers(1, 9)),
+    factor=st.sampled_from([1.0, 2.0, 4.0, 1.5]),
+)
+@settings(max_examples=300, deadline=None)
+def test_maps_are_read_as_if_enlarged(seed, small, factor):
+    generator = torch.Generator().manual_seed(seed)
+    maps = torch.randn((2, 3, *small), generator=generator)
+    size = tuple(round(n * factor) for n in small)
+    large = maps
+    if factor == 4:  # in two steps, as officially
+        large = F.interpolate(large, scale_factor=2, mode='bilinear')
+    large = F.interpolate(large, size=size, mode='bilinear')
+    index = torch.cartesian_prod(*(torch.arange(n) for n in (2, *size)))
+    expected = large.permute(0, 2, 3, 1).reshape(-1, 3)
+    torch.testing.assert_close(
+        read_maps(maps, index, size), expected, rtol=1e-5, atol=1e-5
+    )
