@@ -14,15 +14,13 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from .grouping import People
-from .peaks import Above, true_indices
+from .peaks import Above, cells_above, true_indices
 from .sampling import between_cells
 
 __all__ = ['fill_missing_keypoints']
 
-# The parts of the first threshold above which to look next.  Each step takes
-# in a few times as many cells as the one before, so that all together cost
-# little more than the last one that has to be looked at.
-_PARTS = (1.0, 0.25, 0.05)
+# So many cells are looked at in two parts.
+_MANY = 20000
 
 
 def fill_missing_keypoints(
@@ -38,8 +36,10 @@ def fill_missing_keypoints(
     stays missing.  Tags of filled keypoints stay 0.  A tag that is no number
     fits nobody.
 
-    No cell is better than its heatmap value, so that cells are looked at by
-    falling value until no other one can win.
+    No cell is better than its heatmap value: the cells above a threshold are
+    looked at first, and where the best of them cannot be beaten by what lies
+    below, that is all.  Otherwise a cell below can only win if the first
+    component of its tag is near, which one comparison finds out.
 
     Args:
         people (People): From :func:`swahr_mmpose.grouping.group_by_tags`.
@@ -52,6 +52,7 @@ def fill_missing_keypoints(
     Returns:
         People: A new one; the argument is left as it was.
     """
+    above = above or cells_above(heatmaps, float(heatmaps.max()) / 4)
     found = people.scores > 0
     some = found.any(axis=1)
     cells, scores = people.cells.copy(), people.scores.copy()
@@ -59,7 +60,7 @@ def fill_missing_keypoints(
     means = people.tags.sum(axis=1, where=found[..., None]) / count
     for k in np.flatnonzero((~found[some]).any(axis=0)):
         lacking = np.flatnonzero(some & ~found[:, k])
-        part = None if above is None else _of_map(above, int(k), heatmaps)
+        part = _of_map(above, int(k), heatmaps)
         flat, values = _best_cells(
             heatmaps[k], tags[:, k], means[lacking], part
         )
@@ -84,23 +85,8 @@ def _of_map(above: Above, k: int, heatmaps: Tensor) -> Above:
     )
 
 
-def _steps(
-    heatmap: Tensor, known: Optional[Above]
-) -> Iterator[Tuple[float, Tensor, Tensor]]:
-    """Falling thresholds, with index and value of all cells above each."""
-    flat = heatmap.reshape(-1)
-    first = float(flat.max()) / 4 if known is None else known.threshold
-    if known is not None:
-        yield known
-    for part in _PARTS if first > 0 else ():
-        if known is None or part < 1:
-            index = true_indices(flat > part * first)
-            yield part * first, index, flat[index]
-    yield -np.inf, torch.arange(len(flat), device=flat.device), flat
-
-
 def _best_cells(
-    heatmap: Tensor, tags: Tensor, means: np.ndarray, known: Optional[Above]
+    heatmap: Tensor, tags: Tensor, means: np.ndarray, known: Above
 ) -> Tuple[np.ndarray, np.ndarray]:
     """The best cell for each of some mean tags.
 
@@ -108,33 +94,123 @@ def _best_cells(
         heatmap (Tensor): Shape (H, W).
         tags (Tensor): Shape (L, h, w).
         means (np.ndarray): Shape (P, L).
-        known (Above, optional): Cells of this heatmap.
+        known (Above): Cells of this heatmap above a threshold.
 
     Returns:
         tuple[np.ndarray, np.ndarray]: Flat indices, int64 (P,), and the
         heatmap there, float32 (P,).
     """
     best = np.zeros(len(means), np.int64)
-    values = np.zeros(len(means), np.float32)
-    pending = list(range(len(means)))
+    values = np.full(len(means), -np.inf, np.float32)
     size = (heatmap.shape[0], heatmap.shape[1])
     tags = _enlarge_to_half(tags, size)
-    for threshold, index, there in _steps(heatmap, known):
-        if len(index) == 0:
+    seen = _Seen(known, tags, size)
+    bounds = None
+    for p, mean in enumerate(means):
+        best[p], values[p], fit = seen.best(mean)
+        if fit > known.threshold:
             continue
-        read = _read(tags, index, size)
-        numbers, there_np = index.cpu().numpy(), there.cpu().numpy()
-        still = []
-        for p in pending:
-            fit = there_np - _rounded_distance(read, means[p])
-            first = int(fit.argmax())
-            best[p], values[p] = numbers[first], there_np[first]
-            if not fit[first] > threshold:
-                still.append(p)
-        pending = still
-        if not pending:
-            break
+        # Below, too, something may be better, or as good and come first.
+        reach = np.floor(known.threshold - fit) + 0.5
+        if bounds is None:
+            bounds = _bounds(tags[0], size)
+        near = _near(bounds, mean[0], reach, size)
+        for index, threshold in _falling(near, heatmap, known.threshold):
+            below = torch.take(heatmap, index).cpu().numpy()
+            fits = below - _rounded_distance(_read(tags, index, size), mean)
+            first = int(fits.argmax())
+            cell = int(index[first])
+            if (fits[first], -cell) > (fit, -best[p]) or fit == -np.inf:
+                best[p], values[p], fit = cell, below[first], fits[first]
+            if fit > threshold:
+                break
     return best, values
+
+
+class _Seen:
+    """The cells above a threshold, with their tags."""
+
+    def __init__(
+        self, known: Above, tags: Tensor, size: Tuple[int, int]
+    ) -> None:
+        self.cells = known.cells.cpu().numpy()
+        self.values = known.values.cpu().numpy()
+        self.known, self.maps, self.size = known.cells, tags, size
+        (self.first_tags,) = _read(tags[:1], known.cells, size)
+        self.highest = self.values.max(initial=-np.inf)
+        self.buffer = np.empty_like(self.values)
+
+    def best(self, mean: np.ndarray) -> Tuple[int, float, float]:
+        """The best cell for a mean tag: index, value, and how it fits."""
+        if len(self.cells) == 0:
+            return 0, -np.inf, -np.inf
+        # Those at distance 0 first: they win if no value is 1 larger.
+        gap = np.subtract(self.first_tags, mean[0], out=self.buffer)
+        same = np.flatnonzero(np.abs(gap, out=gap) < 0.501)
+        for part in (same, slice(None)):
+            values = self.values[part]
+            if len(values) == 0:
+                continue
+            part_of = torch.from_numpy(part) if part is same else part
+            others = _read(self.maps[1:], self.known[part_of], self.size)
+            tags = [self.first_tags[part], *others]
+            fits = values - _rounded_distance(tags, mean)
+            first = int(fits.argmax())
+            if fits[first] > self.highest - 1:
+                break
+        return int(self.cells[part][first]), values[first], fits[first]
+
+
+def _falling(
+    near: Tensor, heatmap: Tensor, threshold: float
+) -> Iterator[Tuple[Tensor, float]]:
+    """Cells that are near, in two parts by value where they are many."""
+    index = true_indices(near)
+    if len(index) > _MANY:
+        higher = true_indices(near & (heatmap > threshold / 4))
+        if len(higher):
+            yield higher, threshold / 4
+    if len(index):
+        yield index, -np.inf
+
+
+def _bounds(plane: Tensor, size: Tuple[int, int]) -> Tuple[Tensor, Tensor]:
+    """Least and largest value that is read around each cell of a map (h, w).
+
+    Of the map itself where it has the size of the heatmap.
+    """
+    if tuple(plane.shape) == size:
+        return plane, plane
+    around = torch.stack([plane, -plane]).nan_to_num(nan=-np.inf)
+    high, low = F.max_pool2d(around[None], 3, stride=1, padding=1)[0]
+    return -low, high
+
+
+def _near(
+    bounds: Tuple[Tensor, Tensor],
+    value: float,
+    reach: float,
+    size: Tuple[int, int],
+) -> Tensor:
+    """Cells of the heatmap whose tag may be as near as that, bool (H, W)."""
+    low, high = bounds
+    if not np.isfinite(reach):
+        near = torch.ones_like(low, dtype=torch.bool)
+    else:
+        margin = reach + 1e-3 * (1 + abs(value))  # for what rounding does
+        if low is high:
+            near = (low - value).abs_() <= margin
+        else:
+            near = (low <= value + margin) & (high >= value - margin)
+    if tuple(near.shape) != size:
+        y, x = (
+            (torch.arange(n, device=near.device) * m).div(
+                n, rounding_mode='floor'
+            )
+            for n, m in zip(size, near.shape)
+        )
+        near = near[y][:, x]
+    return near
 
 
 def _enlarge_to_half(tags: Tensor, size: Tuple[int, int]) -> Tensor:

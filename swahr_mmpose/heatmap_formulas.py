@@ -6,10 +6,18 @@ H is the plain target, P the predicted heatmap, ``alpha = 1 / s - 1``.
 
 from __future__ import annotations
 
+from typing import Sequence
+
+import numpy as np
 import torch
 from torch import Tensor
 
-__all__ = ['adaptive_weight', 'at_least_float32', 'scale_adapted_target']
+__all__ = [
+    'adaptive_weight',
+    'at_least_float32',
+    'scale_adapted_target',
+    'sparse_zeros',
+]
 
 
 def scale_adapted_target(
@@ -60,3 +68,17 @@ def adaptive_weight(pred: Tensor, target: Tensor, gamma: float) -> Tensor:
 def at_least_float32(tensor: Tensor) -> Tensor:
     """The small values of a Gaussian's edge are lost in half precision."""
     return tensor.float() if torch.finfo(tensor.dtype).bits < 32 else tensor
+
+
+def sparse_zeros(shape: Sequence[int], like: Tensor) -> Tensor:
+    """Zeros, on a CPU in pages that the system clears when they are used.
+
+    Of a gradient that is 0 nearly everywhere most are never written to.
+
+    Args:
+        shape (Sequence[int]): Of the result.
+        like (Tensor): Has its dtype and device.
+    """
+    if like.device.type == 'cpu' and like.dtype == torch.float32:
+        return torch.from_numpy(np.zeros(tuple(shape), np.float32))
+    return like.new_zeros(tuple(shape))

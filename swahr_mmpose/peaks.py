@@ -48,7 +48,7 @@ def _window(kernel: int) -> List[Tuple[int, int]]:
     reach = kernel // 2
     steps = range(-reach, reach + 1)
     offsets = [(dy, dx) for dy in steps for dx in steps if dy or dx]
-    return sorted(offsets, key=lambda o: (abs(o[0]) + abs(o[1]), o))
+    return sorted(offsets, key=lambda o: (abs(o[0]) + abs(o[1]), abs(o[0])))
 
 
 class Above(NamedTuple):
@@ -108,15 +108,40 @@ def peak_indices(
     if threshold > above.threshold:
         keep = true_indices(value > threshold)
         index, value = index[keep], value[keep]
+    if kernel > 1:
+        index = _slopes_off(heatmaps, index, value, threshold)
+        value = flat[index]
     x, y = index % width, index // width % height
     for dy, dx in _window(kernel):
-        inside = (x + dx >= 0) & (x + dx < width)
-        inside &= (y + dy >= 0) & (y + dy < height)
-        neighbour = torch.where(inside, index + (dy * width + dx), index)
-        keep = true_indices(flat[neighbour] <= value)
-        if len(keep) < len(index):
-            index, value, x, y = (t[keep] for t in (index, value, x, y))
+        # Over the edge there is no larger neighbour, whatever is read there.
+        over = index + (dy * width + dx)
+        keep = torch.take(flat, over.clamp_(0, len(flat) - 1)) <= value
+        if dx:
+            keep |= x < -dx if dx < 0 else x >= width - dx
+        if dy:
+            keep |= y < -dy if dy < 0 else y >= height - dy
+        kept = true_indices(keep)
+        if len(kept) < len(index):
+            index, value, x, y = (t[kept] for t in (index, value, x, y))
     return index
+
+
+def _slopes_off(
+    heatmaps: Tensor, index: Tensor, value: Tensor, threshold: float
+) -> Tensor:
+    """Without cells that a neighbour in their row exceeds.
+
+    Columns at the border, whose neighbour may be of another row, stay.
+    """
+    flat, width = heatmaps.reshape(-1), heatmaps.shape[-1]
+    keep = torch.take(flat, (index - 1).clamp_(min=0)) <= value
+    right = (index + 1).clamp_(max=len(flat) - 1)
+    keep &= torch.take(flat, right) <= value
+    rows = heatmaps.reshape(-1, width)
+    ends = torch.tensor([0, width - 1], device=heatmaps.device)
+    border = true_indices(rows[:, ends] > threshold)
+    border = (border // 2) * width + (border % 2) * (width - 1)
+    return torch.unique(torch.cat([index[true_indices(keep)], border]))
 
 
 def find_candidates(

@@ -16,7 +16,11 @@ import torch
 from torch import Tensor
 from torch.autograd.function import once_differentiable
 
-from .heatmap_formulas import adaptive_weight, scale_adapted_target
+from .heatmap_formulas import (
+    adaptive_weight,
+    scale_adapted_target,
+    sparse_zeros,
+)
 from .peaks import true_indices
 
 __all__ = ['heatmap_losses']
@@ -67,7 +71,11 @@ def _inside(
 
 
 def _outside_sum(
-    pred: Tensor, valid: Optional[Tensor], inside: Tensor, cubic: bool
+    pred: Tensor,
+    valid: Optional[Tensor],
+    inside: Tensor,
+    cubic: bool,
+    buffers: Tuple[Tensor, Tensor],
 ) -> Tensor:
     """Sum over the cells of one image where H = 0, float64.
 
@@ -76,14 +84,17 @@ def _outside_sum(
         valid (Tensor, optional): Shape (H, W).
         inside (Tensor): Flat indices of the cells to leave out.
         cubic (bool): Whether errors are weighed by ``|P|``.
+        buffers (tuple[Tensor, Tensor]): Like ``pred``, overwritten.
     """
-    squared = pred * pred
+    size, losses = buffers
+    torch.abs(pred, out=size)
+    torch.mul(size, size, out=losses)
     if cubic:
-        squared *= pred.abs()
+        losses *= size
     if valid is not None:
-        squared *= valid
-    squared.view(-1)[inside] = 0
-    return squared.sum(dtype=torch.float64)
+        losses *= valid
+    losses.view(-1)[inside] = 0
+    return losses.sum(dtype=torch.float64)
 
 
 class _HeatmapLosses(torch.autograd.Function):
@@ -118,12 +129,14 @@ class _HeatmapLosses(torch.autograd.Function):
         )
         ends = torch.bincount(image, minlength=len(pred)).cumsum(0).tolist()
         total = inside.regression.double()
+        buffers = (torch.empty_like(pred[0]), torch.empty_like(pred[0]))
         for b, (start, end) in enumerate(zip([0, *ends], ends)):
             total = total + _outside_sum(
                 pred[b],
                 None if valid is None else valid[b],
                 cells[start:end] - b * per_image,
                 gamma is not None,
+                buffers,
             )
         ctx.save_for_backward(pred, valid, cells, *inside[2:])
         ctx.cubic = gamma is not None
@@ -139,15 +152,17 @@ class _HeatmapLosses(torch.autograd.Function):
         g_regression, g_regularizer = (g / max(pred.numel(), 1) for g in grads)
         by_pred = by_alpha = None
         if ctx.needs_input_grad[0]:
-            by_pred = pred * ((3 if ctx.cubic else 2) * g_regression)
-            for b in range(len(pred)):  # an image at a time: less memory
+            by_pred = torch.empty_like(pred)
+            factor = (3 if ctx.cubic else 2) * g_regression
+            for b in range(len(pred)):  # an image at a time, in the cache
                 if ctx.cubic:
-                    by_pred[b] *= pred[b].abs()
-                if valid is not None:
-                    by_pred[b] *= valid[b]
+                    torch.abs(pred[b], out=by_pred[b]).mul_(pred[b])
+                else:
+                    by_pred[b].copy_(pred[b])
+                by_pred[b].mul_(factor if valid is None else factor * valid[b])
             by_pred.view(-1)[cells] = grad_pred * g_regression
         if ctx.with_alpha and ctx.needs_input_grad[1]:
-            by_alpha = torch.zeros_like(pred)
+            by_alpha = sparse_zeros(pred.shape, pred)
             by_alpha.view(-1)[cells] = (
                 grad_alpha * g_regression + slope * g_regularizer
             )

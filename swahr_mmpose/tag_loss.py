@@ -8,44 +8,69 @@ from __future__ import annotations
 
 from typing import Any, List, Sequence, Tuple
 
-import numpy as np
 import torch
 from mmpose.registry import MODELS
 from torch import Tensor, nn
 from torch.autograd.function import once_differentiable
 
-from .heatmap_formulas import at_least_float32
+from .heatmap_formulas import at_least_float32, sparse_zeros
 
 __all__ = ['PullPushLoss', 'pull_push']
 
 
-class _TagsAt(torch.autograd.Function):
-    """Tags at some cells; the gradient is written, not added up, elsewhere 0.
+class _PullPush(torch.autograd.Function):
+    """Both losses with their gradients written out.
 
-    Cells of different people may be the same: their gradients add.
+    A person's mean follows its tags, but in pull that has no effect: the
+    differences to a mean add up to 0.
     """
 
     @staticmethod
-    def forward(ctx: Any, tags: Tensor, index: Tensor) -> Tensor:
-        ctx.save_for_backward(index)
+    def forward(
+        ctx: Any, tags: Tensor, flat: Tensor, visible: Tensor
+    ) -> Tuple[Tensor, Tensor]:
+        index = _indices(tags, flat)  # (B, N, K, L)
+        values = tags.reshape(-1)[index]
+        weight = visible[..., None].to(tags.dtype)  # (B, N, K, 1)
+        count = weight.sum(dim=2)  # (B, N, 1)
+        share = weight / count.clamp(min=1)[:, :, None]
+        mean = (values * share).sum(dim=2)  # (B, N, L)
+        exists = (count[..., 0] > 0).to(tags.dtype)  # (B, N)
+        people = exists.sum(dim=1)[:, None, None]  # (B, 1, 1)
+        batch = len(tags)
+
+        apart = values - mean[:, :, None]
+        pulled = apart * share / (people.clamp(min=1) * batch)[..., None]
+        pull = (apart * pulled).sum()
+
+        gap = mean[:, :, None] - mean[:, None]  # (B, N, N, L)
+        near = (-(gap**2).sum(dim=-1)).exp()
+        near *= exists[:, :, None] * exists[:, None]
+        near.diagonal(dim1=1, dim2=2).zero_()
+        near /= (people * (people - 1)).clamp(min=1) * batch
+        push = near.sum()
+        pushed = (near[..., None] * gap).sum(dim=2)  # (B, N, L)
+        pushed = -4 * pushed[:, :, None] * share
+
+        ctx.save_for_backward(index, 2 * pulled, pushed)
         ctx.shape = tags.shape
-        return tags.reshape(-1)[index]
+        return pull, push
 
     @staticmethod
     @once_differentiable
-    def backward(ctx: Any, grad: Tensor) -> Tuple[Tensor, None]:
-        (index,) = ctx.saved_tensors
-        if grad.device.type == 'cpu' and grad.dtype == torch.float32:
-            # Zero pages of the system: most of them are never written to.
-            whole = torch.from_numpy(np.zeros(ctx.shape, np.float32))
-        else:
-            whole = grad.new_zeros(ctx.shape)
+    def backward(
+        ctx: Any, by_pull: Tensor, by_push: Tensor
+    ) -> Tuple[Tensor, None, None]:
+        index, pulled, pushed = ctx.saved_tensors
+        grad = pulled * by_pull + pushed * by_push
+        whole = sparse_zeros(ctx.shape, grad)
+        # Cells of different people may be the same: their gradients add.
         whole.view(-1).index_add_(0, index.reshape(-1), grad.reshape(-1))
-        return whole, None
+        return whole, None, None
 
 
-def _gather_tags(tags: Tensor, flat: Tensor) -> Tensor:
-    """Tags at the keypoints, shape (B, N, K, L)."""
+def _indices(tags: Tensor, flat: Tensor) -> Tensor:
+    """Where the tags of keypoints (B, N, K) lie, int64 (B, N, K, L)."""
     batch, _, num_keypoints = flat.shape
     area = tags.shape[2] * tags.shape[3]
     dims = tags.shape[1] // num_keypoints
@@ -53,8 +78,7 @@ def _gather_tags(tags: Tensor, flat: Tensor) -> Tensor:
     b = torch.arange(batch, device=device)[:, None, None, None]
     k = torch.arange(num_keypoints, device=device)[:, None]
     channel = k + num_keypoints * torch.arange(dims, device=device)  # (K, L)
-    index = (b * tags.shape[1] + channel) * area + flat[..., None]
-    return _TagsAt.apply(tags, index)
+    return (b * tags.shape[1] + channel) * area + flat[..., None]
 
 
 def pull_push(
@@ -86,19 +110,7 @@ def pull_push(
     flat, visible = padded[..., 0], padded[..., 1] > 0  # (B, N, K)
     if flat.numel() == 0:
         return tags.sum() * 0, tags.sum() * 0
-    values = _gather_tags(tags, flat)  # (B, N, K, L)
-    weight = visible[..., None].to(values.dtype)
-    count = weight.sum(dim=2)  # (B, N, 1)
-    mean = (values * weight).sum(dim=2) / count.clamp(min=1)  # (B, N, L)
-    spread = ((values - mean[:, :, None]) ** 2 * weight).sum(dim=(2, 3))
-    per_person = spread / count[..., 0].clamp(min=1)  # (B, N)
-    exists = (count[..., 0] > 0).to(values.dtype)
-    people = exists.sum(dim=1)  # (B,)
-    pull = per_person.sum(dim=1) / people.clamp(min=1)
-    gap = ((mean[:, :, None] - mean[:, None]) ** 2).sum(dim=-1)  # (B, N, N)
-    pairs = exists[:, :, None] * exists[:, None] - torch.diag_embed(exists)
-    push = ((-gap).exp() * pairs).sum(dim=(1, 2))
-    return pull.mean(), (push / (people * (people - 1)).clamp(min=1)).mean()
+    return _PullPush.apply(tags, flat, visible)
 
 
 @MODELS.register_module()

@@ -63,13 +63,14 @@ def people_maps(people, size, sigma, rng, missing=0.1):
         points = center + rng.uniform(-spread, spread, (K, 2))
         for k, (px, py) in enumerate(points):
             distance = (x - px) ** 2 + (y - py) ** 2
-            near = distance < (4 * sigma) ** 2
-            height_ = rng.uniform(0.3, 1.0)
+            top = rng.uniform(0.3, 1.0)
             if rng.random() < missing:
-                height_ = rng.uniform(0.01, 0.08)
-            bump = height_ * np.exp(-distance[near] / (2 * sigma**2))
-            maps[k][near] = np.maximum(maps[k][near], bump)
-            tags[k][near] = 2.0 * n + rng.normal(0, 0.05)
+                top = rng.uniform(0.01, 0.08)
+            bump = top * np.exp(-distance / (2 * sigma**2))
+            # A tag is that of the person to whom the heatmap belongs.
+            own = (bump > maps[k]) & (distance < (4 * sigma) ** 2)
+            maps[k][own] = bump[own]
+            tags[k][own] = 2.0 * n + rng.normal(0, 0.05)
     return torch.from_numpy(maps)[None], torch.from_numpy(tags)[None]
 
 
@@ -98,8 +99,11 @@ def rows_decode(device):
     """Maps of the input's size, two tags per keypoint."""
     for people, goal in ((0, 20), (1, 20), (10, 20), (30, 20)):
         rng = np.random.default_rng(people)
-        maps, tags = people_maps(people, (512, 768), 6, rng)
-        maps, tags = maps.to(device), tags.repeat(1, 2, 1, 1).to(device)
+        maps, tags = (
+            resize(m, (512, 768)).to(device)
+            for m in people_maps(people, (128, 192), 2, rng)
+        )
+        tags = tags.repeat(1, 2, 1, 1)
         ours, theirs = decoders()
         yield (
             f'decode 512x768, two tags, {people} people',
