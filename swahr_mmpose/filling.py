@@ -8,11 +8,13 @@ from __future__ import annotations
 
 from typing import Iterator, Optional, Sequence, Tuple
 
+import cv2
 import numpy as np
 import torch
 import torch.nn.functional as F
 from torch import Tensor
 
+from .fusion import resize
 from .grouping import People
 from .peaks import Above, cells_above, true_indices
 from .sampling import between_cells
@@ -103,17 +105,17 @@ def _best_cells(
     best = np.zeros(len(means), np.int64)
     values = np.full(len(means), -np.inf, np.float32)
     size = (heatmap.shape[0], heatmap.shape[1])
+    if len(known.cells) > _MANY / 4:  # then whole maps are cheaper
+        tags = resize(_enlarge_to_half(tags, size)[None], size)[0]
+    bounds = _bounds(tags[0], size)
     tags = _enlarge_to_half(tags, size)
-    seen = _Seen(known, tags, size)
-    bounds = None
+    seen = _Seen(known, tags, bounds, size)
     for p, mean in enumerate(means):
         best[p], values[p], fit = seen.best(mean)
         if fit > known.threshold:
             continue
         # Below, too, something may be better, or as good and come first.
         reach = np.floor(known.threshold - fit) + 0.5
-        if bounds is None:
-            bounds = _bounds(tags[0], size)
         near = _near(bounds, mean[0], reach, size)
         for index, threshold in _falling(near, heatmap, known.threshold):
             below = torch.take(heatmap, index).cpu().numpy()
@@ -131,34 +133,56 @@ class _Seen:
     """The cells above a threshold, with their tags."""
 
     def __init__(
-        self, known: Above, tags: Tensor, size: Tuple[int, int]
+        self,
+        known: Above,
+        tags: Tensor,
+        bounds: Tuple[Tensor, Tensor],
+        size: Tuple[int, int],
     ) -> None:
+        self.known, self.maps, self.size = known.cells, tags, size
         self.cells = known.cells.cpu().numpy()
         self.values = known.values.cpu().numpy()
-        self.known, self.maps, self.size = known.cells, tags, size
-        (self.first_tags,) = _read(tags[:1], known.cells, size)
         self.highest = self.values.max(initial=-np.inf)
-        self.buffer = np.empty_like(self.values)
+        at = _coarse_cells(known.cells, bounds[0].shape, size)
+        self.low, self.high = (
+            torch.take(bound, at).cpu().numpy() for bound in bounds
+        )
 
     def best(self, mean: np.ndarray) -> Tuple[int, float, float]:
         """The best cell for a mean tag: index, value, and how it fits."""
         if len(self.cells) == 0:
             return 0, -np.inf, -np.inf
-        # Those at distance 0 first: they win if no value is 1 larger.
-        gap = np.subtract(self.first_tags, mean[0], out=self.buffer)
-        same = np.flatnonzero(np.abs(gap, out=gap) < 0.501)
-        for part in (same, slice(None)):
-            values = self.values[part]
-            if len(values) == 0:
+        # Nearest tags first: those at rounded distance r win if what they
+        # give is more than the highest value less r + 1.
+        slack = 1e-3 * (1 + abs(mean[0]))  # for what rounding does
+        best, fit = 0, -np.inf
+        for reach in (0.5, 1.5, 2.5, 4.5, np.inf):
+            near = self.low <= mean[0] + reach + slack
+            near &= self.high >= mean[0] - reach - slack
+            part = np.flatnonzero(near | (reach == np.inf))
+            if len(part) == 0:
                 continue
-            part_of = torch.from_numpy(part) if part is same else part
-            others = _read(self.maps[1:], self.known[part_of], self.size)
-            tags = [self.first_tags[part], *others]
-            fits = values - _rounded_distance(tags, mean)
+            cells = self.known[torch.from_numpy(part).to(self.known.device)]
+            read = _read(self.maps, cells, self.size)
+            fits = self.values[part] - _rounded_distance(read, mean)
             first = int(fits.argmax())
-            if fits[first] > self.highest - 1:
+            best, fit = part[first], fits[first]
+            if fit > self.highest - (reach + 0.5):
                 break
-        return int(self.cells[part][first]), values[first], fits[first]
+        return int(self.cells[best]), self.values[best], fit
+
+
+def _coarse_cells(
+    cells: Tensor, small: Sequence[int], size: Tuple[int, int]
+) -> Tensor:
+    """The flat cells of a smaller map that lie under those of a larger one."""
+    if tuple(small) == size:
+        return cells
+    y = torch.div(cells, size[1], rounding_mode='floor')
+    x = cells - y * size[1]
+    y = torch.div(y * small[0], size[0], rounding_mode='floor')
+    x = torch.div(x * small[1], size[1], rounding_mode='floor')
+    return y * small[1] + x
 
 
 def _falling(
@@ -175,15 +199,22 @@ def _falling(
 
 
 def _bounds(plane: Tensor, size: Tuple[int, int]) -> Tuple[Tensor, Tensor]:
-    """Least and largest value that is read around each cell of a map (h, w).
+    """Least and largest tag that may be read over each cell of a map (h, w).
 
-    Of the map itself where it has the size of the heatmap.
+    Of the map itself where it has the size of the heatmap; otherwise what is
+    read lies between the cells around, up to one away, or two where it is
+    enlarged in two steps.
     """
     if tuple(plane.shape) == size:
         return plane, plane
-    around = torch.stack([plane, -plane]).nan_to_num(nan=-np.inf)
-    high, low = F.max_pool2d(around[None], 3, stride=1, padding=1)[0]
-    return -low, high
+    values = plane.cpu().numpy()
+    unknown = np.isnan(values)
+    side = 3 if 2 * values.shape[0] >= size[0] else 5
+    kernel = np.ones((side, side), np.uint8)
+    low = cv2.erode(np.where(unknown, np.float32(np.inf), values), kernel)
+    high = cv2.dilate(np.where(unknown, np.float32(-np.inf), values), kernel)
+    device = plane.device
+    return torch.from_numpy(low).to(device), torch.from_numpy(high).to(device)
 
 
 def _near(

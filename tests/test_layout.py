@@ -25,7 +25,7 @@ EDGES = {
     'conversion': {'checkpoints', 'model_shape'},
     'decoding': {'filling', 'grouping', 'peaks'},
     'estimator': set(),
-    'filling': {'grouping', 'peaks', 'sampling'},
+    'filling': {'fusion', 'grouping', 'peaks', 'sampling'},
     'fusion': set(),
     'geometry': set(),
     'grouping': set(),
