@@ -326,3 +326,15 @@ def test_the_ablation_runs_and_does_not_run_twice(tmp_path):
     before = log.stat().st_mtime_ns
     tool(*command)
     assert log.stat().st_mtime_ns == before
+
+
+def test_the_benchmark_compares_both_sides(tmp_path):
+    out = tmp_path / 'speed.json'
+    done = tool(
+        'benchmark.py', '--rows', 'encode', '--repeats', 2, '--out', out
+    )
+    assert '| encode, two levels, 30 people |' in done.stdout
+    content = json.loads(out.read_text())
+    assert content['hardware']['torch']
+    for row in content['rows']:
+        assert row['ratio'] == pytest.approx(row['old_ms'] / row['new_ms'])
