@@ -76,30 +76,34 @@ class HigherHRNetHead(BaseHead):
         )
         self._check(scale_maps)
 
-        out_channels = deconv_out_channels or in_channels
-        num_maps = num_keypoints + (num_keypoints if tag_per_keypoint else 1)
-        channels = (in_channels, out_channels)
+        self._build(
+            (in_channels, deconv_out_channels or in_channels),
+            num_keypoints + (num_keypoints if tag_per_keypoint else 1),
+            _one_per_block(dilations, num_basic_blocks),
+            scale_maps,
+        )
+        self._start_at_scale_one()
+
+    def _build(
+        self,
+        channels: Tuple[int, int],
+        num_maps: int,
+        dilations: Sequence[int],
+        scale_maps: bool,
+    ) -> None:
+        """Layers, named as in published checkpoints."""
+        coarse, fine, k = *channels, self.num_keypoints
         self.final_layers = nn.ModuleList(
-            [
-                nn.Conv2d(in_channels, num_maps, 1),
-                nn.Conv2d(out_channels, num_keypoints, 1),
-            ]
+            [nn.Conv2d(coarse, num_maps, 1), nn.Conv2d(fine, k, 1)]
         )
         self.deconv_layers = nn.ModuleList(
-            [
-                deconvolution(
-                    in_channels + num_maps,
-                    out_channels,
-                    _one_per_block(dilations, num_basic_blocks),
-                )
-            ]
+            [deconvolution(coarse + num_maps, fine, dilations)]
         )
         self.scale_layers = (
-            nn.ModuleList(scale_branch(c, num_keypoints) for c in channels)
+            nn.ModuleList(scale_branch(c, k) for c in channels)
             if scale_maps
             else None
         )
-        self._start_at_scale_one()
 
     def _check(self, scale_maps: bool) -> None:
         adaptive = getattr(self.keypoint_loss, 'scale_adaptive', scale_maps)

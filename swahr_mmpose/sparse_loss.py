@@ -97,6 +97,30 @@ def _outside_sum(
     return losses.sum(dtype=torch.float64)
 
 
+def _outside_total(
+    pred: Tensor,
+    valid: Optional[Tensor],
+    cells: Tensor,
+    image: Tensor,
+    cubic: bool,
+) -> Tensor:
+    """Sum over all cells (B, K, H, W) but the given ones, image by image."""
+    total = torch.zeros((), dtype=torch.float64, device=pred.device)
+    if len(pred) == 0:
+        return total
+    buffers = (torch.empty_like(pred[0]), torch.empty_like(pred[0]))
+    ends = torch.bincount(image, minlength=len(pred)).cumsum(0).tolist()
+    for b, (start, end) in enumerate(zip([0, *ends], ends)):
+        total += _outside_sum(
+            pred[b],
+            None if valid is None else valid[b],
+            cells[start:end] - b * pred[0].numel(),
+            cubic,
+            buffers,
+        )
+    return total
+
+
 class _HeatmapLosses(torch.autograd.Function):
     """Sums of both losses; saves the prediction and what is sparse."""
 
@@ -112,9 +136,8 @@ class _HeatmapLosses(torch.autograd.Function):
     ) -> Tuple[Tensor, Tensor]:
         pred, target = pred.contiguous(), target.to(pred.dtype)
         cells = true_indices(target > 0)
-        per_image = pred[0].numel() if len(pred) else 0
         area = pred.shape[2] * pred.shape[3]
-        image = cells // per_image
+        image = cells // max(pred.shape[1] * area, 1)
         valid = inner = None
         if mask is not None:
             valid = mask.to(pred.dtype).contiguous()
@@ -127,17 +150,9 @@ class _HeatmapLosses(torch.autograd.Function):
             gamma,
             expansion,
         )
-        ends = torch.bincount(image, minlength=len(pred)).cumsum(0).tolist()
-        total = inside.regression.double()
-        buffers = (torch.empty_like(pred[0]), torch.empty_like(pred[0]))
-        for b, (start, end) in enumerate(zip([0, *ends], ends)):
-            total = total + _outside_sum(
-                pred[b],
-                None if valid is None else valid[b],
-                cells[start:end] - b * per_image,
-                gamma is not None,
-                buffers,
-            )
+        total = inside.regression.double() + _outside_total(
+            pred, valid, cells, image, gamma is not None
+        )
         ctx.save_for_backward(pred, valid, cells, *inside[2:])
         ctx.cubic = gamma is not None
         ctx.with_alpha = alpha is not None

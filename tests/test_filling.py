@@ -1,5 +1,4 @@
 import numpy as np
-import pytest
 import torch
 import torch.nn.functional as F
 from hypothesis import given, settings
@@ -73,15 +72,26 @@ def test_the_walk_by_falling_value_finds_what_the_whole_map_holds(
     np.testing.assert_array_equal(filled.tags, found.tags)
 
 
-@pytest.mark.parametrize('seed', range(5))
-def test_coarse_tags_are_read_as_if_enlarged(seed):
+@settings(max_examples=300, deadline=None)
+@given(
+    seed=st.integers(0, 2**31),
+    small=st.sampled_from([(12, 16), (6, 8), (8, 12), (11, 15), (7, 7)]),
+    noise=st.sampled_from([0.01, 3.0]),
+    low=st.sampled_from([None, 0.02, 0.9, 2.0]),
+)
+def test_coarse_tags_are_read_as_if_enlarged(seed, small, noise, low):
     rng = np.random.default_rng(seed)
     found = random_people(rng, 4, 3, 2)
-    heatmaps = torch.rand(3, 24, 32)
-    tags = 3 * torch.randn(2, 3, 12, 16)
-    large = F.interpolate(tags, size=(24, 32), mode='bilinear')
-    coarse = fill_missing_keypoints(found, heatmaps, tags)
-    fine = fill_missing_keypoints(found, heatmaps, large)
+    heatmaps = torch.from_numpy(rng.random((3, 24, 32), dtype=np.float32))
+    tags = noise * rng.normal(size=(2, 3, *small))
+    tags = torch.from_numpy(tags.astype(np.float32))
+    large = tags
+    while 2 * large.shape[2] < 24 and 2 * large.shape[3] < 32:
+        large = F.interpolate(large, scale_factor=2, mode='bilinear')
+    large = F.interpolate(large, size=(24, 32), mode='bilinear')
+    above = None if low is None else cells_above(heatmaps, low)
+    coarse = fill_missing_keypoints(found, heatmaps, tags, above)
+    fine = plain_fill(found, heatmaps.numpy(), large.numpy())
     np.testing.assert_array_equal(coarse.cells, fine.cells)
 
 
