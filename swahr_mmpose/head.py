@@ -92,18 +92,17 @@ class HigherHRNetHead(BaseHead):
         scale_maps: bool,
     ) -> None:
         """Layers, named as in published checkpoints."""
-        coarse, fine, k = *channels, self.num_keypoints
+        (coarse, fine), k = channels, self.num_keypoints
         self.final_layers = nn.ModuleList(
             [nn.Conv2d(coarse, num_maps, 1), nn.Conv2d(fine, k, 1)]
         )
         self.deconv_layers = nn.ModuleList(
             [deconvolution(coarse + num_maps, fine, dilations)]
         )
-        self.scale_layers = (
-            nn.ModuleList(scale_branch(c, k) for c in channels)
-            if scale_maps
-            else None
-        )
+        self.scale_layers = None
+        if scale_maps:
+            branches = (scale_branch(c, k) for c in channels)
+            self.scale_layers = nn.ModuleList(branches)
 
     def _check(self, scale_maps: bool) -> None:
         adaptive = getattr(self.keypoint_loss, 'scale_adaptive', scale_maps)
@@ -224,8 +223,7 @@ class HigherHRNetHead(BaseHead):
 
         Returns:
             tuple[Tensor, Tensor]: Heatmaps (B, K, h, w) and tags (B, L*K,
-            H/4, W/4), L = 2 with the mirror image, else 1; the decoder reads
-            tags between cells where it needs them.
+            H/4, W/4) as they are; L = 2 with the mirror image, else 1.
         """
         output = self.forward(feats, with_scale_maps=False)
         if flipped_feats is not None:
