@@ -241,7 +241,8 @@ def test_publishing_names_the_file_by_its_content(official, tmp_path):
     assert len(list((tmp_path / 'zoo').iterdir())) == 2
 
 
-def test_crowdpose_files_are_checked_and_merged(tmp_path):
+def write_crowdpose(tmp_path):
+    """Two files of one image; the second has width and height swapped."""
     names = []
     for n, (w, h) in enumerate([(40, 30), (30, 40)]):
         Image.new('RGB', (w, h)).save(tmp_path / f'{n}.jpg')
@@ -267,6 +268,11 @@ def test_crowdpose_files_are_checked_and_merged(tmp_path):
                 )
             )
         )
+    return names
+
+
+def test_crowdpose_files_are_checked_and_merged(tmp_path):
+    names = write_crowdpose(tmp_path)
     merged = tmp_path / 'both.json'
     done = tool('merge_annotations.py', *names, '--out', merged)
     assert '2 images (1 + 1), 2 annotations' in done.stdout
