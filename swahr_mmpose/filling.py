@@ -11,13 +11,12 @@ from typing import Iterator, Optional, Sequence, Tuple
 import cv2
 import numpy as np
 import torch
-import torch.nn.functional as F
 from torch import Tensor
 
 from .fusion import resize
 from .grouping import People
 from .peaks import Above, cells_above, true_indices
-from .sampling import between_cells
+from .sampling import between_cells, enlarge_to_half
 
 __all__ = ['fill_missing_keypoints']
 
@@ -106,9 +105,9 @@ def _best_cells(
     values = np.full(len(means), -np.inf, np.float32)
     size = (heatmap.shape[0], heatmap.shape[1])
     if len(known.cells) > _MANY / 4:  # then whole maps are cheaper
-        tags = resize(_enlarge_to_half(tags, size)[None], size)[0]
+        tags = resize(enlarge_to_half(tags, size)[None], size)[0]
     bounds = _bounds(tags[0], size)
-    tags = _enlarge_to_half(tags, size)
+    tags = enlarge_to_half(tags, size)
     seen = _Seen(known, tags, bounds, size)
     for p, mean in enumerate(means):
         best[p], values[p], fit = seen.best(mean)
@@ -242,13 +241,6 @@ def _near(
         )
         near = near[y][:, x]
     return near
-
-
-def _enlarge_to_half(tags: Tensor, size: Tuple[int, int]) -> Tensor:
-    """Twofold, as often as that is smaller than ``size``."""
-    while 2 * tags.shape[1] < size[0] and 2 * tags.shape[2] < size[1]:
-        tags = F.interpolate(tags[None], scale_factor=2, mode='bilinear')[0]
-    return tags
 
 
 def _read(

@@ -6,9 +6,10 @@ from __future__ import annotations
 from typing import List, Tuple
 
 import torch
+import torch.nn.functional as F
 from torch import Tensor
 
-__all__ = ['between_cells', 'read_maps']
+__all__ = ['between_cells', 'enlarge_to_half', 'read_maps']
 
 
 def read_maps(maps: Tensor, cells: Tensor, size: Tuple[int, int]) -> Tensor:
@@ -44,6 +45,21 @@ def read_maps(maps: Tensor, cells: Tensor, size: Tuple[int, int]) -> Tensor:
         (v * weight for v, weight in zip(values[1:], weights[1:])),
         values[0] * weights[0],
     )
+
+
+def enlarge_to_half(maps: Tensor, size: Tuple[int, int]) -> Tensor:
+    """Maps after the doublings that :func:`read_maps` goes through.
+
+    Args:
+        maps (Tensor): Shape (L, h, w).
+        size (tuple): ``(H, W)`` of the enlarged maps.
+
+    Returns:
+        Tensor: Of at least half that size on one side.
+    """
+    while 2 * maps.shape[1] < size[0] and 2 * maps.shape[2] < size[1]:
+        maps = F.interpolate(maps[None], scale_factor=2, mode='bilinear')[0]
+    return maps
 
 
 def between_cells(
