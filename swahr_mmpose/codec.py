@@ -16,7 +16,7 @@ from mmpose.codecs.base import BaseKeypointCodec
 from mmpose.registry import KEYPOINT_CODECS
 from torch import Tensor
 
-from . import decoding, grouping, heatmaps, peaks
+from . import decoding, grouping, heatmaps, peaks, runs
 
 __all__ = ['ScaleAwareAssociativeEmbedding']
 
@@ -207,22 +207,21 @@ class ScaleAwareAssociativeEmbedding(BaseKeypointCodec):
             batch_heatmaps, batch_tags.float(), self.decode_keypoint_order
         )
         thr = self.decode_keypoint_thr
-        above = peaks.cells_above(batch_heatmaps, thr / 5)  # fills most gaps
+        cut = runs.cut_into_runs(batch_heatmaps, thr / 5)  # fills most gaps
         found = peaks.find_candidates(
             batch_heatmaps,
             tags,
             threshold=thr,
             kernel=self.decode_nms_kernel,
             topk=self.decode_topk,
-            above=above,
+            runs=cut,
         )
-        parts = decoding.split_by_image(above, batch_heatmaps)
         decoded = [
             self._decode_image(
                 batch_heatmaps[b],
                 tags[b],
                 peaks.Candidates(*(t[b] for t in found)),
-                parts[b],
+                cut.part(b, len(batch_heatmaps)),
                 scale_factor,
             )
             for b in range(len(batch_heatmaps))
@@ -235,7 +234,7 @@ class ScaleAwareAssociativeEmbedding(BaseKeypointCodec):
         maps: Tensor,
         tags: Tensor,
         found: peaks.Candidates,
-        above: peaks.Above,
+        cut: runs.Runs,
         scale_factor: float,
     ) -> Tuple[np.ndarray, np.ndarray, np.ndarray]:
         people, instance_scores = decoding.people_of_image(
@@ -247,7 +246,7 @@ class ScaleAwareAssociativeEmbedding(BaseKeypointCodec):
             tag_threshold=self.decode_tag_thr,
             max_groups=self.decode_topk,
             max_people=self.decode_max_instances,
-            above=above,
+            runs=cut,
         )
         keypoints = self._to_pixels(maps, people, scale_factor)
         return keypoints, people.scores, instance_scores

@@ -6,32 +6,16 @@ B images, K keypoints, L tag dimensions, H x W cells.
 
 from __future__ import annotations
 
-from typing import Any, List, Optional, Sequence, Tuple
+from typing import Any, Optional, Sequence, Tuple
 
 import numpy as np
-import torch
 from torch import Tensor
 
 from . import grouping, peaks
 from .filling import fill_missing_keypoints
+from .runs import Runs
 
-__all__ = ['people_of_image', 'split_by_image', 'split_tags']
-
-
-def split_by_image(above: peaks.Above, heatmaps: Tensor) -> List[peaks.Above]:
-    """Cells of a batch of heatmaps (B, K, H, W), image by image."""
-    size = heatmaps[0].numel()
-    limits = torch.arange(1, len(heatmaps), device=heatmaps.device) * size
-    ends = torch.searchsorted(above.cells, limits).tolist()
-    pairs = zip([0, *ends], [*ends, len(above.cells)])
-    return [
-        peaks.Above(
-            above.threshold,
-            above.cells[start:end] - b * size,
-            above.values[start:end],
-        )
-        for b, (start, end) in enumerate(pairs)
-    ]
+__all__ = ['people_of_image', 'split_tags']
 
 
 def split_tags(
@@ -69,7 +53,7 @@ def people_of_image(
     found: peaks.Candidates,
     *,
     max_people: Optional[int] = None,
-    above: Optional[peaks.Above] = None,
+    runs: Optional[Runs] = None,
     **options: Any,
 ) -> Tuple[grouping.People, np.ndarray]:
     """Group candidates, keep the best people, fill in what they miss.
@@ -80,7 +64,7 @@ def people_of_image(
         found (Candidates): Of this image.
         max_people (int, optional): Keep those with the best scores, in the
             order in which they were found. ``None``: all.
-        above (Above, optional): Cells of these heatmaps, where known.
+        runs (Runs, optional): Of these heatmaps, where they are known.
         options: Of :func:`swahr_mmpose.grouping.group_by_tags`.
 
     Returns:
@@ -98,5 +82,5 @@ def people_of_image(
     best = np.argsort(-scores, kind='stable')
     keep = np.sort(best[:max_people])
     people = grouping.People(*(part[keep] for part in people))
-    people = fill_missing_keypoints(people, heatmaps, tags, above)
+    people = fill_missing_keypoints(people, heatmaps, tags, runs)
     return people, scores[keep]

@@ -9,10 +9,11 @@ from __future__ import annotations
 from typing import List, NamedTuple, Optional, Sequence, Tuple
 
 import torch
-import torch.nn.functional as F
 from torch import Tensor
 
-__all__ = ['HeadOutput', 'Maps', 'fuse_levels', 'merge_flipped', 'resize']
+from .sampling import resize
+
+__all__ = ['HeadOutput', 'Maps', 'fuse_levels', 'merge_flipped']
 
 Maps = Tuple[Tensor, Tensor]
 
@@ -28,15 +29,6 @@ class HeadOutput(NamedTuple):
     heatmaps: List[Tensor]
     tags: Tensor
     scale_maps: Optional[List[Tensor]]
-
-
-def resize(maps: Tensor, size: Sequence[int]) -> Tensor:
-    """Bilinear, ``align_corners=False``, to ``size = (h, w)``."""
-    if tuple(maps.shape[-2:]) == tuple(size):
-        return maps
-    return F.interpolate(
-        maps, size=tuple(size), mode='bilinear', align_corners=False
-    )
 
 
 def merge_flipped(

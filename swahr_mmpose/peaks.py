@@ -9,21 +9,18 @@ from __future__ import annotations
 
 from typing import List, NamedTuple, Optional, Tuple
 
-import numpy as np
 import torch
 from torch import Tensor
 
+from .runs import RUN, Runs, cut_into_runs, true_indices
 from .sampling import read_maps
 
 __all__ = [
-    'Above',
     'Candidates',
-    'cells_above',
     'find_candidates',
     'log_parabola_shift',
     'peak_indices',
     'quarter_shift',
-    'true_indices',
 ]
 
 
@@ -51,97 +48,64 @@ def _window(kernel: int) -> List[Tuple[int, int]]:
     return sorted(offsets, key=lambda o: (abs(o[0]) + abs(o[1]), abs(o[0])))
 
 
-class Above(NamedTuple):
-    """The cells of some maps above a threshold.
-
-    ``cells`` are flat indices, increasing, int64 (M,); ``values`` are there.
-    """
-
-    threshold: float
-    cells: Tensor
-    values: Tensor
-
-
-def true_indices(flags: Tensor) -> Tensor:
-    """Flat indices of what is true, increasing, int64 (M,)."""
-    if flags.device.type != 'cpu':
-        return flags.reshape(-1).nonzero()[:, 0]
-    # Several times faster than torch where little is true.
-    return torch.from_numpy(np.flatnonzero(flags.numpy()))
-
-
-def cells_above(heatmaps: Tensor, threshold: float) -> Above:
-    """All cells above a threshold; the one look at whole maps.
-
-    Args:
-        heatmaps (Tensor): Any shape.
-        threshold (float): What a cell must exceed.
-
-    Returns:
-        Above: See there.
-    """
-    index = true_indices(heatmaps > threshold)
-    return Above(threshold, index, heatmaps.reshape(-1)[index])
-
-
 def peak_indices(
-    heatmaps: Tensor, threshold: float, kernel: int, above: Above
+    heatmaps: Tensor,
+    threshold: float,
+    kernel: int,
+    runs: Optional[Runs] = None,
 ) -> Tensor:
     """Cells above a threshold that no cell of their window exceeds.
 
-    Only cells above the threshold are compared with neighbours, and only
-    until one of these is larger: for a person, hundreds of cells, not the
-    whole map.  On a plateau every cell is a peak.
+    Only runs above the threshold are looked at, first within themselves; what
+    is left is compared with its neighbours until one of these is larger.  On a
+    plateau every cell is a peak; beside what is no number none is.
 
     Args:
         heatmaps (Tensor): Shape (..., H, W).
         threshold (float): A peak must exceed it.
         kernel (int): Odd side of the window.
-        above (Above): Of these maps, by no higher threshold.
+        runs (Runs, optional): Of these maps, by no higher threshold.
 
     Returns:
-        Tensor: int64 indices into the flattened maps, increasing.
+        Tensor: int64 flat indices into the maps as widened for runs,
+        increasing.
     """
-    height, width = heatmaps.shape[-2:]
-    flat = heatmaps.reshape(-1)
-    index, value = above.cells, above.values
-    if threshold > above.threshold:
-        keep = true_indices(value > threshold)
-        index, value = index[keep], value[keep]
-    if kernel > 1:
-        index = _slopes_off(heatmaps, index, value, threshold)
-        value = flat[index]
+    height = heatmaps.shape[-2]
+    runs = runs or cut_into_runs(heatmaps, threshold)
+    width, flat = runs.width, runs.values.view(-1)
+    index = _peaks_of_runs(runs, threshold, kernel > 1)
+    value = flat.index_select(0, index)
     x, y = index % width, index // width % height
     for dy, dx in _window(kernel):
         # Over the edge there is no larger neighbour, whatever is read there.
-        over = index + (dy * width + dx)
-        keep = torch.take(flat, over.clamp_(0, len(flat) - 1)) <= value
+        over = (index + (dy * width + dx)).clamp_(0, len(flat) - 1)
+        keep = flat.index_select(0, over) <= value
         if dx:
             keep |= x < -dx if dx < 0 else x >= width - dx
         if dy:
             keep |= y < -dy if dy < 0 else y >= height - dy
         kept = true_indices(keep)
         if len(kept) < len(index):
-            index, value, x, y = (t[kept] for t in (index, value, x, y))
+            index, value, x, y = (
+                t.index_select(0, kept) for t in (index, value, x, y)
+            )
     return index
 
 
-def _slopes_off(
-    heatmaps: Tensor, index: Tensor, value: Tensor, threshold: float
-) -> Tensor:
-    """Without cells that a neighbour in their row exceeds.
+def _peaks_of_runs(runs: Runs, threshold: float, slopes_off: bool) -> Tensor:
+    """Cells above a threshold, without those a neighbour in their run exceeds.
 
-    Columns at the border, whose neighbour may be of another row, stay.
+    Returns:
+        Tensor: int64 flat indices, increasing.
     """
-    flat, width = heatmaps.reshape(-1), heatmaps.shape[-1]
-    keep = torch.take(flat, (index - 1).clamp_(min=0)) <= value
-    right = (index + 1).clamp_(max=len(flat) - 1)
-    keep &= torch.take(flat, right) <= value
-    rows = heatmaps.reshape(-1, width)
-    ends = torch.tensor([0, width - 1], device=heatmaps.device)
-    border = true_indices(rows[:, ends] > threshold)
-    border = (border // 2) * width + (border % 2) * (width - 1)
-    return torch.unique(torch.cat([index[true_indices(keep)], border]))
+    numbers = runs.above_only(threshold)
+    values = runs.values.index_select(0, numbers)
+    keep = values > threshold
+    if slopes_off:
+        keep[:, 1:] &= values[:, 1:] >= values[:, :-1]
+        keep[:, :-1] &= values[:, :-1] >= values[:, 1:]
+    found = true_indices(keep)
+    return numbers.index_select(0, found // RUN) * RUN + found % RUN
 
 
 def find_candidates(
@@ -151,7 +115,7 @@ def find_candidates(
     threshold: float,
     kernel: int,
     topk: int,
-    above: Optional[Above] = None,
+    runs: Optional[Runs] = None,
 ) -> Candidates:
     """The best local maxima above a threshold, with their tags.
 
@@ -164,16 +128,18 @@ def find_candidates(
         threshold (float): A score must exceed it; not negative.
         kernel (int): Odd side of the window of non-maximum suppression.
         topk (int): Candidates kept per heatmap, M.
-        above (Above, optional): Of the heatmaps, by no higher threshold,
-            where it is known.
+        runs (Runs, optional): Of the heatmaps, by no higher threshold, where
+            they are known.
 
     Returns:
         Candidates: M of them per heatmap.
     """
     batch, num_keypoints, height, width = heatmaps.shape
-    above = above or cells_above(heatmaps, threshold)
-    peaks = peak_indices(heatmaps, threshold, kernel, above)
-    scores = heatmaps.reshape(-1)[peaks]
+    runs = runs or cut_into_runs(heatmaps, threshold)
+    peaks = peak_indices(heatmaps, threshold, kernel, runs)
+    scores = runs.values.view(-1)[peaks]
+    y, x = peaks // runs.width, peaks % runs.width
+    peaks = y * width + x
     # Two stable sorts: by falling score, then by heatmap.
     order = torch.sort(scores, descending=True, stable=True).indices
     rows = peaks[order] // (height * width)

@@ -1,22 +1,71 @@
 # Copyright (c) swahr_mmpose contributors. Licensed under Apache-2.0.
-"""Values of small maps as if they had been enlarged, where they are needed."""
+"""Small maps as if they had been enlarged: whole, or where it is needed."""
 
 from __future__ import annotations
 
-from typing import List, Tuple
+from typing import List, Sequence, Tuple
 
+import cv2
+import numpy as np
 import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-__all__ = ['between_cells', 'enlarge_to_half', 'read_maps']
+__all__ = ['enlarge', 'read_maps', 'resize']
+
+
+def resize(maps: Tensor, size: Sequence[int]) -> Tensor:
+    """Bilinear, ``align_corners=False``, to ``size``; without gradients.
+
+    On a CPU by OpenCV, several times faster than torch and equal up to
+    rounding.
+
+    Args:
+        maps (Tensor): Shape (..., h, w).
+        size (Sequence[int]): ``(H, W)``.
+
+    Returns:
+        Tensor: Shape (..., H, W).
+    """
+    height, width = size
+    if tuple(maps.shape[-2:]) == (height, width):
+        return maps
+    planes = maps.detach().reshape(-1, *maps.shape[-2:])
+    if maps.device.type == 'cpu' and maps.dtype == torch.float32:
+        large = np.empty((len(planes), height, width), np.float32)
+        for plane, result in zip(planes.numpy(), large):
+            cv2.resize(plane, (width, height), dst=result)
+        planes = torch.from_numpy(large)
+    else:
+        planes = F.interpolate(
+            planes[None], size=(height, width), mode='bilinear'
+        )[0]
+    return planes.reshape(*maps.shape[:-2], height, width)
+
+
+def _coarse(small: Sequence[int], size: Sequence[int]) -> Tuple[int, int]:
+    """The size to read from first: twice the map's, if that is too small."""
+    h, w = small
+    return (2 * h, 2 * w) if 2 * h < size[0] and 2 * w < size[1] else (h, w)
+
+
+def enlarge(maps: Tensor, size: Sequence[int]) -> Tensor:
+    """Enlarge as officially: to twice the size as often as that is too small.
+
+    Args:
+        maps (Tensor): Shape (..., h, w).
+        size (Sequence[int]): ``(H, W)``, at last.
+
+    Returns:
+        Tensor: Shape (..., H, W).
+    """
+    while (coarse := _coarse(maps.shape[-2:], size)) != maps.shape[-2:]:
+        maps = resize(maps, coarse)
+    return resize(maps, size)
 
 
 def read_maps(maps: Tensor, cells: Tensor, size: Tuple[int, int]) -> Tensor:
-    """Values of maps as if they had been enlarged, at some cells alone.
-
-    Bilinear, ``align_corners=False``, to twice the size as often as that is
-    too small, and at last to the size itself, as officially.
+    """Values of maps as :func:`enlarge` would give, at some cells alone.
 
     Args:
         maps (Tensor): R maps, shape (R, L, h, w).
@@ -27,19 +76,15 @@ def read_maps(maps: Tensor, cells: Tensor, size: Tuple[int, int]) -> Tensor:
         Tensor: Shape (M, L).
     """
     row, y, x = cells.unbind(-1)
-    h, w = maps.shape[-2:]
-    if (h, w) == tuple(size):
+    small = (maps.shape[-2], maps.shape[-1])
+    if small == tuple(size):
         return maps[row, :, y, x]
-    coarse = (2 * h, 2 * w) if h * 2 < size[0] and w * 2 < size[1] else (h, w)
-    if coarse != (h, w):
-        corners = between_cells(y, x, coarse, size)
-        values = [
-            read_maps(maps, torch.stack([row, a, b], dim=-1), coarse)
-            for a, b, _ in corners
-        ]
-    else:
-        corners = between_cells(y, x, (h, w), size)
-        values = [maps[row, :, a, b] for a, b, _ in corners]
+    coarse = _coarse(small, size)
+    corners = _between_cells(y, x, coarse, size)
+    values = [
+        read_maps(maps, torch.stack([row, a, b], dim=-1), coarse)
+        for a, b, _ in corners
+    ]
     weights = [c[2][:, None].to(maps.dtype) for c in corners]
     return sum(
         (v * weight for v, weight in zip(values[1:], weights[1:])),
@@ -47,22 +92,7 @@ def read_maps(maps: Tensor, cells: Tensor, size: Tuple[int, int]) -> Tensor:
     )
 
 
-def enlarge_to_half(maps: Tensor, size: Tuple[int, int]) -> Tensor:
-    """Maps after the doublings that :func:`read_maps` goes through.
-
-    Args:
-        maps (Tensor): Shape (L, h, w).
-        size (tuple): ``(H, W)`` of the enlarged maps.
-
-    Returns:
-        Tensor: Of at least half that size on one side.
-    """
-    while 2 * maps.shape[1] < size[0] and 2 * maps.shape[2] < size[1]:
-        maps = F.interpolate(maps[None], scale_factor=2, mode='bilinear')[0]
-    return maps
-
-
-def between_cells(
+def _between_cells(
     y: Tensor, x: Tensor, small: Tuple[int, int], large: Tuple[int, int]
 ) -> List[Tuple[Tensor, Tensor, Tensor]]:
     """The four cells around each position of a larger map, with weights.

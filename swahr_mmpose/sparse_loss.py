@@ -21,7 +21,7 @@ from .heatmap_formulas import (
     scale_adapted_target,
     sparse_zeros,
 )
-from .peaks import true_indices
+from .runs import true_indices
 
 __all__ = ['heatmap_losses']
 

@@ -6,7 +6,7 @@ from hypothesis import strategies as st
 
 from swahr_mmpose.filling import fill_missing_keypoints
 from swahr_mmpose.grouping import People
-from swahr_mmpose.peaks import cells_above
+from swahr_mmpose.runs import cut_into_runs
 
 
 def plain_fill(people, heatmaps, tags):
@@ -65,8 +65,8 @@ def test_the_walk_by_falling_value_finds_what_the_whole_map_holds(
     found = random_people(rng, people, 3, tag_dim)
     expected = plain_fill(found, heatmaps, tags)
     maps = torch.from_numpy(heatmaps)
-    above = None if low is None else cells_above(maps, low)
-    filled = fill_missing_keypoints(found, maps, torch.from_numpy(tags), above)
+    cut = None if low is None else cut_into_runs(maps, low)
+    filled = fill_missing_keypoints(found, maps, torch.from_numpy(tags), cut)
     np.testing.assert_array_equal(filled.cells, expected.cells)
     np.testing.assert_array_equal(filled.scores, expected.scores)
     np.testing.assert_array_equal(filled.tags, found.tags)
@@ -89,8 +89,8 @@ def test_coarse_tags_are_read_as_if_enlarged(seed, small, noise, low):
     while 2 * large.shape[2] < 24 and 2 * large.shape[3] < 32:
         large = F.interpolate(large, scale_factor=2, mode='bilinear')
     large = F.interpolate(large, size=(24, 32), mode='bilinear')
-    above = None if low is None else cells_above(heatmaps, low)
-    coarse = fill_missing_keypoints(found, heatmaps, tags, above)
+    cut = None if low is None else cut_into_runs(heatmaps, low)
+    coarse = fill_missing_keypoints(found, heatmaps, tags, cut)
     fine = plain_fill(found, heatmaps.numpy(), large.numpy())
     np.testing.assert_array_equal(coarse.cells, fine.cells)
 

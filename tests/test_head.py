@@ -9,8 +9,9 @@ from mmpose.structures import MultilevelPixelData, PoseDataSample
 
 from swahr_mmpose import HeadOutput, HigherHRNetHead
 from swahr_mmpose.checkpoints import from_official
-from swahr_mmpose.fusion import fuse_levels, merge_flipped, resize
+from swahr_mmpose.fusion import fuse_levels, merge_flipped
 from swahr_mmpose.heatmaps import keypoint_indices
+from swahr_mmpose.sampling import resize
 
 BASELINE = dict(
     scale_maps=False,

@@ -25,8 +25,9 @@ from mmpose.registry import KEYPOINT_CODECS, MODELS
 
 import swahr_mmpose
 from swahr_mmpose.cli import make_parser
-from swahr_mmpose.fusion import HeadOutput, fuse_levels, merge_flipped, resize
+from swahr_mmpose.fusion import HeadOutput, fuse_levels, merge_flipped
 from swahr_mmpose.heatmap_formulas import adaptive_weight, scale_adapted_target
+from swahr_mmpose.sampling import resize
 
 ORDER = [0, 1, 2, 3, 4, 5, 6, 11, 12, 7, 8, 9, 10, 13, 14, 15, 16]
 FLIP = [0, 2, 1, 4, 3, 6, 5, 8, 7, 10, 9, 12, 11, 14, 13, 16, 15]
