@@ -44,12 +44,13 @@ def random_people(rng, people, keypoints, tag_dim):
     kind=st.sampled_from(['noise', 'steps', 'peaks', 'negative', 'constant']),
     odd=st.booleans(),
     low=st.sampled_from([None, 0.02, 0.3, 2.0]),
+    size=st.sampled_from([(7, 9), (5, 32), (3, 70), (40, 64)]),
 )
-def test_the_walk_by_falling_value_finds_what_the_whole_map_holds(
-    seed, people, tag_dim, kind, odd, low
+def test_filling_finds_what_the_whole_map_holds(
+    seed, people, tag_dim, kind, odd, low, size
 ):
     rng = np.random.default_rng(seed)
-    shape = (3, 7, 9)
+    shape = (3, *size)
     heatmaps = {
         'noise': lambda: rng.normal(0, 0.3, shape),
         'steps': lambda: rng.integers(-1, 4, shape) / 4,

@@ -16,6 +16,7 @@ EDGES = {
         'transforms'
     },
     'annotations': set(),
+    'best_fit': set(),
     'apis': {'hooks'},
     'checkpoint_files': set(),
     'checkpoints': set(),
@@ -25,7 +26,7 @@ EDGES = {
     'conversion': {'checkpoints', 'model_shape'},
     'decoding': {'filling', 'grouping', 'peaks', 'runs'},
     'estimator': set(),
-    'filling': {'grouping', 'runs', 'sampling'},
+    'filling': {'best_fit', 'grouping', 'runs', 'sampling'},
     'fusion': {'sampling'},
     'geometry': set(),
     'grouping': set(),
@@ -53,7 +54,7 @@ EDGES = {
 }  # fmt: skip
 # Modules that work without OpenMMLab.
 FREE = {
-    'annotations', 'checkpoint_files', 'checkpoints', 'conversion',
+    'annotations', 'best_fit', 'checkpoint_files', 'checkpoints', 'conversion',
     'decoding', 'filling', 'fusion', 'geometry', 'grouping',
     'heatmap_formulas', 'heatmaps', 'imagefiles',
     'model_shape', 'peaks', 'publishing', 'runs', 'sampling', 'scales',
