@@ -19,20 +19,23 @@ from torch import Tensor
 __all__ = ['Found', 'Part', 'best_fits']
 
 # Runs looked at in one go: they stay in the cache.
-_MANY = 1 << 12
+_MANY = 1 << 13
 
 
 class Part(NamedTuple):
-    """Runs of one or more maps, one map after the other.
+    """Some runs of one or more maps, one map after the other.
 
-    ``values`` (R, 32) are of the heatmaps, ``tags`` L tensors (R, 32),
-    ``highest`` (R,) the largest values.  The runs of map i are those from
-    ``ends[i - 1]`` to ``ends[i]``.
+    ``values`` (R, 32) are heatmaps and ``highest`` (R,) their largest values,
+    of which run i of M is ``numbers[i]``; of the L tag maps ``tags`` (T, 32)
+    it is ``tag_numbers[i]``.  Map j has the runs from ``ends[j - 1]`` to
+    ``ends[j]``.
     """
 
     values: Tensor
-    tags: Sequence[Tensor]
     highest: Tensor
+    numbers: Tensor
+    tags: Sequence[Tensor]
+    tag_numbers: Tensor
     ends: Sequence[int]
 
 
@@ -63,6 +66,7 @@ def best_fits(
         means (np.ndarray): Tags float32 (G, L), those of the first map first.
         counts (Sequence[int]): How many of them are of which map.
         threshold (float, optional): Nobody asks for what fits no better.
+            ``None``: for any cell; the part then holds all runs of its maps.
 
     Returns:
         Found: Of cells above the threshold, where there are such.
@@ -86,7 +90,7 @@ def best_fits(
     best, first = _first_best(fits, group)
     chosen = pairs[0][torch.from_numpy(first).to(all_means.device)]
     columns = _fits(part, chosen, all_means, groups).argmax(dim=1)
-    values = part.values[chosen, columns].cpu().numpy()
+    values = part.values[part.numbers[chosen], columns].cpu().numpy()
     return Found(run[first], columns.cpu().numpy(), values, best)
 
 
@@ -105,7 +109,7 @@ def _limits(
         tuple: A matrix (tags, runs) for each map, and the run of each tag.
     """
     low, high = _bounds(part, threshold)
-    highest = part.highest.cpu().numpy()
+    highest = part.highest.index_select(0, part.numbers).cpu().numpy()
     mixed = np.where(high - low > 0.9, np.float32(10), np.float32(0))
     limits, tops = [], []
     tag_end = start = 0
@@ -126,14 +130,27 @@ def _bounds(
     part: Part, threshold: Optional[float]
 ) -> Tuple[np.ndarray, np.ndarray]:
     """Least and largest first tag of each run, of cells above a threshold."""
-    low = high = part.tags[0]
-    if threshold is not None:
-        counts = part.values > threshold
-        low, high = low.where(counts, torch.inf), low.where(counts, -torch.inf)
+    if threshold is None:
+        low, high = (part.tags[0].amin(dim=1), part.tags[0].amax(dim=1))
+    else:
+        pairs = zip(part.numbers.split(_MANY), part.tag_numbers.split(_MANY))
+        bounds = [_bounds_above(part, *pair, threshold) for pair in pairs]
+        low, high = (torch.cat(values) for values in zip(*bounds))
     # Where one is no number, the others may be anything.
-    low = low.amin(dim=1).nan_to_num_(-torch.inf, torch.inf, -torch.inf)
-    high = high.amax(dim=1).nan_to_num_(torch.inf, torch.inf, -torch.inf)
+    low = low.nan_to_num_(-torch.inf, torch.inf, -torch.inf)
+    high = high.nan_to_num_(torch.inf, torch.inf, -torch.inf)
     return low.cpu().numpy(), high.cpu().numpy()
+
+
+def _bounds_above(
+    part: Part, number: Tensor, of_tag: Tensor, threshold: float
+) -> Tuple[Tensor, Tensor]:
+    """The same for some runs, of the cells above a threshold."""
+    tags = part.tags[0].index_select(0, of_tag)
+    # Far below 0 where a cell is not above the threshold.
+    away = part.values.index_select(0, number).sub_(threshold)
+    away = away.clamp_(max=0).mul_(1e30)
+    return (tags - away).amin(dim=1), away.add_(tags).amax(dim=1)
 
 
 def _within_reach(
@@ -162,13 +179,15 @@ def _within_reach(
 def _fits(part: Part, run: Tensor, means: Tensor, group: Tensor) -> Tensor:
     """``heatmap - round(tag distance)`` of some runs (N,), (N, 32)."""
     means = means.index_select(0, group)[..., None]
+    row = part.tag_numbers.index_select(0, run)
     squared, *others = (
-        tag.index_select(0, run).sub_(means[:, i]).square_()
+        tag.index_select(0, row).sub_(means[:, i]).square_()
         for i, tag in enumerate(part.tags)
     )
     for other in others:
         squared += other
-    fits = part.values.index_select(0, run).sub_(squared.sqrt_().round_())
+    values = part.values.index_select(0, part.numbers.index_select(0, run))
+    fits = values.sub_(squared.sqrt_().round_())
     return fits.nan_to_num_(-torch.inf, torch.inf, -torch.inf)
 
 

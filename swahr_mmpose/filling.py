@@ -64,43 +64,60 @@ class _Maps:
     def __init__(self, heatmaps: Tensor, tags: Tensor, runs: Runs) -> None:
         self.runs, self._tags = runs, tags
         self._size = heatmaps.shape[1:]
+        self._count = len(runs.values) // len(heatmaps)  # per map
 
     def whole(self, k: int) -> Part:
         """One keypoint."""
         runs = self.runs.part(k, self._tags.shape[1])
+        every = torch.arange(self._count, device=runs.values.device)
         return Part(
-            runs.values, self.tags(k), runs.highest, [len(runs.values)]
+            runs.values,
+            runs.highest,
+            every,
+            self._tags_of(k),
+            every,
+            [self._count],
         )
-
-    def tags(self, k: int) -> List[Tensor]:
-        """Of one keypoint, L tensors (R, 32)."""
-        return [as_runs(t) for t in enlarge(self._tags[:, k], self._size)]
 
     def above(self, keypoints: np.ndarray) -> Tuple[Part, np.ndarray]:
         """The runs above the threshold, and their numbers within their map.
 
         Where there is none, the first one, so that no map is empty.
         """
-        values, highest = self.runs.values, self.runs.highest
-        count = self._tags.shape[1]
-        local = [self.runs.part(int(k), count).above for k in keypoints]
-        first = torch.zeros(1, dtype=torch.int64, device=values.device)
+        first = self.runs.above.new_zeros(1)
+        local = [
+            self.runs.part(int(k), self._tags.shape[1]).above
+            for k in keypoints
+        ]
         local = [numbers if len(numbers) else first for numbers in local]
-        size = len(values) // count
-        known = torch.cat([n + k * size for k, n in zip(keypoints, local)])
-        ends = np.cumsum([len(n) for n in local])
-        tags = values.new_empty(len(self._tags), len(known), RUN)
-        for k, numbers, end in zip(keypoints, local, ends):
-            of_map = slice(end - len(numbers), end)
-            for tag, part in zip(self.tags(int(k)), tags[:, of_map]):
-                torch.index_select(tag, 0, numbers, out=part)
+        numbers = torch.cat(
+            [n + k * self._count for k, n in zip(keypoints, local)]
+        )
         part = Part(
-            values.index_select(0, known),
-            list(tags),
-            highest.index_select(0, known),
-            ends.tolist(),
+            self.runs.values,
+            self.runs.highest,
+            numbers,
+            *self._tags_at(keypoints, local, numbers),
+            np.cumsum([len(n) for n in local]).tolist(),
         )
         return part, torch.cat(local).cpu().numpy()
+
+    def _tags_of(self, k: int) -> List[Tensor]:
+        """L tensors (R, 32)."""
+        return [as_runs(t) for t in enlarge(self._tags[:, k], self._size)]
+
+    def _tags_at(
+        self, keypoints: np.ndarray, local: List[Tensor], numbers: Tensor
+    ) -> Tuple[List[Tensor], Tensor]:
+        """Tags as runs, and where in them the given runs are."""
+        if self._tags.shape[2:] == self._size:
+            return [as_runs(tags) for tags in self._tags], numbers
+        tags = self._tags.new_empty(len(self._tags), len(numbers), RUN)
+        rows = tags.split([len(n) for n in local], dim=1)
+        for k, at, row in zip(keypoints, local, rows):
+            for tag, result in zip(self._tags_of(int(k)), row):
+                torch.index_select(tag, 0, at, out=result)
+        return list(tags), torch.arange(len(numbers), device=tags.device)
 
 
 def _best_cells(maps: _Maps, keypoint: np.ndarray, means: np.ndarray) -> Found:

@@ -129,13 +129,18 @@ def network_output(people, device):
     return plain, mirrored
 
 
+def enlarged(maps, size):
+    """As MMPose does it."""
+    return F.interpolate(maps, size, mode='bilinear', align_corners=False)
+
+
 def after_network_theirs(output, mirrored, codec):
     """The same steps in MMPose's manner: everything at full size."""
     size = (512, 768)
     views = []
     for view, flip in ((output, False), (mirrored, True)):
-        heatmaps = sum(resize(m, size) for m in view.heatmaps) / 2
-        tags = resize(view.tags, size)
+        heatmaps = sum(enlarged(m, size) for m in view.heatmaps) / 2
+        tags = enlarged(view.tags, size)
         if flip:
             heatmaps, tags = (m.flip(-1)[:, FLIP] for m in (heatmaps, tags))
         views.append((heatmaps, tags))
