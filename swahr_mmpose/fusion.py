@@ -49,7 +49,7 @@ def merge_flipped(
     """
     order = list(flip_indices)
     heatmaps = [
-        (maps.float() + other[:, order].flip(-1).float()) / 2
+        other[:, order].flip(-1).float().add_(maps).div_(2)
         for maps, other in zip(output.heatmaps, flipped.heatmaps)
     ]
     tags = [output.tags, flipped.tags[:, order].flip(-1)]
@@ -79,5 +79,7 @@ def fuse_levels(
         )
     finest = output.heatmaps[-1].shape[-2:]
     maps = [resize(output.heatmaps[i].float(), finest) for i in levels]
-    mean = sum(maps[1:], maps[0]) / len(maps)
+    mean = maps[0]
+    if len(maps) > 1:
+        mean = sum(maps[2:], maps[0] + maps[1]).div_(len(maps))
     return resize(mean, size), output.tags.float()

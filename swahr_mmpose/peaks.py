@@ -45,7 +45,7 @@ def _window(kernel: int) -> List[Tuple[int, int]]:
     reach = kernel // 2
     steps = range(-reach, reach + 1)
     offsets = [(dy, dx) for dy in steps for dx in steps if dy or dx]
-    return sorted(offsets, key=lambda o: (abs(o[0]) + abs(o[1]), abs(o[0])))
+    return sorted(offsets, key=lambda o: (abs(o[0]) + abs(o[1]), abs(o[1])))
 
 
 def peak_indices(
