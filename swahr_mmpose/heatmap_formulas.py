@@ -6,7 +6,7 @@ H is the plain target, P the predicted heatmap, ``alpha = 1 / s - 1``.
 
 from __future__ import annotations
 
-from typing import Sequence
+from typing import Sequence, Tuple
 
 import numpy as np
 import torch
@@ -17,6 +17,8 @@ __all__ = [
     'at_least_float32',
     'scale_adapted_target',
     'sparse_zeros',
+    'target_with_slope',
+    'weight_with_slope',
 ]
 
 
@@ -58,11 +60,48 @@ def adaptive_weight(pred: Tensor, target: Tensor, gamma: float) -> Tensor:
     Returns:
         Tensor: Same shape.
     """
-    if gamma == 0:
-        positive = (target > 0).to(pred.dtype)
-    else:
-        positive = target.pow(gamma)
+    positive = _positive(target, gamma)
     return positive * (1 - pred).abs() + (1 - positive) * pred.abs()
+
+
+def _positive(target: Tensor, gamma: float) -> Tensor:
+    """``H^gamma``; with gamma 0 what it tends to: 1 where H > 0, else 0."""
+    if gamma == 0:
+        return (target > 0).to(target.dtype)
+    return target.pow(gamma)
+
+
+def target_with_slope(
+    target: Tensor, scale_maps: Tensor, expansion: str
+) -> Tuple[Tensor, Tensor]:
+    """:func:`scale_adapted_target`, and its derivative by alpha.
+
+    The latter is ``H ln H (1 + alpha ln H)``, or ``H' ln H`` of the exact
+    form.
+    """
+    log = target.where(target > 0, 1.0).log_()
+    exponent = scale_maps * log
+    if expansion == 'taylor':
+        rise = exponent.add_(1)
+        slope = log.mul_(target).mul_(rise)
+        return (rise * rise).add_(1).mul_(target).mul_(0.5), slope
+    adapted = exponent.exp_().mul_(target)
+    return adapted, log.mul_(adapted)
+
+
+def weight_with_slope(
+    pred: Tensor, target: Tensor, gamma: float
+) -> Tuple[Tensor, Tensor]:
+    """:func:`adaptive_weight`, and its derivative by P.
+
+    The latter is ``(1 - H^gamma) sign(P) - H^gamma sign(1 - P)``.
+    """
+    positive = _positive(target, gamma)
+    negative = 1 - positive
+    rest = 1 - pred
+    slope = (negative * pred.sign()).sub_(positive * rest.sign())
+    weight = positive.mul_(rest.abs_()).add_(negative.mul_(pred.abs()))
+    return weight, slope
 
 
 def at_least_float32(tensor: Tensor) -> Tensor:

@@ -3,9 +3,9 @@
 
 There the adapted target is 0 and the loss of Eq. 11 to 13 is ``|P|^3`` times
 the mask, ``P^2`` without weights; the formulas of the paper concern the few
-cells inside of Gaussians alone.  Gradients are written out: 3 P |P| or 2 P,
-and inside what autograd finds there.  The numbers are those of the formulas on
-dense maps, without their temporaries.
+rows of cells with a Gaussian alone.  Gradients are written out: 3 P |P| or
+2 P, and inside those of the formulas.  The numbers are those of the formulas
+on dense maps, without their temporaries.
 """
 
 from __future__ import annotations
@@ -17,17 +17,47 @@ from torch import Tensor
 from torch.autograd.function import once_differentiable
 
 from .heatmap_formulas import (
-    adaptive_weight,
-    scale_adapted_target,
     sparse_zeros,
+    target_with_slope,
+    weight_with_slope,
 )
-from .runs import true_indices
+from .runs import RUN, true_indices
 
 __all__ = ['heatmap_losses']
 
 
+class _Rows(NamedTuple):
+    """Maps (B, K, H, W) cut into rows of some cells, ``per_map`` to a map.
+
+    ``numbers`` are those of the rows in which H > 0 somewhere.
+    """
+
+    length: int
+    per_map: int
+    numbers: Tensor
+
+    def of(self, maps: Tensor) -> Tensor:
+        """These rows of maps, (R, length)."""
+        rows = maps.reshape(-1, self.length)
+        return rows.index_select(0, self.numbers)
+
+    def of_mask(self, mask: Tensor, num_keypoints: int) -> Tensor:
+        """These rows of a mask (B, H, W), (R, length)."""
+        image = self.numbers // (num_keypoints * self.per_map)
+        at = image * self.per_map + self.numbers % self.per_map
+        return mask.reshape(-1, self.length).index_select(0, at)
+
+
+def _rows_inside(target: Tensor) -> _Rows:
+    area = target.shape[2] * target.shape[3]
+    length = target.shape[3] if area % RUN else RUN
+    rows = target.reshape(-1, length)
+    numbers = true_indices(rows.amax(dim=1) > 0)
+    return _Rows(length, area // length, numbers)
+
+
 class _Inside(NamedTuple):
-    """Sums over the cells inside of Gaussians, and their gradients."""
+    """Sums over the rows with Gaussians, and their gradients."""
 
     regression: Tensor
     regularizer: Tensor
@@ -36,7 +66,6 @@ class _Inside(NamedTuple):
     grad_regularizer: Optional[Tensor]
 
 
-@torch.enable_grad()
 def _inside(
     pred: Tensor,
     alpha: Optional[Tensor],
@@ -45,80 +74,61 @@ def _inside(
     gamma: Optional[float],
     expansion: str,
 ) -> _Inside:
-    """The formulas on the cells where H > 0, all of shape (M,)."""
-    pred = pred.detach().requires_grad_()
-    goal, regularizer = target, target.new_zeros(())
-    inputs = [pred]
+    """The formulas on rows of cells, all of shape (R, length)."""
+    goal, by_scale = target, None
     if alpha is not None:
-        alpha = alpha.detach().requires_grad_()
-        inputs.append(alpha)
-        goal = scale_adapted_target(target, alpha, expansion)
-        squared = alpha.detach() ** 2
-        regularizer = (squared if valid is None else squared * valid).sum()
-    error = (pred - goal) ** 2
-    if gamma is not None:
-        error = error * adaptive_weight(pred, target, gamma)
-    if valid is not None:
-        error = error * valid
-    regression = error.sum()
-    grads = torch.autograd.grad(regression, inputs)
-    if alpha is None:
-        return _Inside(regression.detach(), regularizer, grads[0], None, None)
-    slope = 2 * alpha.detach()
-    slope = slope if valid is None else slope * valid
-    by_pred, by_alpha = grads
-    return _Inside(regression.detach(), regularizer, by_pred, by_alpha, slope)
+        goal, by_scale = target_with_slope(target, alpha, expansion)
+    error = pred - goal
+    weighted = error if valid is None else error * valid
+    squared = error * weighted
+    if gamma is None:
+        regression, by_pred = squared.sum(), 2 * weighted
+    else:
+        weight, by_weight = weight_with_slope(pred, target, gamma)
+        regression = (squared * weight).sum()
+        weighted = weighted * weight
+        by_pred = by_weight.mul_(squared).add_(weighted, alpha=2)
+    if alpha is None or by_scale is None:
+        return _Inside(regression, target.new_zeros(()), by_pred, None, None)
+    by_alpha = by_scale.mul_(weighted).mul_(-2)
+    counted = alpha * (target > 0)
+    counted = counted if valid is None else counted.mul_(valid)
+    regularizer = (alpha * counted).sum()
+    return _Inside(regression, regularizer, by_pred, by_alpha, counted.mul_(2))
 
 
-def _outside_sum(
-    pred: Tensor,
-    valid: Optional[Tensor],
-    inside: Tensor,
-    cubic: bool,
-    buffers: Tuple[Tensor, Tensor],
+def _outside(
+    pred: Tensor, valid: Optional[Tensor], rows: _Rows, cubic: bool
 ) -> Tensor:
-    """Sum over the cells of one image where H = 0, float64.
+    """The sum over all cells but those of some rows, as H = 0 there, float64.
 
-    Args:
-        pred (Tensor): Shape (K, H, W).
-        valid (Tensor, optional): Shape (H, W).
-        inside (Tensor): Flat indices of the cells to leave out.
-        cubic (bool): Whether errors are weighed by ``|P|``.
-        buffers (tuple[Tensor, Tensor]): Like ``pred``, overwritten.
+    An image at a time, so that the temporary stays in the cache; lines are
+    added in the precision of the maps, their sums in float64.
     """
-    size, losses = buffers
-    torch.abs(pred, out=size)
-    torch.mul(size, size, out=losses)
-    if cubic:
-        losses *= size
-    if valid is not None:
-        losses *= valid
-    losses.view(-1)[inside] = 0
-    return losses.sum(dtype=torch.float64)
-
-
-def _outside_total(
-    pred: Tensor,
-    valid: Optional[Tensor],
-    cells: Tensor,
-    image: Tensor,
-    cubic: bool,
-) -> Tensor:
-    """Sum over all cells (B, K, H, W) but the given ones, image by image."""
     total = torch.zeros((), dtype=torch.float64, device=pred.device)
-    if len(pred) == 0:
-        return total
-    buffers = (torch.empty_like(pred[0]), torch.empty_like(pred[0]))
-    ends = torch.bincount(image, minlength=len(pred)).cumsum(0).tolist()
-    for b, (start, end) in enumerate(zip([0, *ends], ends)):
-        total += _outside_sum(
-            pred[b],
-            None if valid is None else valid[b],
-            cells[start:end] - b * pred[0].numel(),
-            cubic,
-            buffers,
-        )
+    size = pred.shape[1] * rows.per_map
+    limits = torch.arange(len(pred) + 1, device=pred.device) * size
+    ends = torch.searchsorted(rows.numbers, limits).tolist()
+    errors = pred.new_empty(pred.shape[1:])
+    for b, image in enumerate(pred):
+        _weighted(image, None if valid is None else valid[b], cubic, errors)
+        errors *= image
+        inside = rows.numbers[ends[b] : ends[b + 1]] - b * size
+        errors.view(-1, rows.length).index_fill_(0, inside, 0)
+        total += errors.sum(dim=-1).sum(dtype=torch.float64)
     return total
+
+
+def _weighted(
+    pred: Tensor, factor: Optional[Tensor], cubic: bool, out: Tensor
+) -> None:
+    """``P |P|`` or ``P``, times a factor that is broadcast, into ``out``."""
+    if cubic:
+        torch.abs(pred, out=out).mul_(pred)
+    else:
+        out.copy_(pred)
+    if factor is not None:
+        out *= factor
 
 
 class _HeatmapLosses(torch.autograd.Function):
@@ -135,26 +145,24 @@ class _HeatmapLosses(torch.autograd.Function):
         expansion: str,
     ) -> Tuple[Tensor, Tensor]:
         pred, target = pred.contiguous(), target.to(pred.dtype)
-        cells = true_indices(target > 0)
-        area = pred.shape[2] * pred.shape[3]
-        image = cells // max(pred.shape[1] * area, 1)
+        cubic = gamma is not None
+        rows = _rows_inside(target)
         valid = inner = None
         if mask is not None:
             valid = mask.to(pred.dtype).contiguous()
-            inner = valid.view(-1)[image * area + cells % area]
+            inner = rows.of_mask(valid, pred.shape[1])
         inside = _inside(
-            pred.view(-1)[cells],
-            None if alpha is None else alpha.reshape(-1)[cells],
-            target.reshape(-1)[cells],
+            rows.of(pred),
+            None if alpha is None else rows.of(alpha),
+            rows.of(target),
             inner,
             gamma,
             expansion,
         )
-        total = inside.regression.double() + _outside_total(
-            pred, valid, cells, image, gamma is not None
-        )
-        ctx.save_for_backward(pred, valid, cells, *inside[2:])
-        ctx.cubic = gamma is not None
+        outside = _outside(pred, valid, rows, cubic)
+        total = inside.regression.double() + outside
+        ctx.save_for_backward(pred, valid, rows.numbers, *inside[2:])
+        ctx.cubic, ctx.length = cubic, rows.length
         ctx.with_alpha = alpha is not None
         count = max(pred.numel(), 1)
         regression = (total / count).to(pred.dtype)
@@ -163,25 +171,25 @@ class _HeatmapLosses(torch.autograd.Function):
     @staticmethod
     @once_differentiable
     def backward(ctx: Any, *grads: Tensor) -> Tuple[Optional[Tensor], ...]:
-        pred, valid, cells, grad_pred, grad_alpha, slope = ctx.saved_tensors
+        pred, valid, numbers, grad_pred, grad_alpha, slope = ctx.saved_tensors
         g_regression, g_regularizer = (g / max(pred.numel(), 1) for g in grads)
         by_pred = by_alpha = None
         if ctx.needs_input_grad[0]:
             by_pred = torch.empty_like(pred)
             factor = (3 if ctx.cubic else 2) * g_regression
-            for b in range(len(pred)):  # an image at a time, in the cache
-                if ctx.cubic:
-                    torch.abs(pred[b], out=by_pred[b]).mul_(pred[b])
-                else:
-                    by_pred[b].copy_(pred[b])
-                by_pred[b].mul_(factor if valid is None else factor * valid[b])
-            by_pred.view(-1)[cells] = grad_pred * g_regression
+            for b, (image, out) in enumerate(zip(pred, by_pred)):
+                scale = factor if valid is None else factor * valid[b]
+                _weighted(image, scale, ctx.cubic, out)
+            _put(by_pred, ctx.length, numbers, grad_pred * g_regression)
         if ctx.with_alpha and ctx.needs_input_grad[1]:
             by_alpha = sparse_zeros(pred.shape, pred)
-            by_alpha.view(-1)[cells] = (
-                grad_alpha * g_regression + slope * g_regularizer
-            )
+            rows = grad_alpha * g_regression + slope * g_regularizer
+            _put(by_alpha, ctx.length, numbers, rows)
         return by_pred, by_alpha, None, None, None, None
+
+
+def _put(maps: Tensor, length: int, numbers: Tensor, rows: Tensor) -> None:
+    maps.view(-1, length).index_copy_(0, numbers, rows)
 
 
 def heatmap_losses(
