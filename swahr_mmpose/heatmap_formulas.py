@@ -6,9 +6,8 @@ H is the plain target, P the predicted heatmap, ``alpha = 1 / s - 1``.
 
 from __future__ import annotations
 
-from typing import Sequence, Tuple
+from typing import Tuple
 
-import numpy as np
 import torch
 from torch import Tensor
 
@@ -16,7 +15,6 @@ __all__ = [
     'adaptive_weight',
     'at_least_float32',
     'scale_adapted_target',
-    'sparse_zeros',
     'target_with_slope',
     'weight_with_slope',
 ]
@@ -107,17 +105,3 @@ def weight_with_slope(
 def at_least_float32(tensor: Tensor) -> Tensor:
     """The small values of a Gaussian's edge are lost in half precision."""
     return tensor.float() if torch.finfo(tensor.dtype).bits < 32 else tensor
-
-
-def sparse_zeros(shape: Sequence[int], like: Tensor) -> Tensor:
-    """Zeros, on a CPU in pages that the system clears when they are used.
-
-    Of a gradient that is 0 nearly everywhere most are never written to.
-
-    Args:
-        shape (Sequence[int]): Of the result.
-        like (Tensor): Has its dtype and device.
-    """
-    if like.device.type == 'cpu' and like.dtype == torch.float32:
-        return torch.from_numpy(np.zeros(tuple(shape), np.float32))
-    return like.new_zeros(tuple(shape))

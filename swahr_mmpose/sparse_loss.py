@@ -16,11 +16,7 @@ import torch
 from torch import Tensor
 from torch.autograd.function import once_differentiable
 
-from .heatmap_formulas import (
-    sparse_zeros,
-    target_with_slope,
-    weight_with_slope,
-)
+from .heatmap_formulas import target_with_slope, weight_with_slope
 from .runs import RUN, true_indices
 
 __all__ = ['heatmap_losses']
@@ -182,7 +178,7 @@ class _HeatmapLosses(torch.autograd.Function):
                 _weighted(image, scale, ctx.cubic, out)
             _put(by_pred, ctx.length, numbers, grad_pred * g_regression)
         if ctx.with_alpha and ctx.needs_input_grad[1]:
-            by_alpha = sparse_zeros(pred.shape, pred)
+            by_alpha = torch.zeros_like(pred)
             rows = grad_alpha * g_regression + slope * g_regularizer
             _put(by_alpha, ctx.length, numbers, rows)
         return by_pred, by_alpha, None, None, None, None

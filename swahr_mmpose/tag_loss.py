@@ -6,55 +6,82 @@ B images, N people, K keypoints, L tag dimensions, map size H x W.
 
 from __future__ import annotations
 
-from typing import Any, List, Sequence, Tuple
+from typing import Any, Callable, List, NamedTuple, Sequence, Tuple
 
+import numpy as np
 import torch
 from mmpose.registry import MODELS
 from torch import Tensor, nn
 from torch.autograd.function import once_differentiable
 
-from .heatmap_formulas import at_least_float32, sparse_zeros
+from .heatmap_formulas import at_least_float32
 
 __all__ = ['PullPushLoss', 'pull_push']
 
 
-class _PullPush(torch.autograd.Function):
-    """Both losses with their gradients written out.
+class _Sums(NamedTuple):
+    """Pull and push, and their derivatives by the tags (B, N, K, L)."""
+
+    pull: Any
+    push: Any
+    by_pull: Any
+    by_push: Any
+
+
+def _sums(values: Any, visible: Any, exp: Callable) -> _Sums:
+    """Both losses and their gradients, of NumPy arrays or of tensors.
 
     A person's mean follows its tags, but in pull that has no effect: the
     differences to a mean add up to 0.
+
+    Args:
+        values (np.ndarray | Tensor): Tags of keypoints, (B, N, K, L).
+        visible (np.ndarray | Tensor): 1 or 0, same type, (B, N, K, 1).
+        exp (Callable): Of this kind of array.
     """
+    batch = len(values)
+    count = visible.sum(2)  # (B, N, 1)
+    share = visible / count.clip(1)[:, :, None]
+    mean = (values * share).sum(2)  # (B, N, L)
+    exists = (count > 0) * visible[:, :, 0] ** 0  # (B, N, 1), of its dtype
+    people = exists.sum(1)[:, None]  # (B, 1, 1)
+
+    apart = values - mean[:, :, None]
+    pulled = apart * (share / (people.clip(1) * batch)[..., None])
+
+    gap = mean[:, :, None] - mean[:, None]  # (B, N, N, L)
+    near = exp(-(gap**2).sum(3))
+    near = near * (exists * exists.swapaxes(1, 2))
+    near = near / ((people * (people - 1)).clip(1) * batch)
+    # To itself the distance is 0: that is no push, and no gradient.
+    push = near.sum() - near.diagonal(0, 1, 2).sum()
+    pushed = (near[..., None] * gap).sum(2)  # (B, N, L)
+    return _Sums(
+        (apart * pulled).sum(),
+        push,
+        2 * pulled,
+        -4 * pushed[:, :, None] * share,
+    )
+
+
+class _PullPush(torch.autograd.Function):
+    """Both losses with their gradients written out."""
 
     @staticmethod
     def forward(
         ctx: Any, tags: Tensor, flat: Tensor, visible: Tensor
     ) -> Tuple[Tensor, Tensor]:
         index = _indices(tags, flat)  # (B, N, K, L)
-        values = tags.reshape(-1)[index]
-        weight = visible[..., None].to(tags.dtype)  # (B, N, K, 1)
-        count = weight.sum(dim=2)  # (B, N, 1)
-        share = weight / count.clamp(min=1)[:, :, None]
-        mean = (values * share).sum(dim=2)  # (B, N, L)
-        exists = (count[..., 0] > 0).to(tags.dtype)  # (B, N)
-        people = exists.sum(dim=1)[:, None, None]  # (B, 1, 1)
-        batch = len(tags)
-
-        apart = values - mean[:, :, None]
-        pulled = apart * share / (people.clamp(min=1) * batch)[..., None]
-        pull = (apart * pulled).sum()
-
-        gap = mean[:, :, None] - mean[:, None]  # (B, N, N, L)
-        near = (-(gap**2).sum(dim=-1)).exp()
-        near *= exists[:, :, None] * exists[:, None]
-        near.diagonal(dim1=1, dim2=2).zero_()
-        near /= (people * (people - 1)).clamp(min=1) * batch
-        push = near.sum()
-        pushed = (near[..., None] * gap).sum(dim=2)  # (B, N, L)
-        pushed = -4 * pushed[:, :, None] * share
-
-        ctx.save_for_backward(index, 2 * pulled, pushed)
+        values = torch.take(tags, index)
+        weight = visible[..., None].to(tags.dtype)
+        if tags.device.type == 'cpu':  # NumPy is faster with small arrays
+            of_arrays = _sums(values.numpy(), weight.numpy(), np.exp)
+            sums = _Sums(*(torch.as_tensor(part) for part in of_arrays))
+        else:
+            sums = _sums(values, weight, torch.exp)
+        ctx.save_for_backward(index, sums.by_pull, sums.by_push)
         ctx.shape = tags.shape
-        return pull, push
+        return sums.pull, sums.push
 
     @staticmethod
     @once_differentiable
@@ -63,7 +90,7 @@ class _PullPush(torch.autograd.Function):
     ) -> Tuple[Tensor, None, None]:
         index, pulled, pushed = ctx.saved_tensors
         grad = pulled * by_pull + pushed * by_push
-        whole = sparse_zeros(ctx.shape, grad)
+        whole = grad.new_zeros(ctx.shape)
         # Cells of different people may be the same: their gradients add.
         whole.view(-1).index_add_(0, index.reshape(-1), grad.reshape(-1))
         return whole, None, None
@@ -73,12 +100,9 @@ def _indices(tags: Tensor, flat: Tensor) -> Tensor:
     """Where the tags of keypoints (B, N, K) lie, int64 (B, N, K, L)."""
     batch, _, num_keypoints = flat.shape
     area = tags.shape[2] * tags.shape[3]
-    dims = tags.shape[1] // num_keypoints
-    device = flat.device
-    b = torch.arange(batch, device=device)[:, None, None, None]
-    k = torch.arange(num_keypoints, device=device)[:, None]
-    channel = k + num_keypoints * torch.arange(dims, device=device)  # (K, L)
-    return (b * tags.shape[1] + channel) * area + flat[..., None]
+    channels = torch.arange(batch * tags.shape[1], device=flat.device) * area
+    first = channels.view(batch, 1, -1, num_keypoints).transpose(2, 3)
+    return flat[..., None] + first
 
 
 def pull_push(

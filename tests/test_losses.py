@@ -333,17 +333,18 @@ def plain_swahr_loss(
 @given(
     seed=st.integers(0, 2**31),
     batch=st.integers(1, 3),
-    sparse=st.sampled_from([0.0, 0.3, 0.9, 1.0]),
+    sparse=st.sampled_from([0.0, 0.3, 0.9, 0.99, 1.0]),
     adaptive=st.booleans(),
     masked=st.booleans(),
     gamma=st.sampled_from([None, 0, 0.01, 1.0]),
     expansion=st.sampled_from(['taylor', 'exact']),
+    size=st.sampled_from([(5, 7), (8, 12), (2, 64)]),
 )
 def test_the_fast_form_is_the_formula_on_dense_maps(
-    seed, batch, sparse, adaptive, masked, gamma, expansion
+    seed, batch, sparse, adaptive, masked, gamma, expansion, size
 ):
     generator = torch.Generator().manual_seed(seed)
-    shape = (batch, 3, 5, 7)
+    shape = (batch, 3, *size)
     target, pred, alpha, zero, factors = (
         torch.rand(shape, generator=generator, dtype=torch.float64)
         for _ in range(5)
