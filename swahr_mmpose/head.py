@@ -15,6 +15,7 @@ from mmpose.models.heads.base_head import BaseHead
 from mmpose.registry import KEYPOINT_CODECS, MODELS
 from torch import Tensor, nn
 
+from .fields import stack_heatmaps, stack_masks
 from .fusion import HeadOutput, Maps, fuse_levels, merge_flipped
 from .layers import deconvolution, scale_branch
 
@@ -180,16 +181,15 @@ class HigherHRNetHead(BaseHead):
             where scales are learned, ``loss_pull``, ``loss_push``.
         """
         output = self.forward(feats, with_scale_maps=True)
+        fields = [s.gt_fields for s in batch_data_samples]
         losses = {}
         for level, heatmaps in enumerate(output.heatmaps):
             alpha = output.scale_maps[level] if output.scale_maps else None
-            fields = [s.gt_fields for s in batch_data_samples]
-            target = torch.stack([f.heatmaps[level] for f in fields])
-            mask = None
-            if 'heatmap_mask' in fields[0]:
-                mask = torch.stack([f.heatmap_mask[level] for f in fields])
             regression, regularizer = self.keypoint_loss(
-                heatmaps, alpha, target, mask
+                heatmaps,
+                alpha,
+                stack_heatmaps(fields, level),
+                stack_masks(fields, level),
             )
             losses[f'loss_kpt.{level}'] = regression
             if alpha is not None:

@@ -14,6 +14,7 @@ from swahr_mmpose import (
     ScaleAwareAssociativeEmbedding,
     geometry,
 )
+from swahr_mmpose.fields import SparseFields
 
 FLIP = [0, 2, 1, 4, 3, 6, 5, 8, 7, 10, 9, 12, 11, 14, 13, 16, 15]
 
@@ -184,6 +185,34 @@ def test_any_image_and_number_of_people_makes_a_sample(size, people):
     indices = packed['data_samples'].gt_instance_labels.keypoint_indices
     assert indices.shape == (people, 17, 2)
     assert indices.dtype == torch.int64
+
+
+def test_sparse_targets_are_the_dense_ones():
+    results = BottomupRandomSquareAffine((64, 64))(sample((64, 64), 3))
+    results = encode(results)
+    sparse, dense = (
+        BottomupPackInputs(sparse=flag)(dict(results))[
+            'data_samples'
+        ].gt_fields
+        for flag in (True, False)
+    )
+    assert isinstance(sparse, SparseFields)
+    assert not isinstance(dense, SparseFields)
+    for name in ('heatmaps', 'heatmap_mask'):
+        for level in range(2):
+            got, expected = (getattr(f, name)[level] for f in (sparse, dense))
+            assert torch.equal(got, expected)
+            assert expected.any()
+
+
+def test_masks_that_are_weights_stay_dense():
+    results = BottomupRandomSquareAffine((64, 64))(sample((64, 64), 1))
+    results = encode(results)
+    halves = [np.full((n, n), 0.5, np.float32) for n in (16, 32)]
+    results['heatmap_mask'] = halves
+    fields = BottomupPackInputs()(results)['data_samples'].gt_fields
+    assert not isinstance(fields, SparseFields)
+    assert float(fields.heatmap_mask[0].max()) == 0.5
 
 
 def test_crowd_regions_are_masked_through_the_pipeline():
