@@ -11,6 +11,7 @@ from . import compat
 
 compat.apply()
 
+from .batches import EqualSizeBatchSampler  # noqa: E402
 from .codec import ScaleAwareAssociativeEmbedding  # noqa: E402
 from .estimator import (  # noqa: E402
     BottomupPyramidDataPreprocessor,
@@ -42,6 +43,7 @@ __all__ = [
     'BottomupRandomSquareAffine',
     'CheckCheckpointHook',
     'CrowdPoseMetric',
+    'EqualSizeBatchSampler',
     'HeadOutput',
     'HigherHRNetHead',
     'PretrainedBackbone',

@@ -15,6 +15,8 @@ from mmpose.models.pose_estimators import BottomupPoseEstimator
 from mmpose.registry import MODELS
 from torch import Tensor
 
+from .fusion import decoded_size
+
 __all__ = ['BottomupPyramidDataPreprocessor', 'BottomupPyramidPoseEstimator']
 
 
@@ -75,7 +77,9 @@ class BottomupPyramidPoseEstimator(BottomupPoseEstimator):
     Heatmaps are averaged over the scales and over the image and its mirror
     image; tags are those of scale 1.  ``test_cfg`` takes ``flip_test``,
     ``heatmap_levels`` (which levels count: 0 at 1/4, 1 at 1/2; by default
-    both) and ``output_heatmaps``.
+    both), ``output_heatmaps`` and ``upsample_heatmaps`` (by default True;
+    False looks for people at half the input's resolution: faster, a little
+    less accurate).
     """
 
     def forward(
@@ -110,16 +114,20 @@ class BottomupPyramidPoseEstimator(BottomupPoseEstimator):
         _check_sizes(pyramid, scales, data_samples)
         flip_indices = info.get('flip_indices')
         levels = self.test_cfg.get('heatmap_levels', (0, 1))
-        width, height = info['input_size']
+        size, scale_factor = decoded_size(
+            info['input_size'], self.test_cfg.get('upsample_heatmaps', True)
+        )
         maps = [
             self.head.test_maps(
-                *self._views(images), (height, width), flip_indices, levels
+                *self._views(images), size, flip_indices, levels
             )
             for images in pyramid
         ]
-        heatmaps = torch.stack([m[0] for m in maps]).mean(dim=0)
+        heatmaps = maps[0][0]
+        if len(maps) > 1:
+            heatmaps = torch.stack([m[0] for m in maps]).mean(dim=0)
         tags = maps[list(scales).index(1.0)][1]
-        instances = self.head.decode((heatmaps, tags))
+        instances = self.head.decode((heatmaps, tags), scale_factor)
         fields = None
         if self.test_cfg.get('output_heatmaps', False):
             fields = [PixelData(heatmaps=maps) for maps in heatmaps]
@@ -140,7 +148,8 @@ def _check_sizes(
     if len(sizes) > 1:
         raise ValueError(
             f'a batch holds test images of sizes {sorted(sizes)} (w, h); set '
-            'batch_size=1 in the test dataloader'
+            'batch_size=1 in the test dataloader, or its batch_sampler to '
+            "dict(type='EqualSizeBatchSampler')"
         )
     if len(pyramid) != len(scales):
         raise ValueError(

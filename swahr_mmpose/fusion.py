@@ -13,7 +13,13 @@ from torch import Tensor
 
 from .sampling import resize
 
-__all__ = ['HeadOutput', 'Maps', 'fuse_levels', 'merge_flipped']
+__all__ = [
+    'HeadOutput',
+    'Maps',
+    'decoded_size',
+    'fuse_levels',
+    'merge_flipped',
+]
 
 Maps = Tuple[Tensor, Tensor]
 
@@ -29,6 +35,23 @@ class HeadOutput(NamedTuple):
     heatmaps: List[Tensor]
     tags: Tensor
     scale_maps: Optional[List[Tensor]]
+
+
+def decoded_size(
+    input_size: Sequence[int], upsample: bool = True
+) -> Tuple[Tuple[int, int], float]:
+    """The size ``(h, w)`` of maps to find people in, and pixels per cell.
+
+    Args:
+        input_size (Sequence[int]): ``(w, h)`` in pixels.
+        upsample (bool): Maps as large as the input, as officially; ``False``:
+            of half that size, which is that of the finest level, faster and
+            a little less accurate (docs/speed.md).
+    """
+    width, height = int(input_size[0]), int(input_size[1])
+    if upsample:
+        return (height, width), 1.0
+    return (height // 2, width // 2), 2.0
 
 
 def merge_flipped(

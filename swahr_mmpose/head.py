@@ -16,8 +16,8 @@ from mmpose.registry import KEYPOINT_CODECS, MODELS
 from torch import Tensor, nn
 
 from .fields import stack_heatmaps, stack_masks
-from .fusion import HeadOutput, Maps, fuse_levels, merge_flipped
-from .layers import deconvolution, scale_branch
+from .fusion import HeadOutput, Maps, decoded_size, fuse_levels, merge_flipped
+from .layers import deconvolution, one_per_block, scale_branch
 
 __all__ = ['HigherHRNetHead']
 
@@ -80,7 +80,7 @@ class HigherHRNetHead(BaseHead):
         self._build(
             (in_channels, deconv_out_channels or in_channels),
             num_keypoints + (num_keypoints if tag_per_keypoint else 1),
-            _one_per_block(dilations, num_basic_blocks),
+            one_per_block(dilations, num_basic_blocks),
             scale_maps,
         )
         self._start_at_scale_one()
@@ -246,7 +246,8 @@ class HigherHRNetHead(BaseHead):
             batch_data_samples (Sequence[PoseDataSample]): Images of equal
                 ``input_size``.
             test_cfg (dict, optional): ``output_heatmaps`` to return fields;
-                ``heatmap_levels`` as ``levels`` of :meth:`test_maps`.
+                ``heatmap_levels`` as ``levels`` of :meth:`test_maps`;
+                ``upsample_heatmaps`` of :func:`decoded_size`.
 
         Returns:
             list[InstanceData] | tuple: Instances, and with
@@ -254,25 +255,30 @@ class HigherHRNetHead(BaseHead):
         """
         plain, mirrored = feats if isinstance(feats, list) else (feats, None)
         info = batch_data_samples[0].metainfo
-        width, height = info['input_size']
         test_cfg = test_cfg or {}
+        size, scale_factor = decoded_size(
+            info['input_size'], test_cfg.get('upsample_heatmaps', True)
+        )
         maps = self.test_maps(
             plain,
             mirrored,
-            (height, width),
+            size,
             info.get('flip_indices'),
             test_cfg.get('heatmap_levels', (0, 1)),
         )
-        instances = self.decode(maps)
+        instances = self.decode(maps, scale_factor)
         if test_cfg.get('output_heatmaps', False):
             return instances, [PixelData(heatmaps=h) for h in maps[0]]
         return instances
 
-    def decode(self, batch_outputs: Maps) -> List[InstanceData]:
-        """Find people in fused maps of the input's resolution.
+    def decode(
+        self, batch_outputs: Maps, scale_factor: float = 1.0
+    ) -> List[InstanceData]:
+        """Find people in fused maps.
 
         Args:
             batch_outputs (tuple[Tensor, Tensor]): From :meth:`test_maps`.
+            scale_factor (float): Input pixels per cell of the heatmaps.
 
         Returns:
             list[InstanceData]: With ``keypoints`` (N, K, 2) in input pixels,
@@ -283,18 +289,8 @@ class HigherHRNetHead(BaseHead):
                 'the head has no decoder; set decoder=codec in '
                 'its config to predict'
             )
-        decoded = self.decoder.batch_decode(*batch_outputs)
+        decoded = self.decoder.batch_decode(*batch_outputs, scale_factor)
         return [
             InstanceData(keypoints=k, keypoint_scores=s, bbox_scores=b)
             for k, s, b in zip(*decoded)
         ]
-
-
-def _one_per_block(dilations: Any, blocks: int) -> Sequence[int]:
-    dilations = [1] * blocks if dilations is None else dilations
-    if len(dilations) != blocks:
-        raise ValueError(
-            f'dilations are {list(dilations)}, expected one for each of '
-            f'num_basic_blocks={blocks}'
-        )
-    return dilations

@@ -3,12 +3,17 @@
 
 from __future__ import annotations
 
-from typing import Sequence
+from typing import Optional, Sequence
 
 from mmpose.models.backbones.resnet import BasicBlock
 from torch import nn
 
-__all__ = ['deconvolution', 'dilated_basic_block', 'scale_branch']
+__all__ = [
+    'deconvolution',
+    'dilated_basic_block',
+    'one_per_block',
+    'scale_branch',
+]
 
 
 def dilated_basic_block(channels: int, dilation: int = 1) -> BasicBlock:
@@ -69,3 +74,16 @@ def scale_branch(in_channels: int, num_keypoints: int) -> nn.Sequential:
             num_keypoints, num_keypoints, 9, padding=4, groups=num_keypoints
         ),
     )
+
+
+def one_per_block(
+    dilations: Optional[Sequence[int]], blocks: int
+) -> Sequence[int]:
+    """A dilation for each block, 1 where none are given."""
+    dilations = [1] * blocks if dilations is None else dilations
+    if len(dilations) != blocks:
+        raise ValueError(
+            f'dilations are {list(dilations)}, expected one for each of '
+            f'num_basic_blocks={blocks}'
+        )
+    return dilations

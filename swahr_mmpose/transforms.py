@@ -212,19 +212,22 @@ class BottomupPyramidResize(BaseTransform):
         self.scales = sorted({float(s) for s in scales}, reverse=True)
         self.unbiased = unbiased
 
-    def transform(self, results: Dict[str, Any]) -> Dict[str, Any]:
-        """Resize ``results['img']``."""
-        image = results['img']
-        levels = [
+    def _levels(self, image_size: Tuple[int, int]) -> List[geometry.Resized]:
+        return [
             geometry.resized_geometry(
-                (image.shape[1], image.shape[0]),
-                self.side,
-                scale,
-                self.scales[-1],
-                self.unbiased,
+                image_size, self.side, scale, self.scales[-1], self.unbiased
             )
             for scale in self.scales
         ]
+
+    def input_size_of(self, image_size: Tuple[int, int]) -> Tuple[int, int]:
+        """``input_size`` of an image of size ``(w, h)``."""
+        return self._levels(image_size)[self.scales.index(1.0)].size
+
+    def transform(self, results: Dict[str, Any]) -> Dict[str, Any]:
+        """Resize ``results['img']``."""
+        image = results['img']
+        levels = self._levels((image.shape[1], image.shape[0]))
         images = [
             geometry.resize_image(image, level, self.unbiased)
             for level in levels

@@ -8,7 +8,11 @@ from mmpose.registry import MODELS
 from test_grouping import COCO_ORDER, assign_munkres
 from test_head import make_head, small_hrnet
 
-from swahr_mmpose import BottomupPyramidPoseEstimator, grouping
+from swahr_mmpose import (
+    BottomupPyramidPoseEstimator,
+    ScaleAwareAssociativeEmbedding,
+    grouping,
+)
 from swahr_mmpose.checkpoints import from_official
 
 FLIPS = {
@@ -158,7 +162,7 @@ def test_maps_have_the_input_size_and_a_tag_for_each_view(
     monkeypatch.setattr(
         model.head,
         'decode',
-        lambda maps: (
+        lambda maps, factor: (
             seen.append(maps) or type(model.head).decode(model.head, maps)
         ),
     )
@@ -257,7 +261,7 @@ def test_a_single_level_can_be_tested(monkeypatch, flip_test, levels):
     model.test_cfg['heatmap_levels'] = levels
     seen = []
     monkeypatch.setattr(
-        model.head, 'decode', lambda maps: seen.append(maps) or []
+        model.head, 'decode', lambda maps, factor: seen.append(maps) or []
     )
     monkeypatch.setattr(model, 'add_pred_to_datasample', lambda *_: None)
     image = picture()
@@ -269,3 +273,34 @@ def test_a_single_level_can_be_tested(monkeypatch, flip_test, levels):
     (single, tags), (both, tags_of_both) = seen
     torch.testing.assert_close(tags, tags_of_both)
     assert not torch.allclose(single, both)
+
+
+def test_people_can_be_looked_for_at_half_the_resolution():
+    model = make_model(flip_test=False)
+    model.test_cfg.update(output_heatmaps=True, upsample_heatmaps=False)
+    fields = model.test_step(make_batch(picture(), 64))[0].pred_fields
+    height, width = fields.heatmaps.shape[1:]
+    model.test_cfg.update(upsample_heatmaps=True)
+    fields = model.test_step(make_batch(picture(), 64))[0].pred_fields
+    assert fields.heatmaps.shape[1:] == (2 * height, 2 * width)
+
+
+@pytest.mark.parametrize('unbiased', [False, True])
+def test_people_found_at_half_the_resolution_are_where_they_were_drawn(
+    unbiased,
+):
+    codec = ScaleAwareAssociativeEmbedding(
+        input_size=(128, 128),
+        heatmap_sizes=[(32, 32), (64, 64)],
+        unbiased=unbiased,
+        decode_keypoint_order=[0, 1, 2],
+    )
+    points = np.array([[[20.3, 30.9], [60.1, 40.2], [99.6, 101.4]]])
+    encoded = codec.encode(points.astype(np.float32))
+    maps = torch.from_numpy(encoded['heatmaps'][1])[None]
+    tags = torch.zeros(1, 3, 32, 32)
+    found = codec.batch_decode(maps, tags, scale_factor=2.0)[0][0]
+    assert found.shape == (1, 3, 2)
+    # Officially half a cell of truncation is left, and a quarter of shift.
+    limit = 0.02 if unbiased else 1.5
+    assert np.abs(found - points).max() < limit

@@ -11,11 +11,12 @@ PACKAGE = Path(swahr_mmpose.__file__).parent
 # Our own modules that each module may import.
 EDGES = {
     '__init__': {
-        'codec', 'compat', 'estimator', 'fusion', 'head', 'hooks',
+        'batches', 'codec', 'compat', 'estimator', 'fusion', 'head', 'hooks',
         'initializers', 'losses', 'metrics', 'samples', 'tag_loss',
         'transforms'
     },
     'annotations': set(),
+    'batches': {'transforms'},
     'best_fit': set(),
     'apis': {'hooks'},
     'checkpoint_files': set(),
@@ -25,7 +26,7 @@ EDGES = {
     'compat': set(),
     'conversion': {'checkpoints', 'model_shape'},
     'decoding': {'filling', 'grouping', 'peaks', 'runs'},
-    'estimator': set(),
+    'estimator': {'fusion'},
     'fields': set(),
     'filling': {'best_fit', 'grouping', 'runs', 'sampling'},
     'fusion': {'sampling'},
@@ -65,7 +66,8 @@ PUBLIC = [
     'BottomupGetLossMask', 'BottomupLoadImage', 'BottomupPackInputs',
     'BottomupPyramidDataPreprocessor', 'BottomupPyramidPoseEstimator',
     'BottomupPyramidResize', 'BottomupRandomSquareAffine',
-    'CheckCheckpointHook', 'CrowdPoseMetric', 'HeadOutput',
+    'CheckCheckpointHook', 'CrowdPoseMetric', 'EqualSizeBatchSampler',
+    'HeadOutput',
     'HigherHRNetHead', 'PretrainedBackbone', 'PullPushLoss',
     'SWAHRLoss', 'ScaleAwareAssociativeEmbedding', '__version__'
 ]  # fmt: skip
