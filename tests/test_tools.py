@@ -331,10 +331,22 @@ def test_the_ablation_runs_and_does_not_run_twice(tmp_path):
 def test_the_benchmark_compares_both_sides(tmp_path):
     out = tmp_path / 'speed.json'
     done = tool(
-        'benchmark.py', '--rows', 'encode', '--repeats', 2, '--out', out
+        'benchmark.py',
+        '--rows',
+        'encode',
+        'sample',
+        '--repeats',
+        2,
+        '--out',
+        out,
     )
     assert '| encode, two levels, 30 people |' in done.stdout
     content = json.loads(out.read_text())
     assert content['hardware']['torch']
     for row in content['rows']:
         assert row['ratio'] == pytest.approx(row['old_ms'] / row['new_ms'])
+    three = content['networks'][1]
+    assert three['name'] == 'training sample, W32-512, 3 people'
+    # Two float32 levels of 17 maps; a tenth of that is the goal.
+    assert three['dense targets, kB'] > 4 * 17 * (128**2 + 256**2) / 1e3
+    assert three['sparse targets, kB'] < three['dense targets, kB'] / 10

@@ -1,0 +1,127 @@
+# Copyright (c) swahr_mmpose contributors. Licensed under Apache-2.0.
+"""Times, memory, and the machine they were taken on."""
+
+import platform
+import statistics
+import threading
+import time
+from pathlib import Path
+
+import numpy as np
+import torch
+
+
+def seconds(function, device):
+    """One run."""
+    if device != 'cpu':
+        torch.cuda.synchronize()
+    started = time.perf_counter()
+    function()
+    if device != 'cpu':
+        torch.cuda.synchronize()
+    return time.perf_counter() - started
+
+
+class PeakMemory:
+    """Extra memory of the process while a function runs, in MiB.
+
+    Looked at every half millisecond; what the allocator had kept before does
+    not show, so it is the least of the extra memory.
+    """
+
+    def __init__(self, device):
+        self.device = device
+
+    def __call__(self, function):
+        """Run the function; its extra memory."""
+        if self.device != 'cpu':
+            torch.cuda.reset_peak_memory_stats()
+            before = torch.cuda.memory_allocated()
+            function()
+            torch.cuda.synchronize()
+            return (torch.cuda.max_memory_allocated() - before) / 2**20
+        before, peak, done = resident(), 0, threading.Event()
+
+        def watch():
+            nonlocal peak
+            while not done.is_set():
+                peak = max(peak, resident())
+                time.sleep(5e-4)
+
+        watcher = threading.Thread(target=watch)
+        watcher.start()
+        function()
+        done.set()
+        watcher.join()
+        return max(peak - before, 0) / 2**20
+
+
+def resident():
+    """Bytes of memory that the process holds (Linux)."""
+    pages = int(Path('/proc/self/statm').read_text().split()[1])
+    return pages * 4096
+
+
+def measure(name, old, new, goal, args):
+    """By turns, after a warm-up."""
+    times = ([], [])
+    for function in (old, new, new):
+        function()
+    for _ in range(args.repeats):
+        for function, kept in zip((old, new), times):
+            kept.append(seconds(function, args.device))
+    memory = [
+        max(PeakMemory(args.device)(f) for _ in range(3)) for f in (old, new)
+    ]
+    medians = [1e3 * statistics.median(t) for t in times]
+    quartiles = [
+        [1e3 * q for q in statistics.quantiles(t, n=4)[::2]] for t in times
+    ]
+    return dict(
+        name=name,
+        old_ms=medians[0],
+        old_quartiles_ms=quartiles[0],
+        new_ms=medians[1],
+        new_quartiles_ms=quartiles[1],
+        ratio=medians[0] / medians[1],
+        goal=goal,
+        old_extra_mib=memory[0],
+        new_extra_mib=memory[1],
+    )
+
+
+def line(result):
+    """A row of the table."""
+    old, new = (
+        f'{result[f"{side}_ms"]:.2f} '
+        f'({result[f"{side}_quartiles_ms"][0]:.2f}-'
+        f'{result[f"{side}_quartiles_ms"][1]:.2f})'
+        for side in ('old', 'new')
+    )
+    return (
+        f'| {result["name"]} | {old} | {new} | {result["ratio"]:.1f}x | '
+        f'{result["goal"]}x | {result["old_extra_mib"]:.0f} / '
+        f'{result["new_extra_mib"]:.0f} |'
+    )
+
+
+def hardware(args):
+    """What it ran on."""
+    name = platform.processor() or platform.machine()
+    info = Path('/proc/cpuinfo')
+    if info.exists():
+        names = [
+            text.split(':')[1].strip()
+            for text in info.read_text().splitlines()
+            if text.startswith('model name')
+        ]
+        name = f'{names[0]}, {len(names)} cores' if names else name
+    if args.device != 'cpu':
+        name = torch.cuda.get_device_name(args.device)
+    return dict(
+        device=name,
+        threads=args.threads,
+        torch=torch.__version__,
+        numpy=np.__version__,
+        python=platform.python_version(),
+    )
