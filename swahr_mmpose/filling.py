@@ -65,6 +65,8 @@ class _Maps:
         self.runs, self._tags = runs, tags
         self._size = heatmaps.shape[1:]
         self._count = len(runs.values) // len(heatmaps)  # per map
+        # Enlarged tags of one keypoint, always in the same memory.
+        self._large = tags.new_empty(len(tags), *self._size)
 
     def whole(self, k: int) -> Part:
         """One keypoint."""
@@ -103,8 +105,9 @@ class _Maps:
         return part, torch.cat(local).cpu().numpy()
 
     def _tags_of(self, k: int) -> List[Tensor]:
-        """L tensors (R, 32)."""
-        return [as_runs(t) for t in enlarge(self._tags[:, k], self._size)]
+        """L tensors (R, 32), until they are asked for the next time."""
+        large = enlarge(self._tags[:, k], self._size, self._large)
+        return [as_runs(tags) for tags in large]
 
     def _tags_at(
         self, keypoints: np.ndarray, local: List[Tensor], numbers: Tensor

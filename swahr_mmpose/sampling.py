@@ -3,10 +3,9 @@
 
 from __future__ import annotations
 
-from typing import List, Sequence, Tuple
+from typing import List, Optional, Sequence, Tuple
 
 import cv2
-import numpy as np
 import torch
 import torch.nn.functional as F
 from torch import Tensor
@@ -14,7 +13,9 @@ from torch import Tensor
 __all__ = ['enlarge', 'read_maps', 'resize']
 
 
-def resize(maps: Tensor, size: Sequence[int]) -> Tensor:
+def resize(
+    maps: Tensor, size: Sequence[int], out: Optional[Tensor] = None
+) -> Tensor:
     """Bilinear, ``align_corners=False``, to ``size``; without gradients.
 
     On a CPU by OpenCV, several times faster than torch and equal up to
@@ -23,6 +24,8 @@ def resize(maps: Tensor, size: Sequence[int]) -> Tensor:
     Args:
         maps (Tensor): Shape (..., h, w).
         size (Sequence[int]): ``(H, W)``.
+        out (Tensor, optional): Contiguous memory of the result's shape, which
+            may be used for it.
 
     Returns:
         Tensor: Shape (..., H, W).
@@ -32,10 +35,12 @@ def resize(maps: Tensor, size: Sequence[int]) -> Tensor:
         return maps
     planes = maps.detach().reshape(-1, *maps.shape[-2:])
     if maps.device.type == 'cpu' and maps.dtype == torch.float32:
-        large = np.empty((len(planes), height, width), np.float32)
-        for plane, result in zip(planes.numpy(), large):
+        if out is None:
+            out = maps.new_empty(len(planes), height, width)
+        large = out.view(-1, height, width)
+        for plane, result in zip(planes.numpy(), large.numpy()):
             cv2.resize(plane, (width, height), dst=result)
-        planes = torch.from_numpy(large)
+        planes = large
     else:
         planes = F.interpolate(
             planes[None], size=(height, width), mode='bilinear'
@@ -49,19 +54,22 @@ def _coarse(small: Sequence[int], size: Sequence[int]) -> Tuple[int, int]:
     return (2 * h, 2 * w) if 2 * h < size[0] and 2 * w < size[1] else (h, w)
 
 
-def enlarge(maps: Tensor, size: Sequence[int]) -> Tensor:
+def enlarge(
+    maps: Tensor, size: Sequence[int], out: Optional[Tensor] = None
+) -> Tensor:
     """Enlarge as officially: to twice the size as often as that is too small.
 
     Args:
         maps (Tensor): Shape (..., h, w).
         size (Sequence[int]): ``(H, W)``, at last.
+        out (Tensor, optional): As for :func:`resize`.
 
     Returns:
         Tensor: Shape (..., H, W).
     """
     while (coarse := _coarse(maps.shape[-2:], size)) != maps.shape[-2:]:
         maps = resize(maps, coarse)
-    return resize(maps, size)
+    return resize(maps, size, out)
 
 
 def read_maps(maps: Tensor, cells: Tensor, size: Tuple[int, int]) -> Tensor:

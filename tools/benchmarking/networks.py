@@ -34,12 +34,11 @@ def load(name):
 
 
 def build(cfg, device, channels_last=False, compiled=False):
-    """The estimator, with weights as at the start of a training."""
+    """The estimator, with random weights."""
     settings = cfg.model.copy()
     settings.backbone.init_cfg = None
     settings.data_preprocessor.channels_last = channels_last
     model = MODELS.build(settings)
-    model.init_weights()
     model.to(device)
     if channels_last:
         model.to(memory_format=torch.channels_last)
