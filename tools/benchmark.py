@@ -66,7 +66,7 @@ def compare(rows, args):
     )
     results = []
     for row in rows:
-        for name, old, new, goal in operations.ROWS[row](args.device):
+        for name, old, new, goal in list(operations.ROWS[row](args.device)):
             results.append(measuring.measure(name, old, new, goal, args))
             print(measuring.line(results[-1]), flush=True)
     return results
