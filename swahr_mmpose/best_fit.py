@@ -51,6 +51,7 @@ class Found(NamedTuple):
     fits: np.ndarray
 
 
+@np.errstate(over='ignore', invalid='ignore')  # of infinite bounds and tags
 def best_fits(
     part: Part,
     means: np.ndarray,

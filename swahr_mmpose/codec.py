@@ -189,6 +189,8 @@ class ScaleAwareAssociativeEmbedding(BaseKeypointCodec):
     ) -> Decoded:
         """Find the people of each image.
 
+        A heatmap value that is not finite counts as 0, a tag as no tag.
+
         Args:
             batch_heatmaps (Tensor): Shape (B, K, H, W).
             batch_tags (Tensor): L groups of K channels, (B, L*K, H, W), or
@@ -198,18 +200,17 @@ class ScaleAwareAssociativeEmbedding(BaseKeypointCodec):
 
         Returns:
             tuple[list, list, list]: For each image keypoints float32
-            (N, K, 2) in input pixels, keypoint scores (N, K), and instance
-            scores (N,): the mean over all K keypoints before missing ones
-            are filled in.
+            (N, K, 2) in input pixels, their scores (N, K), and instance
+            scores (N,): the mean over all K before missing ones are filled.
         """
-        batch_heatmaps = batch_heatmaps.float()
-        tags = decoding.split_tags(
-            batch_heatmaps, batch_tags.float(), self.decode_keypoint_order
-        )
         thr = self.decode_keypoint_thr
-        cut = runs.cut_into_runs(batch_heatmaps, thr / 5)  # fills most gaps
+        # Above a fifth of it most missing keypoints are found.
+        maps, cut = runs.clean_runs(batch_heatmaps.float(), thr / 5)
+        tags = decoding.split_tags(
+            maps, batch_tags.float(), self.decode_keypoint_order
+        )
         found = peaks.find_candidates(
-            batch_heatmaps,
+            maps,
             tags,
             threshold=thr,
             kernel=self.decode_nms_kernel,
@@ -218,13 +219,13 @@ class ScaleAwareAssociativeEmbedding(BaseKeypointCodec):
         )
         decoded = [
             self._decode_image(
-                batch_heatmaps[b],
+                maps[b],
                 tags[b],
                 peaks.Candidates(*(t[b] for t in found)),
-                cut.part(b, len(batch_heatmaps)),
+                cut.part(b, len(maps)),
                 scale_factor,
             )
-            for b in range(len(batch_heatmaps))
+            for b in range(len(maps))
         ]
         keypoints, scores, instance_scores = zip(*decoded)
         return list(keypoints), list(scores), list(instance_scores)

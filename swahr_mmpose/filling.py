@@ -28,8 +28,8 @@ def fill_missing_keypoints(
 
     It is the largest ``heatmap - round(tag distance)``, the first one in
     row-major order; where the heatmap is not positive there, the keypoint
-    stays missing.  Tags of filled keypoints stay 0.  A tag that is no number
-    fits nobody.
+    stays missing.  Tags of filled keypoints stay 0.  A tag that is not finite
+    fits nobody, and where none fits, the keypoint stays missing.
 
     Args:
         people (People): From :func:`swahr_mmpose.grouping.group_by_tags`.
@@ -48,9 +48,10 @@ def fill_missing_keypoints(
     if len(keypoint):
         runs = runs or cut_into_runs(heatmaps, float(heatmaps.max()) / 4)
         count = np.maximum(found.sum(axis=1), 1).astype(np.float32)[:, None]
-        means = people.tags.sum(axis=1, where=found[..., None]) / count
+        with np.errstate(over='ignore'):  # an infinite mean fits nobody
+            means = people.tags.sum(axis=1, where=found[..., None]) / count
         at = _best_cells(_Maps(heatmaps, tags, runs), keypoint, means[person])
-        filled = at.values > 0
+        filled = (at.values > 0) & (at.fits > -np.inf)
         y, x = np.divmod((at.runs * RUN + at.columns)[filled], runs.width)
         where = person[filled], keypoint[filled]
         cells[where] = np.stack([x, y], axis=-1)

@@ -160,7 +160,8 @@ def group_by_tags(
         cells (np.ndarray): int64, shape (K, M, 2).
         tags (np.ndarray): float32, shape (K, M, L).
         keypoint_order (Sequence[int]): The order in which keypoints join.
-        keypoint_threshold (float): Candidates must score more.
+        keypoint_threshold (float): Candidates must score more; those with a
+            tag that is not finite take no part.
         tag_threshold (float): A candidate whose tag is this far from every
             person starts a new one.
         max_groups (int | None): Only so many people, the first ones, take
@@ -173,7 +174,7 @@ def group_by_tags(
         ``max_groups``.
     """
     num_keypoints, tag_dim = len(scores), tags.shape[2]
-    above = scores > keypoint_threshold
+    above = (scores > keypoint_threshold) & np.isfinite(tags).all(axis=2)
     groups = _Groups(num_keypoints, int(above.sum()), tag_dim)
     for k in keypoint_order:
         candidates = np.flatnonzero(above[k])

@@ -10,14 +10,21 @@ indices of cells are those of the widened maps.
 
 from __future__ import annotations
 
-from typing import NamedTuple
+from typing import NamedTuple, Tuple
 
 import numpy as np
 import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-__all__ = ['RUN', 'Runs', 'as_runs', 'cut_into_runs', 'true_indices']
+__all__ = [
+    'RUN',
+    'Runs',
+    'as_runs',
+    'clean_runs',
+    'cut_into_runs',
+    'true_indices',
+]
 
 RUN = 32
 
@@ -90,3 +97,17 @@ def cut_into_runs(heatmaps: Tensor, threshold: float) -> Runs:
     width = heatmaps.shape[-1] + -heatmaps.shape[-1] % RUN
     above = true_indices(~(highest <= threshold))
     return Runs(threshold, values, highest, above, width)
+
+
+def clean_runs(heatmaps: Tensor, threshold: float) -> Tuple[Tensor, Runs]:
+    """Maps, in which what is not finite counts as 0, and their runs.
+
+    Args:
+        heatmaps (Tensor): Shape (..., H, W).
+        threshold (float): As for :func:`cut_into_runs`.
+    """
+    runs = cut_into_runs(heatmaps, threshold)
+    if not runs.highest.isfinite().all():
+        heatmaps = heatmaps.nan_to_num(0.0, 0.0, 0.0)
+        runs = cut_into_runs(heatmaps, threshold)
+    return heatmaps, runs

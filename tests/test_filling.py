@@ -21,7 +21,7 @@ def plain_fill(people, heatmaps, tags):
             distance = np.round(np.sqrt((difference**2).sum(axis=0)))
             fit = heatmaps[k] - np.where(np.isnan(distance), np.inf, distance)
             y, x = divmod(int(np.argmax(fit)), heatmaps.shape[2])
-            if heatmaps[k, y, x] > 0:
+            if heatmaps[k, y, x] > 0 and fit[y, x] > -np.inf:
                 cells[p, k], scores[p, k] = (x, y), heatmaps[k, y, x]
     return People(cells, scores, people.tags)
 

@@ -139,6 +139,7 @@ def test_people_beyond_the_limit_may_start_but_are_not_matched():
     assert len(people.scores) == 3
 
 
-def test_tags_that_are_no_number_match_nobody():
-    people = group([[0.9], [0.8]], [[0], [np.nan]])
-    assert len(people.scores) == 2
+@pytest.mark.parametrize('tag', [np.nan, np.inf, -np.inf])
+def test_candidates_without_a_finite_tag_take_no_part(tag):
+    people = group([[0.9], [0.8]], [[0], [tag]])
+    assert people.scores.tolist() == [[np.float32(0.9), 0]]

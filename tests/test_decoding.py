@@ -1,0 +1,111 @@
+"""Whatever a network gives, decoding ends, in time and with whole arrays."""
+
+import os
+import resource
+import time
+import warnings
+
+import numpy as np
+import pytest
+import torch
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from swahr_mmpose import ScaleAwareAssociativeEmbedding
+
+K, TOPK = 3, 5
+# 10000 have passed; three minutes on two cores.
+EXAMPLES = int(os.environ.get('SWAHR_FUZZ_EXAMPLES', 1000))
+HEATMAPS = dict(
+    zeros=lambda rng, shape: np.zeros(shape),
+    constant=lambda rng, shape: np.full(shape, 0.5),
+    negative=lambda rng, shape: -rng.random(shape),
+    noise=lambda rng, shape: rng.normal(0, 0.3, shape),
+    steps=lambda rng, shape: rng.integers(-2, 5, shape) / 4,
+    peaks=lambda rng, shape: rng.random(shape) ** 8,
+    checkers=lambda rng, shape: np.indices(shape).sum(axis=0) % 2.0,
+    huge=lambda rng, shape: rng.normal(0, 1e37, shape),
+    tiny=lambda rng, shape: rng.random(shape) * 1e-42,
+)
+TAGS = dict(
+    equal=lambda rng, shape: np.full(shape, 1.5),
+    steps=lambda rng, shape: rng.integers(-3, 4, shape) / 2,
+    noise=lambda rng, shape: rng.normal(0, 5, shape),
+    huge=lambda rng, shape: rng.normal(0, 1e38, shape),
+)
+ODD = [np.nan, np.inf, -np.inf]
+
+
+def spoiled(array, rng, share):
+    """With a share of values that are no numbers."""
+    array = array.astype(np.float32)
+    chosen = rng.random(array.shape) < share
+    array[chosen] = rng.choice(ODD, int(chosen.sum()))
+    return torch.from_numpy(array)
+
+
+def codec(**kwargs):
+    return ScaleAwareAssociativeEmbedding(
+        input_size=(64, 64),
+        heatmap_sizes=[(16, 16), (32, 32)],
+        decode_keypoint_order=list(range(K)),
+        decode_topk=TOPK,
+        **kwargs,
+    )
+
+
+@settings(max_examples=EXAMPLES, deadline=None)
+@given(
+    seed=st.integers(0, 2**31),
+    heatmaps=st.sampled_from(list(HEATMAPS)),
+    tags=st.sampled_from(list(TAGS)),
+    size=st.sampled_from([(1, 1), (2, 3), (8, 40), (12, 64)]),
+    share=st.sampled_from([0.0, 0.0, 0.01, 0.5, 1.0]),
+    tag_dim=st.integers(1, 2),
+    coarse=st.booleans(),
+    unbiased=st.booleans(),
+)
+def test_any_maps_are_decoded_to_whole_people(
+    seed, heatmaps, tags, size, share, tag_dim, coarse, unbiased
+):
+    rng = np.random.default_rng(seed)
+    height, width = size
+    small = (-(-height // 2), -(-width // 4)) if coarse else size
+    maps = spoiled(HEATMAPS[heatmaps](rng, (2, K, *size)), rng, share)
+    share = rng.choice([0, share])
+    tags = spoiled(TAGS[tags](rng, (2, tag_dim * K, *small)), rng, share)
+    with warnings.catch_warnings():
+        warnings.simplefilter('error')
+        decoded = codec(unbiased=unbiased).batch_decode(maps, tags)
+    for keypoints, scores, instance_scores in zip(*decoded):
+        people = len(keypoints)
+        assert people <= K * TOPK
+        assert keypoints.shape == (people, K, 2)
+        assert scores.shape == (people, K)
+        assert instance_scores.shape == (people,)
+        for array in (keypoints, scores, instance_scores):
+            assert array.dtype == np.float32
+            assert np.isfinite(array).all()
+        found = scores > 0
+        assert (scores >= 0).all()
+        assert found.any(axis=1).all()
+        inside = (keypoints >= -0.5) & (keypoints <= [width, height])
+        assert inside[found].all()
+        assert (keypoints[~found] == 0).all()
+
+
+@pytest.mark.parametrize('heatmaps', ['constant', 'noise', 'checkers'])
+def test_the_worst_maps_take_bounded_time_and_memory(heatmaps):
+    """Every second cell a peak, at full size: seconds, not minutes."""
+    rng = np.random.default_rng(0)
+    shape = (1, K, 512, 768)
+    maps = torch.from_numpy(HEATMAPS[heatmaps](rng, shape)).float()
+    tags = torch.from_numpy(TAGS['noise'](rng, shape)).float()
+    before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    started = time.perf_counter()
+    codec().batch_decode(maps, tags)
+    seconds = time.perf_counter() - started
+    extra = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before
+    # About 0.5 s and 250 MiB: room for slow machines, not for a mistake.
+    assert seconds < 20
+    assert extra < 2**20  # in KiB
