@@ -19,11 +19,13 @@ from .estimator import (  # noqa: E402
 )
 from .fusion import HeadOutput  # noqa: E402
 from .head import HigherHRNetHead  # noqa: E402
-from .hooks import CheckCheckpointHook  # noqa: E402
+from .hooks import CheckCheckpointHook, CheckLossHook  # noqa: E402
 from .initializers import PretrainedBackbone  # noqa: E402
 from .losses import SWAHRLoss  # noqa: E402
 from .metrics import CrowdPoseMetric  # noqa: E402
+from .safe_checkpoints import SafeCheckpointHook  # noqa: E402
 from .samples import BottomupLoadImage, BottomupPackInputs  # noqa: E402
+from .seeding import SeededSampler  # noqa: E402
 from .tag_loss import PullPushLoss  # noqa: E402
 from .transforms import (  # noqa: E402
     BottomupGetLossMask,
@@ -42,6 +44,7 @@ __all__ = [
     'BottomupPyramidResize',
     'BottomupRandomSquareAffine',
     'CheckCheckpointHook',
+    'CheckLossHook',
     'CrowdPoseMetric',
     'EqualSizeBatchSampler',
     'HeadOutput',
@@ -49,6 +52,8 @@ __all__ = [
     'PretrainedBackbone',
     'PullPushLoss',
     'SWAHRLoss',
+    'SafeCheckpointHook',
     'ScaleAwareAssociativeEmbedding',
+    'SeededSampler',
     '__version__',
 ]

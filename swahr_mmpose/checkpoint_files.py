@@ -3,17 +3,23 @@
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
 import os
 import os.path as osp
 import pickle
 import tempfile
 import zipfile
-from typing import Any, Union
+from typing import Any, BinaryIO, Iterator, Union
 
 import torch
 
-__all__ = ['file_sha256', 'read_checkpoint', 'write_checkpoint']
+__all__ = [
+    'file_sha256',
+    'read_checkpoint',
+    'replaced_file',
+    'write_checkpoint',
+]
 
 Path = Union[str, 'os.PathLike[str]']
 _OLD_TORCH = (
@@ -106,6 +112,20 @@ def write_checkpoint(
         raise FileExistsError(
             f'{path} exists; it is not overwritten. Choose another name'
         )
+    with replaced_file(str(path)) as stream:
+        torch.save(content, stream)
+
+
+@contextlib.contextmanager
+def replaced_file(path: str) -> Iterator[BinaryIO]:
+    """A stream whose content replaces a file once it is complete.
+
+    It is written beside the file under another name, which is removed where
+    something goes wrong; the folder is made.
+
+    Args:
+        path (str): The file.
+    """
     folder = osp.dirname(osp.abspath(path))
     os.makedirs(folder, exist_ok=True)
     handle, temporary = tempfile.mkstemp(
@@ -113,7 +133,7 @@ def write_checkpoint(
     )
     try:
         with os.fdopen(handle, 'wb') as stream:
-            torch.save(content, stream)
+            yield stream
             stream.flush()
             os.fsync(stream.fileno())
         umask = os.umask(0)

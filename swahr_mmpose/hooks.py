@@ -5,6 +5,7 @@ from __future__ import annotations
 
 from typing import Any, List, Mapping, Optional
 
+import torch
 from mmengine.hooks import Hook
 from mmengine.model import is_model_wrapper
 from mmengine.runner import BaseLoop
@@ -13,6 +14,7 @@ from torch import Tensor, nn
 
 __all__ = [
     'CheckCheckpointHook',
+    'CheckLossHook',
     'compare_state_dicts',
     'refuse_other_weights',
 ]
@@ -80,6 +82,45 @@ class CheckCheckpointHook(Hook):
             runner._load_from or 'to resume from',
             in_part=fine_tuning,
         )
+
+
+@HOOKS.register_module()
+class CheckLossHook(Hook):
+    """End a training whose losses are no numbers, and say which.
+
+    MMEngine goes on, and its next checkpoints hold NaN.
+
+    Args:
+        interval (int): Iterations between two looks, for each of which a GPU
+            has to be waited for. Defaults to 50.
+    """
+
+    def __init__(self, interval: int = 50) -> None:
+        self.interval = interval
+
+    def after_train_iter(
+        self,
+        runner: Any,
+        batch_idx: int,
+        data_batch: Any = None,
+        outputs: Optional[dict] = None,
+    ) -> None:
+        """Look at the losses of every so many iterations."""
+        if not self.every_n_train_iters(runner, self.interval):
+            return
+        bad = [
+            name
+            for name, value in (outputs or {}).items()
+            if name.startswith('loss')
+            and not torch.isfinite(torch.as_tensor(value)).all()
+        ]
+        if bad:
+            raise FloatingPointError(
+                f'iteration {runner.iter + 1}: {", ".join(bad)} not finite. '
+                'Lower the learning rate, or clip gradients '
+                '(optim_wrapper.clip_grad), and go on from a checkpoint '
+                'before that; tools/check_dataset.py tells of bad annotations'
+            )
 
 
 def refuse_other_weights(

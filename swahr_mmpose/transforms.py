@@ -14,6 +14,7 @@ from mmcv.transforms import BaseTransform
 from mmpose.registry import TRANSFORMS
 
 from . import geometry
+from .seeding import random_of
 
 __all__ = [
     'BottomupGetLossMask',
@@ -73,22 +74,25 @@ class BottomupRandomSquareAffine(BaseTransform):
         self.flip_prob = flip_prob
         self.side_of = min if scale_type == 'short' else max
 
-    def draw(self, height: int, width: int) -> Tuple[np.ndarray, bool]:
+    def draw(
+        self, height: int, width: int, random: Any = np.random
+    ) -> Tuple[np.ndarray, bool]:
         """Draw a matrix and whether to mirror."""
-        side = self.side_of(height, width) * np.random.uniform(*self.scale)
-        rotation = np.random.uniform(-self.rotation, self.rotation)
+        side = self.side_of(height, width) * random.uniform(*self.scale)
+        rotation = random.uniform(-self.rotation, self.rotation)
         # Both ends are truncated, as officially: integers in [-a, a - 1].
         reach = int(self.translation * side / 200)
-        shift = np.random.randint(-reach, reach, 2) if reach else np.zeros(2)
-        center = np.array([width / 2, height / 2]) + shift
+        shift = random.randint(-reach, reach, 2) if reach else np.zeros(2)
+        center = [width / 2 + float(shift[0]), height / 2 + float(shift[1])]
         matrix = geometry.square_affine_matrix(
             center, side, rotation, self.input_size[0]
         )
-        return matrix, bool(np.random.random() < self.flip_prob)
+        return matrix, bool(random.random() < self.flip_prob)
 
     def transform(self, results: Dict[str, Any]) -> Dict[str, Any]:
         """Draw a transformation and apply it."""
-        matrix, flip = self.draw(*results['img'].shape[:2])
+        height, width = results['img'].shape[:2]
+        matrix, flip = self.draw(height, width, random_of(results))
         return self.apply(results, matrix, flip)
 
     def apply(

@@ -6,7 +6,7 @@ from mmengine.runner import BaseLoop
 from mmpose.registry import HOOKS
 from torch import nn
 
-from swahr_mmpose import CheckCheckpointHook
+from swahr_mmpose import CheckCheckpointHook, CheckLossHook
 from swahr_mmpose.hooks import compare_state_dicts
 
 
@@ -87,3 +87,21 @@ def test_missing_and_unexpected_keys_are_listed():
 
 def test_it_is_registered():
     assert HOOKS.get('CheckCheckpointHook') is CheckCheckpointHook
+
+
+@pytest.mark.parametrize('value', [float('nan'), torch.tensor(float('inf'))])
+def test_losses_that_are_no_numbers_end_the_run(value):
+    hook = CheckLossHook(interval=10)
+    outputs = dict(loss=value, loss_pull=0.1, loss_push=value, grad_norm=value)
+    hook.after_train_iter(SimpleNamespace(iter=8), 8, None, outputs)
+    with pytest.raises(FloatingPointError, match='10: loss, loss_push not'):
+        hook.after_train_iter(SimpleNamespace(iter=9), 9, None, outputs)
+
+
+def test_losses_that_are_numbers_do_not_matter_to_it():
+    outputs = dict(loss=torch.tensor(1e30), loss_pull=0.0)
+    hook = CheckLossHook(interval=1)
+    assert (
+        hook.after_train_iter(SimpleNamespace(iter=0), 0, None, outputs)
+        is None
+    )

@@ -12,7 +12,8 @@ PACKAGE = Path(swahr_mmpose.__file__).parent
 EDGES = {
     '__init__': {
         'batches', 'codec', 'compat', 'estimator', 'fusion', 'head', 'hooks',
-        'initializers', 'losses', 'metrics', 'samples', 'tag_loss',
+        'initializers', 'losses', 'metrics', 'safe_checkpoints', 'samples',
+        'seeding', 'tag_loss',
         'transforms'
     },
     'annotations': set(),
@@ -45,13 +46,15 @@ EDGES = {
     'peaks': {'runs', 'sampling'},
     'preflight': {'annotations', 'imagefiles'},
     'publishing': {'conversion'},
+    'safe_checkpoints': {'checkpoint_files'},
     'samples': {'fields', 'imagefiles'},
     'runs': set(),
     'sampling': set(),
     'scales': set(),
+    'seeding': set(),
     'sparse_loss': {'heatmap_formulas', 'runs'},
     'tag_loss': {'heatmap_formulas'},
-    'transforms': {'geometry'},
+    'transforms': {'geometry', 'seeding'},
     'visualization': set(),
 }  # fmt: skip
 # Modules that work without OpenMMLab.
@@ -66,10 +69,11 @@ PUBLIC = [
     'BottomupGetLossMask', 'BottomupLoadImage', 'BottomupPackInputs',
     'BottomupPyramidDataPreprocessor', 'BottomupPyramidPoseEstimator',
     'BottomupPyramidResize', 'BottomupRandomSquareAffine',
-    'CheckCheckpointHook', 'CrowdPoseMetric', 'EqualSizeBatchSampler',
+    'CheckCheckpointHook', 'CheckLossHook', 'CrowdPoseMetric', 'EqualSizeBatchSampler',
     'HeadOutput',
     'HigherHRNetHead', 'PretrainedBackbone', 'PullPushLoss',
-    'SWAHRLoss', 'ScaleAwareAssociativeEmbedding', '__version__'
+    'SWAHRLoss', 'SafeCheckpointHook', 'ScaleAwareAssociativeEmbedding',
+    'SeededSampler', '__version__'
 ]  # fmt: skip
 
 

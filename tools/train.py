@@ -24,6 +24,7 @@ from swahr_mmpose.cli import (
     make_parser,
 )
 from swahr_mmpose.preflight import check_before_run
+from swahr_mmpose.safe_checkpoints import latest_checkpoint
 
 
 def parse_args():
@@ -64,8 +65,12 @@ def merge_args(cfg, args):
         cfg.optim_wrapper.type = 'AmpOptimWrapper'
         cfg.optim_wrapper.setdefault('loss_scale', 'dynamic')
     if args.resume is not None:
-        cfg.resume = True
-        cfg.load_from = None if args.resume == 'auto' else args.resume
+        path = args.resume
+        if path == 'auto':
+            path = latest_checkpoint(cfg.work_dir)
+            print(f'resuming from {path or "the start"}')
+        cfg.resume = path is not None
+        cfg.load_from = path or cfg.get('load_from')
     if args.auto_scale_lr:
         cfg.auto_scale_lr.enable = True
 

@@ -7,11 +7,16 @@ default_hooks = dict(
     logger=dict(type='LoggerHook', interval=50),
     param_scheduler=dict(type='ParamSchedulerHook'),
     # The published numbers are those of the last epoch, not of the best one.
-    checkpoint=dict(type='CheckpointHook', interval=10, max_keep_ckpts=3),
+    checkpoint=dict(type='SafeCheckpointHook', interval=10, max_keep_ckpts=3),
     sampler_seed=dict(type='DistSamplerSeedHook'),
     visualization=dict(type='PoseVisualizationHook', enable=False),
 )
-custom_hooks = [dict(type='SyncBuffersHook'), dict(type='CheckCheckpointHook')]
+custom_hooks = [
+    dict(type='SyncBuffersHook'),
+    dict(type='CheckCheckpointHook'),
+    # A loss that is NaN or infinite ends the run.
+    dict(type='CheckLossHook', interval=50),
+]
 
 env_cfg = dict(
     cudnn_benchmark=True,

@@ -12,7 +12,7 @@ val_ann_file = 'annotations/person_keypoints_val2017.json'
 train_dataloader = dict(
     num_workers=4,
     persistent_workers=True,
-    sampler=dict(type='DefaultSampler', shuffle=True),
+    sampler=dict(type='SeededSampler', shuffle=True),
     dataset=dict(
         type=dataset_type,
         data_root=data_root,

@@ -1,0 +1,63 @@
+# Copyright (c) swahr_mmpose contributors. Licensed under Apache-2.0.
+"""Augmentation that depends on seed, epoch and sample, and on nothing else.
+
+Not on the number of workers or processes, nor on what a worker drew before:
+a run that was interrupted and resumed sees the pictures that it would have
+seen.
+"""
+
+from __future__ import annotations
+
+from typing import Any, Iterator, Mapping, Tuple
+
+import numpy as np
+from mmengine.dataset import DefaultSampler
+from mmpose.registry import DATA_SAMPLERS
+
+__all__ = ['SeededIndex', 'SeededSampler', 'random_of']
+
+
+class SeededIndex(int):
+    """The index of a sample, which takes its seed along to the worker."""
+
+    seed: Tuple[int, ...]
+
+    def __new__(cls, value: int, seed: Tuple[int, ...]) -> SeededIndex:
+        """As ``int``, with a seed."""
+        index = super().__new__(cls, value)
+        index.seed = seed
+        return index
+
+    def __reduce__(self) -> Any:
+        """Pickled with its seed."""
+        return SeededIndex, (int(self), self.seed)
+
+
+@DATA_SAMPLERS.register_module()
+class SeededSampler(DefaultSampler):
+    """MMEngine's ``DefaultSampler``, whose indices hold a seed each.
+
+    Transforms of this package that draw at random use it (see
+    :func:`random_of`); others draw as before.  Arguments are those of
+    ``DefaultSampler``.
+    """
+
+    def __iter__(self) -> Iterator[SeededIndex]:
+        """Indices in the order of ``DefaultSampler``."""
+        for index in super().__iter__():
+            yield SeededIndex(index, (self.seed, self.epoch, index))
+
+
+def random_of(results: Mapping[str, Any]) -> Any:
+    """Where a transform draws from, with the methods of ``np.random``.
+
+    Args:
+        results (Mapping): Of the pipeline; the data set has put the index
+            into ``sample_idx``.
+
+    Returns:
+        np.random.RandomState | module: A generator of the sample's own, or
+        ``np.random`` where its index has no seed.
+    """
+    seed = getattr(results.get('sample_idx'), 'seed', None)
+    return np.random if seed is None else np.random.RandomState(seed)

@@ -1,0 +1,96 @@
+"""A run may be killed at any time, and goes on as if it had not been."""
+
+import errno
+import os
+import subprocess
+import sys
+
+import pytest
+import torch
+from conftest import ROOT
+from test_tools import CONFIG
+
+from swahr_mmpose.safe_checkpoints import WholeFileBackend, latest_checkpoint
+
+# 20 have been tried: SWAHR_KILLS=20 pytest tests/test_safe_checkpoints.py
+KILLS = os.environ.get('SWAHR_KILLS', '4')
+
+
+def equal(a, b):
+    """Bit for bit, whatever is in there."""
+    if isinstance(a, torch.Tensor):
+        return torch.equal(a, b)
+    if isinstance(a, dict):
+        return a.keys() == b.keys() and all(equal(a[k], b[k]) for k in a)
+    if isinstance(a, (list, tuple)):
+        return len(a) == len(b) and all(map(equal, a, b))
+    return a == b
+
+
+@pytest.mark.slow
+def test_a_killed_run_ends_in_the_same_weights_to_the_last_bit(
+    synthetic, tmp_path
+):
+    script = ROOT / 'tests/interrupted_run.py'
+    done = subprocess.run(
+        [sys.executable, script, CONFIG, tmp_path, synthetic, KILLS, '0'],
+        cwd=ROOT,
+        capture_output=True,
+        text=True,
+        env=dict(os.environ, OMP_NUM_THREADS='1', PYTHONWARNINGS='ignore'),
+    )
+    assert done.returncode == 0, (done.stdout + done.stderr)[-3000:]
+    whole, killed = (
+        torch.load(tmp_path / name / 'epoch_3.pth', weights_only=False)
+        for name in ('whole', 'killed')
+    )
+    for part in ('state_dict', 'optimizer', 'param_schedulers'):
+        assert equal(whole[part], killed[part]), part
+    assert whole['meta']['iter'] == killed['meta']['iter']
+    # One is kept, and nothing that is half written.
+    assert not (tmp_path / 'killed/epoch_2.pth').exists()
+
+
+def test_a_full_disk_leaves_what_was_there(tmp_path, monkeypatch):
+    path = tmp_path / 'epoch_1.pth'
+    backend = WholeFileBackend()
+    backend.put(b'whole', str(path))
+
+    def full(descriptor):
+        raise OSError(errno.ENOSPC, 'No space left on device')
+
+    monkeypatch.setattr(os, 'fsync', full)
+    with pytest.raises(OSError, match='epoch_1.pth could not be written.*No'):
+        backend.put(b'half', str(path))
+    assert path.read_bytes() == b'whole'
+    assert list(tmp_path.iterdir()) == [path]
+
+
+def checkpoint(path, number):
+    torch.save(dict(number=number), path)
+    return str(path)
+
+
+def test_the_latest_checkpoint_is_the_one_that_was_named_last(tmp_path):
+    assert latest_checkpoint(str(tmp_path / 'absent')) is None
+    assert latest_checkpoint(str(tmp_path)) is None
+    paths = [checkpoint(tmp_path / f'epoch_{n}.pth', n) for n in (9, 10)]
+    assert latest_checkpoint(str(tmp_path)) == paths[1]
+    (tmp_path / 'last_checkpoint').write_text(paths[0] + '\n')
+    assert latest_checkpoint(str(tmp_path)) == paths[0]
+
+
+@pytest.mark.parametrize('named', ['', 'epoch_3.pth', 'absent.pth'])
+def test_a_half_written_checkpoint_is_never_picked(tmp_path, named):
+    whole = checkpoint(tmp_path / 'epoch_2.pth', 2)
+    half = tmp_path / 'epoch_3.pth'
+    checkpoint(half, 3)
+    half.write_bytes(half.read_bytes()[:-100])
+    (tmp_path / 'last_checkpoint').write_text(named and str(tmp_path / named))
+    assert latest_checkpoint(str(tmp_path)) == whole
+
+
+def test_a_work_dir_that_was_moved_still_knows_its_checkpoint(tmp_path):
+    paths = [checkpoint(tmp_path / f'epoch_{n}.pth', n) for n in (1, 2)]
+    (tmp_path / 'last_checkpoint').write_text('/elsewhere/epoch_1.pth')
+    assert latest_checkpoint(str(tmp_path)) == paths[0]
