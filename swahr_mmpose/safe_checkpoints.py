@@ -7,6 +7,7 @@ or not at all, and an older one goes only when the new one stands.
 
 from __future__ import annotations
 
+import glob
 import os
 import os.path as osp
 import re
@@ -54,6 +55,13 @@ class SafeCheckpointHook(CheckpointHook):
         kwargs.setdefault('backend_args', dict(backend='whole_file'))
         super().__init__(*args, **kwargs)
         self.max_keep_ckpts: int
+
+    def before_train(self, runner: Any) -> None:
+        """Remove what a killed run left half written."""
+        super().before_train(runner)
+        if is_main_process():
+            for path in glob.glob(osp.join(self.out_dir, '*.pth.*.part')):
+                os.remove(path)
 
     def _save_checkpoint_with_step(
         self, runner: Any, step: int, meta: dict

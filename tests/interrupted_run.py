@@ -4,6 +4,7 @@ Everything is imported once; each child is a fork that starts to train at
 once, or resumes, as tools/train.py does.
 """
 
+import glob
 import os
 import random
 import signal
@@ -45,26 +46,45 @@ def child(path, work_dir, data):
     os._exit(0)
 
 
+def kill(pid, work_dir, delay):
+    """Kill it after a while, or (None) while it writes a checkpoint."""
+    if delay is not None:
+        time.sleep(delay)
+    else:
+        while not glob.glob(f'{work_dir}/*.part') and running(pid):
+            time.sleep(1e-4)
+    os.kill(pid, signal.SIGKILL)
+    os.waitpid(pid, 0)
+
+
+def running(pid):
+    """Whether a child is neither dead nor a zombie."""
+    with open(f'/proc/{pid}/stat') as file:
+        return file.read().rsplit(')', 1)[1].split()[0] not in 'ZX'
+
+
 def main(path, work_dir, data, kills, seed):
-    """Kill the training so many times, then let it end."""
+    """Kill trainings so many times; each goes on to its end."""
     torch.set_num_threads(1)
     draw = random.Random(seed)
     started = time.perf_counter()
     whole = child(path, f'{work_dir}/whole', data)
     assert os.waitpid(whole, 0)[1] == 0
     length = time.perf_counter() - started
-    done = 0
-    while done < kills:
-        pid = child(path, f'{work_dir}/killed', data)
-        time.sleep(draw.uniform(0, length * 0.8))
-        os.kill(pid, signal.SIGKILL)
-        os.waitpid(pid, 0)
-        done += 1
-        found = latest_checkpoint(f'{work_dir}/killed')
+    run = 0
+    for number in range(kills):
+        folder = f'{work_dir}/killed{run}'
+        writing = number % 2 == 1
+        delay = None if writing else draw.uniform(0, length * 0.8)
+        kill(child(path, folder, data), folder, delay)
+        found = latest_checkpoint(folder)
         if found:  # it can be read
             torch.load(found, map_location='cpu', weights_only=False)
-        print(f'kill {done}: {found}', flush=True)
-    assert os.waitpid(child(path, f'{work_dir}/killed', data), 0)[1] == 0
+        half = [os.path.basename(p) for p in glob.glob(f'{folder}/*.part')]
+        print(f'{folder} {delay}: {found}, half written {half}', flush=True)
+        run += bool(found and found.endswith('epoch_3.pth'))
+    last = child(path, f'{work_dir}/killed{run}', data)
+    assert os.waitpid(last, 0)[1] == 0
 
 
 if __name__ == '__main__':

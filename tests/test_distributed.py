@@ -1,0 +1,92 @@
+"""Two processes are one: the same gradients, weights and metrics."""
+
+import numpy as np
+import pytest
+import torch
+import torch.distributed as dist
+import torch.multiprocessing as mp
+from mmengine.dataset import pseudo_collate
+from mmengine.model import MMDistributedDataParallel
+from mmengine.optim import OptimWrapper
+from test_estimator import make_model
+from test_transforms import encode, sample
+from torch import nn
+
+from swahr_mmpose import BottomupPackInputs, BottomupRandomSquareAffine
+
+# People in each of four images; two go to each process.
+CROWDS = {
+    'people everywhere': [2, 1, 3, 1],
+    'nobody on one rank': [2, 1, 0, 0],
+    'nobody at all': [0, 0, 0, 0],
+}
+
+
+def batch(people):
+    """Four training samples, 64 px."""
+    np.random.seed(0)
+    samples = []
+    for seed, number in enumerate(people):
+        results = sample((80, 64), number, seed)
+        results = BottomupRandomSquareAffine((64, 64))(results)
+        samples.append(BottomupPackInputs()(encode(results)))
+    return samples
+
+
+def training_model():
+    """The same in each process; BatchNorm does not look at the batch."""
+    torch.manual_seed(0)
+    model = make_model()
+    model.init_weights()
+    for parameter in model.head.parameters():
+        nn.init.normal_(parameter, std=0.05)
+    return model.eval()
+
+
+def train(model, samples, steps=3):
+    """Some steps; gradients of the first and weights after the last."""
+    parameters = list(model.parameters())
+    optimizer = torch.optim.SGD(parameters, lr=0.1)
+    wrapper, gradients = OptimWrapper(optimizer), None
+    update = optimizer.step
+
+    def step(*args, **kwargs):
+        nonlocal gradients
+        if gradients is None:
+            gradients = [p.grad.clone() for p in parameters]
+        return update(*args, **kwargs)
+
+    optimizer.step = step
+    for _ in range(steps):
+        model.train_step(pseudo_collate(samples), wrapper)
+    return gradients, [p.detach().clone() for p in parameters]
+
+
+def worker(rank, folder, people):
+    """One of two processes with half of the batch."""
+    torch.set_num_threads(1)
+    dist.init_process_group(
+        'gloo', f'file://{folder}/meet', rank=rank, world_size=2
+    )
+    model = MMDistributedDataParallel(
+        training_model(), broadcast_buffers=False, device_ids=None
+    )
+    half = batch(people)[2 * rank : 2 * rank + 2]
+    torch.save(train(model, half), f'{folder}/{rank}.pt')
+    dist.destroy_process_group()
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize('people', list(CROWDS.values()), ids=list(CROWDS))
+def test_two_processes_with_half_the_batch_are_one_with_the_whole(
+    tmp_path, people
+):
+    expected = train(training_model(), batch(people))
+    mp.spawn(worker, (str(tmp_path), people), nprocs=2)
+    ranks = [torch.load(tmp_path / f'{rank}.pt') for rank in range(2)]
+    assert sum(float(g.abs().sum()) for g in expected[0]) > 0
+    for got in ranks:
+        for one, whole in zip(got, expected):
+            torch.testing.assert_close(one, whole, rtol=1e-5, atol=1e-6)
+    for one, other in zip(*ranks):
+        assert all(torch.equal(a, b) for a, b in zip(one, other))
