@@ -1,5 +1,8 @@
 """Two processes are one: the same gradients, weights and metrics."""
 
+import json
+from pathlib import Path
+
 import numpy as np
 import pytest
 import torch
@@ -9,11 +12,17 @@ from mmengine.dataset import pseudo_collate
 from mmengine.model import MMDistributedDataParallel
 from mmengine.optim import OptimWrapper
 from test_estimator import make_model
+from test_metrics import META, evaluate, make_set, predict
 from test_transforms import encode, sample
 from torch import nn
 
-from swahr_mmpose import BottomupPackInputs, BottomupRandomSquareAffine
+from swahr_mmpose import (
+    BottomupPackInputs,
+    BottomupRandomSquareAffine,
+    CrowdPoseMetric,
+)
 
+INDICES = [0.05, 0.3, 0.9, 0.5, 0.0, 0.95, 0.4, 0.2, 0.7]
 # People in each of four images; two go to each process.
 CROWDS = {
     'people everywhere': [2, 1, 3, 1],
@@ -90,3 +99,29 @@ def test_two_processes_with_half_the_batch_are_one_with_the_whole(
             torch.testing.assert_close(one, whole, rtol=1e-5, atol=1e-6)
     for one, other in zip(*ranks):
         assert all(torch.equal(a, b) for a, b in zip(one, other))
+
+
+def evaluator(rank, folder):
+    """One of two processes with every second image."""
+    torch.set_num_threads(1)
+    dist.init_process_group(
+        'gloo', f'file://{folder}/meet', rank=rank, world_size=2
+    )
+    path = Path(folder, 'crowdpose.json')
+    samples = predict(json.loads(path.read_text()))
+    metric = CrowdPoseMetric(str(path))
+    metric.dataset_meta = META
+    metric.process([], samples[rank::2])
+    torch.save(metric.evaluate(len(samples)), f'{folder}/{rank}.pt')
+    dist.destroy_process_group()
+
+
+def test_metrics_of_two_processes_are_those_of_one(tmp_path):
+    """An odd number of images: one rank has one more, none counts twice."""
+    path, content = make_set(tmp_path, INDICES)
+    expected = evaluate(path, predict(content))
+    assert 0 < expected['AP'] < 1
+    mp.spawn(evaluator, (str(tmp_path),), nprocs=2)
+    for rank in range(2):
+        got = torch.load(tmp_path / f'{rank}.pt')
+        assert {k.split('/')[1]: v for k, v in got.items()} == expected
