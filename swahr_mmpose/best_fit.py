@@ -60,7 +60,7 @@ def best_fits(
 ) -> Found:
     """The first of the cells with the largest ``heatmap - round(distance)``.
 
-    A distance that is no number counts as infinite.
+    A distance that is no number counts as infinite, such a fit as none.
 
     Args:
         part (Part): Every map with at least one run.
@@ -70,7 +70,7 @@ def best_fits(
             ``None``: for any cell; the part then holds all runs of its maps.
 
     Returns:
-        Found: Of cells above the threshold, where there are such.
+        Found: Where the best fit does not exceed the threshold, of any cell.
     """
     all_means = torch.from_numpy(means).to(part.values)
     least = -np.inf if threshold is None else threshold

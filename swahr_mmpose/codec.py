@@ -189,7 +189,7 @@ class ScaleAwareAssociativeEmbedding(BaseKeypointCodec):
     ) -> Decoded:
         """Find the people of each image.
 
-        A heatmap value that is not finite counts as 0, a tag as no tag.
+        In heatmaps NaN and infinity count as 0; such a tag fits nobody.
 
         Args:
             batch_heatmaps (Tensor): Shape (B, K, H, W).
@@ -227,8 +227,8 @@ class ScaleAwareAssociativeEmbedding(BaseKeypointCodec):
             )
             for b in range(len(maps))
         ]
-        keypoints, scores, instance_scores = zip(*decoded)
-        return list(keypoints), list(scores), list(instance_scores)
+        keypoints, scores, best = ([d[i] for d in decoded] for i in range(3))
+        return keypoints, scores, best
 
     def _decode_image(
         self,

@@ -23,17 +23,19 @@ class SparseFields(BaseDataElement):
 
     Reading ``heatmaps`` or ``heatmap_mask`` gives lists of dense tensors, one
     per level, (K, h, w) and (h, w), as MMPose's ``MultilevelPixelData`` does.
-
-    Args:
-        heatmaps (Sequence[np.ndarray | Tensor]): Float32 (K, h, w).
-        masks (Sequence[np.ndarray | Tensor], optional): Bool (h, w).
+    Made by :meth:`pack`.
     """
 
     @classmethod
     def pack(
         cls, heatmaps: Sequence[Any], masks: Optional[Sequence[Any]] = None
     ) -> SparseFields:
-        """Make one from dense maps."""
+        """Make one from dense maps.
+
+        Args:
+            heatmaps (Sequence[np.ndarray | Tensor]): Float32 (K, h, w).
+            masks (Sequence[np.ndarray | Tensor], optional): Bool (h, w).
+        """
         dense = [np.asarray(level) for level in heatmaps]
         cells = [np.flatnonzero(level) for level in dense]
         values = [level.reshape(-1)[at] for level, at in zip(dense, cells)]
@@ -92,6 +94,12 @@ def stack_heatmaps(fields: Sequence[Any], level: int) -> Tensor:
     """
     if not isinstance(fields[0], SparseFields):
         return torch.stack([f.heatmaps[level] for f in fields])
+    kinds = {(tuple(map(tuple, f.shapes)), f.masked) for f in fields}
+    if len(kinds) > 1:
+        raise ValueError(
+            'the samples of a batch have targets of different shapes, or '
+            f'masks in part: {sorted(kinds)}; check codec and pipeline'
+        )
     shape = fields[0].shapes[level]
     size = int(np.prod(shape))
     dense = fields[0].cell_values.new_zeros(len(fields), *shape)

@@ -7,7 +7,7 @@ are missing.
 
 from __future__ import annotations
 
-from typing import List, Optional, Tuple
+from typing import List, Optional, Sequence, Tuple
 
 import numpy as np
 import torch
@@ -19,6 +19,9 @@ from .runs import RUN, Runs, as_runs, cut_into_runs
 from .sampling import enlarge
 
 __all__ = ['fill_missing_keypoints']
+
+# Elements of the tables of people and runs of all keypoints, at most.
+_LARGE = 1 << 23
 
 
 def fill_missing_keypoints(
@@ -124,6 +127,21 @@ class _Maps:
         return list(tags), torch.arange(len(numbers), device=tags.device)
 
 
+def _look_above(
+    maps: _Maps,
+    keypoint: np.ndarray,
+    means: np.ndarray,
+    keypoints: Sequence[int],
+) -> Found:
+    """What fits best in the runs above the threshold, of some keypoints."""
+    counts = [int((keypoint == k).sum()) for k in keypoints]
+    part, numbers = maps.above(np.asarray(keypoints))
+    these = np.isin(keypoint, keypoints)
+    found = best_fits(part, means[these], counts, maps.runs.threshold)
+    found.runs[:] = numbers[found.runs]
+    return found
+
+
 def _best_cells(maps: _Maps, keypoint: np.ndarray, means: np.ndarray) -> Found:
     """The best cell for each of some mean tags.
 
@@ -138,11 +156,15 @@ def _best_cells(maps: _Maps, keypoint: np.ndarray, means: np.ndarray) -> Found:
     Returns:
         Found: With runs of the whole heatmap.
     """
-    keypoints, counts = np.unique(keypoint, return_counts=True)
     threshold = maps.runs.threshold
-    part, numbers = maps.above(keypoints)
-    found = best_fits(part, means, counts, threshold)
-    found.runs[:] = numbers[found.runs]
+    # All at once, unless tables of people and runs would grow large.
+    every = np.unique(keypoint)
+    large = len(means) * len(maps.runs.above) > _LARGE * len(every)
+    parts = [
+        _look_above(maps, keypoint, means, keypoints)
+        for keypoints in ([[k] for k in every] if large else [every])
+    ]
+    found = Found(*(np.concatenate(arrays) for arrays in zip(*parts)))
     below = np.flatnonzero(~(found.fits > threshold))
     for k in np.unique(keypoint[below]):
         these = below[keypoint[below] == k]

@@ -8,7 +8,7 @@ those of the official code, kept so that published weights and numbers hold.
 
 from __future__ import annotations
 
-from typing import NamedTuple, Sequence, Tuple
+from typing import Any, NamedTuple, Optional, Sequence, Tuple
 
 import cv2
 import numpy as np
@@ -28,6 +28,9 @@ __all__ = [
 ]
 
 Size = Tuple[int, int]
+
+# Coordinates of a polygon from which on pycocotools may crash.
+_FAR = 1e7
 
 
 def square_affine_matrix(
@@ -92,19 +95,35 @@ def _decode_segmentation(annotation: dict, size: Size) -> np.ndarray:
     """The pixels of an annotation, bool (h, w)."""
     w, h = size
     segmentation = annotation['segmentation']
+    problem = _segmentation_problem(segmentation, size)
+    if problem:
+        raise ValueError(
+            f'annotation {annotation.get("id")} of image '
+            f'{annotation.get("image_id")}: its segmentation {problem}; '
+            'correct the annotation file'
+        )
     if isinstance(segmentation, dict):
-        if list(segmentation['size']) != [h, w]:
-            raise ValueError(
-                f'annotation {annotation.get("id")} of image '
-                f'{annotation.get("image_id")}: its segmentation is of size '
-                f'{list(segmentation["size"])}, the image of [{h}, {w}] '
-                '(height, width); correct the annotation file'
-            )
         if isinstance(segmentation['counts'], list):
             segmentation = coco_mask.frPyObjects(segmentation, h, w)
         return coco_mask.decode(segmentation).astype(bool)
     parts = coco_mask.frPyObjects(segmentation, h, w)
     return coco_mask.decode(parts).astype(bool).any(axis=2)
+
+
+def _segmentation_problem(segmentation: Any, size: Size) -> Optional[str]:
+    """What pycocotools would crash on, or make a random mask of."""
+    w, h = size
+    if isinstance(segmentation, dict):
+        got, counts = list(segmentation['size']), segmentation['counts']
+        if got != [h, w]:
+            return f'is of size {got}, the image of [{h}, {w}] (height, width)'
+        if isinstance(counts, list) and sum(counts) != h * w:
+            return f'counts {sum(counts)} pixels, the image has {h * w}'
+        return None
+    numbers = np.array([n for part in segmentation for n in part], float)
+    if not (np.abs(numbers) < _FAR).all():
+        return f'has coordinates that are no numbers, or beyond {_FAR:.0e}'
+    return None
 
 
 def valid_region(annotations: Sequence[dict], size: Size) -> np.ndarray:

@@ -1,17 +1,25 @@
 # Copyright (c) swahr_mmpose contributors. Licensed under Apache-2.0.
-"""Tell complete image files from missing and cut ones, mostly undecoded."""
+"""Image files of a data set: which are missing, cut short or do not fit.
+
+Files are told from their first and last bytes and their header, and decoded
+only where these leave a doubt.
+"""
 
 from __future__ import annotations
 
 import io
 import os
 from concurrent.futures import ThreadPoolExecutor
-from typing import Dict, Iterable, Mapping, Optional, Tuple
+from pathlib import PureWindowsPath
+from reprlib import repr as short
+from typing import Any, Dict, Iterable, Iterator, Mapping, Optional, Tuple
 
 from PIL import Image
 
 __all__ = [
+    'check_record',
     'find_broken_images',
+    'image_sizes',
     'is_cut_short',
     'is_truncated',
     'what_is_wrong',
@@ -20,6 +28,79 @@ __all__ = [
 # How a file of each kind begins and, near its end, ends.
 _MARKS = {b'\xff\xd8': b'\xff\xd9', b'\x89PNG': b'IEND'}
 _TAIL = 4096
+# What OpenCV reads of what Pillow knows.
+_FORMATS = 'JPEG MPO PNG BMP TIFF WEBP PPM JPEG2000'.split()
+# A longer image becomes enormous when its short side is enlarged.
+_LARGEST_RATIO = 20
+
+Size = Tuple[int, int]
+
+
+def check_record(image: dict, test_side: Optional[int]) -> Iterator[str]:
+    """What is wrong with name and size that annotations give for an image.
+
+    Args:
+        image (dict): Its record in the annotation file.
+        test_side (int, optional): The short side to which test images are
+            resized; ``None``: it is not for testing.
+
+    Yields:
+        str: One thing that is wrong; a key that is missing is none.
+    """
+    name, size = image.get('file_name'), _size(image)
+    if name is not None and not _is_inside(name):
+        yield (
+            f'has the file_name {short(name)}, which leaves the folder of '
+            'images; expected a relative path without ".."'
+        )
+    given = [image.get(key) for key in ('width', 'height')]
+    if size is None and None not in given:
+        yield (
+            f'has the width {short(given[0])} and the height '
+            f'{short(given[1])}, expected whole numbers above 0'
+        )
+    if size and test_side and max(size) > _LARGEST_RATIO * min(size):
+        w, h = (round(side * test_side / min(size)) for side in size)
+        yield (
+            f'is of size {size[0]}x{size[1]} and in testing would be resized '
+            f'to {w}x{h}; take it out or split it (one side may be '
+            f'{_LARGEST_RATIO} times the other)'
+        )
+
+
+def image_sizes(images: Iterable[dict]) -> Dict[str, Optional[Size]]:
+    """The files that records of an annotation file name.
+
+    Args:
+        images (Iterable[dict]): The records, broken ones among them.
+
+    Returns:
+        dict: From file name to ``(width, height)``, None where that is not
+        known.  Names that leave the folder of images are left out.
+    """
+    return {
+        image['file_name']: _size(image)
+        for image in images
+        if _is_inside(image.get('file_name'))
+    }
+
+
+def _is_inside(name: Any) -> bool:
+    """Whether a file name stays in the folder to which it is relative."""
+    if not isinstance(name, str) or '\0' in name or '://' in name:
+        return False
+    path = PureWindowsPath(name)  # knows slashes of both kinds
+    return bool(path.parts) and not path.anchor and '..' not in path.parts
+
+
+def _size(image: dict) -> Optional[Size]:
+    width, height = image.get('width'), image.get('height')
+    for side in (width, height):
+        if not isinstance(side, (int, float)) or not 0 < side < 1e9:
+            return None
+        if side != int(side):
+            return None
+    return width, height  # type: ignore[return-value]
 
 
 def is_cut_short(content: bytes) -> bool:
@@ -49,14 +130,12 @@ def is_truncated(content: bytes) -> bool:
     try:
         with Image.open(io.BytesIO(content)) as image:
             image.load()
-    except OSError:
+    except Exception:  # Pillow raises errors of many kinds
         return True
     return False
 
 
-def what_is_wrong(
-    path: str, size: Optional[Tuple[int, int]] = None
-) -> Optional[str]:
+def what_is_wrong(path: str, size: Optional[Size] = None) -> Optional[str]:
     """What is wrong with an image file, or None.
 
     Args:
@@ -71,24 +150,30 @@ def what_is_wrong(
             tail = file.read()
     except FileNotFoundError:
         return 'does not exist'
-    except OSError as error:
-        return f'cannot be read ({error.strerror})'
+    except (OSError, ValueError) as error:
+        return f'cannot be read ({getattr(error, "strerror", error)})'
     if not head:
         return 'is empty'
     if is_cut_short(head + tail):
         with open(path, 'rb') as file:
             if is_truncated(file.read()):
                 return 'is cut short'
-    return None if size is None else _wrong_size(path, size)
+    return _wrong_header(path, size)
 
 
-def _wrong_size(path: str, size: Tuple[int, int]) -> Optional[str]:
+def _wrong_header(path: str, size: Optional[Size]) -> Optional[str]:
     try:
         with Image.open(path) as image:
-            found = image.size
-    except OSError:
+            found, kind = image.size, image.format
+    except Image.DecompressionBombError:
+        return 'has more than 178 million pixels; make it smaller'
+    except Exception:  # Pillow raises errors of many kinds
         return 'is no image file'
-    if found == tuple(size):
+    if kind not in _FORMATS:
+        return (
+            f'is a {kind} file, which OpenCV cannot read; expected JPEG, PNG'
+        )
+    if size is None or found == tuple(size):
         return None
     swapped = ': width and height are swapped' if found == size[::-1] else ''
     return (
@@ -99,7 +184,7 @@ def _wrong_size(path: str, size: Tuple[int, int]) -> Optional[str]:
 
 def find_broken_images(
     paths: Iterable[str],
-    sizes: Optional[Mapping[str, Tuple[int, int]]] = None,
+    sizes: Optional[Mapping[str, Optional[Size]]] = None,
     workers: int = 16,
 ) -> Dict[str, str]:
     """Missing and incomplete files, with what is wrong with them.

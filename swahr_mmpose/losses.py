@@ -40,7 +40,7 @@ def swahr_loss(
         pred (Tensor): P, shape (B, K, H, W).
         scale_maps (Tensor, optional): alpha, same shape; ``None`` keeps the
             target plain and the regularizer 0.
-        target (Tensor): H, same shape.
+        target (Tensor): H, same shape, not negative.
         mask (Tensor, optional): 1 where the loss counts, shape (B, H, W).
         gamma (float, optional): Of :func:`adaptive_weight`; ``None``: W = 1.
         expansion (str): Of :func:`scale_adapted_target`.
@@ -108,7 +108,7 @@ class SWAHRLoss(nn.Module):
             heatmaps (Tensor): Predicted, shape (B, K, H, W).
             scale_maps (Tensor, optional): alpha, same shape; ``None`` if and
                 only if the loss is not scale-adaptive.
-            target (Tensor): Same shape.
+            target (Tensor): Same shape, not negative.
             mask (Tensor, optional): Shape (B, H, W).
 
         Returns:

@@ -187,7 +187,7 @@ def find_candidates(
     return Candidates(
         all_scores.view(shape),
         all_indices.view(shape),
-        all_tags.view(*shape, -1),
+        all_tags.view(*shape, tags.shape[1]),
     )
 
 

@@ -1,22 +1,20 @@
 # Copyright (c) swahr_mmpose contributors. Licensed under Apache-2.0.
 """Checks before a run, so that nothing is found out hours later.
 
-Each function collects all that is wrong and raises one error that names the
-file or key and the remedy.
+Each function collects all that is wrong in one error, with the remedy.
 """
 
 from __future__ import annotations
 
 import json
 import os.path as osp
-from typing import Any, Dict, List, Optional, Sequence
+from typing import Any, Dict, List, Optional, Sequence, Set
 
-from .annotations import find_bad_annotations
-from .imagefiles import find_broken_images
+from .annotations import Problem, find_bad_annotations, summarize
+from .imagefiles import check_record, find_broken_images, image_sizes
 
 __all__ = ['check_before_run', 'check_config', 'check_dataset']
 
-_SHOWN = 10
 # What encoding depends on, with the defaults of the codec.
 _ENCODING = dict(
     input_size=None,
@@ -34,16 +32,33 @@ _NEEDED = dict(
     CocoDataset=('area', 'iscrowd'),
     CrowdPoseDataset=('num_keypoints', 'iscrowd'),
 )
+# Of annotations, and of image files.
+_REMEDIES = (
+    'Correct the annotation file, or the data set type of the config.',
+    'Set data_prefix in the config, fetch the image files again, take them '
+    'out of the annotation file, or correct their size there (by which boxes '
+    'are cut, and people dropped).',
+)
 
 
-def _stop(what: str, problems: Sequence[str], remedy: str) -> None:
-    if problems:
-        lines = [f'  {p}' for p in problems[:_SHOWN]]
-        if len(problems) > _SHOWN:
-            lines.append(f'  ... and {len(problems) - _SHOWN} more')
-        raise ValueError(
-            '\n'.join([f'{what}: {len(problems)} problem(s)', *lines, remedy])
-        )
+def _check_images(
+    content: Any, image_dir: str, test_side: Optional[int]
+) -> List[Problem]:
+    """Problems of names and sizes of images, and of their files."""
+    images = content.get('images') if isinstance(content, dict) else None
+    images = images if isinstance(images, list) else []
+    images = [image for image in images if isinstance(image, dict)]
+    problems = [
+        ('image', f'image {image.get("id")}', what)
+        for image in images
+        for what in check_record(image, test_side)
+    ]
+    sizes = {
+        osp.join(image_dir, name): size
+        for name, size in image_sizes(images).items()
+    }
+    broken = find_broken_images(sizes, sizes)
+    return problems + [('image file', p, what) for p, what in broken.items()]
 
 
 def check_dataset(
@@ -53,6 +68,8 @@ def check_dataset(
     needs_annotations: bool = True,
     crowd_index: bool = False,
     required: Sequence[str] = (),
+    test_side: Optional[int] = None,
+    shown: int = 5,
 ) -> Dict[str, int]:
     """Check an annotation file and the images that it names.
 
@@ -64,34 +81,30 @@ def check_dataset(
             that of a test set, is an error.
         crowd_index (bool): Whether each image has to have a ``crowdIndex``.
         required (Sequence[str]): What a metric needs of each annotation.
+        test_side (int, optional): The short side to which images are resized
+            in testing; ``None`` if they are for training only.
+        shown (int): How many problems of a kind an error writes out.
 
     Returns:
         dict[str, int]: Counts of ``images`` and ``annotations``.
+
+    Raises:
+        ValueError: With everything that is wrong, counted by kind.
     """
     content = _read_json(ann_file)
-    _stop(
-        ann_file,
-        find_bad_annotations(content, num_keypoints, crowd_index, required),
-        'Correct the annotation file, or the data set type of the config.',
+    problems = find_bad_annotations(
+        content, num_keypoints, crowd_index, required
     )
-    if needs_annotations and not content.get('annotations'):
-        raise ValueError(f'annotation file {ann_file} has no annotations')
-    sizes = {
-        osp.join(image_dir, i['file_name']): (i['width'], i['height'])
-        for i in content['images']
-    }
-    broken = find_broken_images(sizes, sizes)
-    _stop(
-        f'images of {ann_file}',
-        [f'{path} {reason}' for path, reason in broken.items()],
-        'Set data_prefix in the config, fetch these files again, take them '
-        'out of the annotation file, or correct their size there (by which '
-        'boxes are cut, and people dropped).',
-    )
-    return dict(
-        images=len(content['images']),
-        annotations=len(content.get('annotations', ())),
-    )
+    problems += _check_images(content, image_dir, test_side)
+    people = content.get('annotations') if isinstance(content, dict) else None
+    if needs_annotations and not people:
+        problems.append(('file', 'the annotation file', 'has no annotations'))
+    if problems:
+        count, *lines = summarize(problems, shown)
+        kinds = {record == 'image file' for record, *_ in problems}
+        lines += [_REMEDIES[of_files] for of_files in sorted(kinds)]
+        raise ValueError('\n'.join([f'{ann_file}: {count}', *lines]))
+    return dict(images=len(content['images']), annotations=len(people or ()))
 
 
 def _read_json(ann_file: str) -> Any:
@@ -100,10 +113,14 @@ def _read_json(ann_file: str) -> Any:
             f'annotation file {ann_file} does not exist; set data_root and '
             'ann_file in the config (see "Train and test" in the README)'
         )
+    if not osp.getsize(ann_file):
+        raise ValueError(
+            f'annotation file {ann_file} is empty; fetch it again'
+        )
     try:
         with open(ann_file, encoding='utf-8') as file:
             return json.load(file)
-    except ValueError as error:
+    except (ValueError, RecursionError) as error:
         raise ValueError(
             f'annotation file {ann_file} is not valid JSON '
             f'({error}); fetch it again'
@@ -192,11 +209,12 @@ def check_config(cfg: Any) -> None:
     )
     tables.append(_channels(cfg))
     problems = [p for table in tables for p in _disagreements(table)]
-    remedy = (
-        'Give them the same value; a config that changes the codec must set '
-        'the pipelines and the head again.'
-    )
-    _stop('config', problems, remedy)
+    if problems:
+        raise ValueError(
+            '\n  '.join([f'config: {len(problems)} problem(s)', *problems])
+            + '\nGive them the same value; a config that changes the codec '
+            'must set the pipelines and the head again.'
+        )
 
 
 def _channels(cfg: Any) -> Dict[str, Any]:
@@ -244,36 +262,39 @@ def check_before_run(cfg: Any, splits: Sequence[str]) -> None:
     for path in (cfg.get('load_from'), starts and init.get('checkpoint')):
         if path and '://' not in path and not osp.isfile(path):
             raise FileNotFoundError(f'checkpoint {path} does not exist')
-    checked = set()
+    checked: Set[tuple] = set()
     for split in splits:
         loader = cfg.get(f'{split}_dataloader')
-        if not loader:
-            continue
-        dataset = loader['dataset']
-        root = dataset.get('data_root') or ''
-        ann_file = osp.join(root, dataset.get('ann_file', ''))
-        images = osp.join(root, dataset.get('data_prefix', {}).get('img', ''))
-        num_keypoints = _dataset_keypoints(dataset)
-        if num_keypoints is None or '://' in ann_file or ann_file in checked:
-            continue
-        checked.add(ann_file)
-        if num_keypoints != cfg.model.head.get('num_keypoints', num_keypoints):
-            raise ValueError(
-                f'{dataset["type"]} has {num_keypoints} keypoints, '
-                f'model.head.num_keypoints is '
-                f'{cfg.model.head.num_keypoints}; give them the same value'
-            )
-        kind = dataset['type']
-        evaluated = split != 'train' and not _formats_only(cfg, split)
-        counts = check_dataset(
-            ann_file,
-            images,
-            num_keypoints,
-            not _formats_only(cfg, split),
-            evaluated and kind == 'CrowdPoseDataset',
-            _NEEDED.get(kind, ()) if evaluated else (),
+        if loader:
+            _check_split(cfg, split, loader['dataset'], checked)
+
+
+def _check_split(cfg: Any, split: str, dataset: Any, checked: set) -> None:
+    kind, root = dataset['type'], dataset.get('data_root') or ''
+    ann_file = osp.join(root, dataset.get('ann_file', ''))
+    images = osp.join(root, dataset.get('data_prefix', {}).get('img', ''))
+    num_keypoints = _dataset_keypoints(dataset)
+    key = (ann_file, images, split == 'train')
+    if num_keypoints is None or '://' in ann_file or key in checked:
+        return
+    checked.add(key)
+    if num_keypoints != cfg.model.head.get('num_keypoints', num_keypoints):
+        raise ValueError(
+            f'{kind} has {num_keypoints} keypoints, model.head.num_keypoints '
+            f'is {cfg.model.head.num_keypoints}; give them the same value'
         )
-        print(
-            f'checked {ann_file}: {counts["images"]} images, '
-            f'{counts["annotations"]} annotations'
-        )
+    sides = _steps({f'{split}_dataloader': {'dataset': dataset}}, 'input_size')
+    evaluated = split != 'train' and not _formats_only(cfg, split)
+    counts = check_dataset(
+        ann_file,
+        images,
+        num_keypoints,
+        not _formats_only(cfg, split),
+        evaluated and kind == 'CrowdPoseDataset',
+        _NEEDED.get(kind, ()) if evaluated else (),
+        next((s[0] for s in sides.values() if split != 'train'), None),
+    )
+    print(
+        f'checked {ann_file}: {counts["images"]} images, '
+        f'{counts["annotations"]} annotations'
+    )

@@ -59,7 +59,7 @@ class Runs(NamedTuple):
         )
 
     def above_only(self, threshold: float) -> Tensor:
-        """Numbers of the runs above a higher threshold, increasing."""
+        """Numbers of the runs above a threshold, no lower than its own."""
         if threshold <= self.threshold:
             return self.above
         higher = ~(self.highest.index_select(0, self.above) <= threshold)
@@ -79,7 +79,7 @@ def as_runs(maps: Tensor, filler: float = 0.0) -> Tensor:
     lacking = -maps.shape[-1] % RUN
     if lacking:
         maps = F.pad(maps, (0, lacking), value=filler)
-    return maps.reshape(-1, RUN)
+    return maps.contiguous().view(-1, RUN)
 
 
 def cut_into_runs(heatmaps: Tensor, threshold: float) -> Runs:
@@ -100,14 +100,14 @@ def cut_into_runs(heatmaps: Tensor, threshold: float) -> Runs:
 
 
 def clean_runs(heatmaps: Tensor, threshold: float) -> Tuple[Tensor, Runs]:
-    """Maps, in which what is not finite counts as 0, and their runs.
+    """Maps, in which NaN and infinity count as 0, and their runs.
 
     Args:
         heatmaps (Tensor): Shape (..., H, W).
         threshold (float): As for :func:`cut_into_runs`.
     """
     runs = cut_into_runs(heatmaps, threshold)
-    if not runs.highest.isfinite().all():
-        heatmaps = heatmaps.nan_to_num(0.0, 0.0, 0.0)
+    if not (runs.highest < torch.inf).all():
+        heatmaps = heatmaps.nan_to_num(0.0, 0.0, -torch.inf)
         runs = cut_into_runs(heatmaps, threshold)
     return heatmaps, runs

@@ -5,6 +5,7 @@ from __future__ import annotations
 
 from typing import Any, Dict, Optional, Sequence
 
+import cv2
 import mmcv
 import numpy as np
 import torch
@@ -56,14 +57,18 @@ class BottomupLoadImage(BaseTransform):
                 f'image {path} does not exist; check data_root, data_prefix '
                 'and the file names in the annotation file'
             ) from error
-        image = None
-        if content:
-            image = mmcv.imfrombytes(content, flag='color_ignore_orientation')
+        image = cause = None
+        try:
+            if content:
+                flag = 'color_ignore_orientation'
+                image = mmcv.imfrombytes(content, flag=flag)
+        except cv2.error as error:  # as for more pixels than OpenCV reads
+            cause = error
         if image is None or is_truncated(content):
             raise ValueError(
                 f'image {path} ({len(content)} bytes) is not a complete image '
                 'file; fetch it again or take it out of the annotation file'
-            )
+            ) from cause
         return image
 
 

@@ -48,7 +48,8 @@ def _rows_inside(target: Tensor) -> _Rows:
     area = target.shape[2] * target.shape[3]
     length = target.shape[3] if area % RUN else RUN
     rows = target.reshape(-1, length)
-    numbers = true_indices(rows.amax(dim=1) > 0)
+    # A target that is no number stays in, and shows in the loss.
+    numbers = true_indices(~(rows.amax(dim=1) <= 0))
     return _Rows(length, area // length, numbers)
 
 
@@ -198,6 +199,8 @@ def heatmap_losses(
 ) -> Tuple[Tensor, Tensor]:
     """Regression and regularizer losses of one heatmap level.
 
+    Gradients are of the first order, by prediction and alpha.
+
     Args:
         pred (Tensor): P, shape (B, K, H, W).
         scale_maps (Tensor, optional): alpha, same shape, or ``None``.
@@ -209,6 +212,8 @@ def heatmap_losses(
     Returns:
         tuple[Tensor, Tensor]: Two scalars, means over B, K, H and W.
     """
+    if scale_maps is not None:
+        scale_maps = scale_maps.to(pred.dtype)
     return _HeatmapLosses.apply(
         pred, scale_maps, target, mask, gamma, expansion
     )

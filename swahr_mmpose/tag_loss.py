@@ -71,11 +71,12 @@ class _PullPush(torch.autograd.Function):
     def forward(
         ctx: Any, tags: Tensor, flat: Tensor, visible: Tensor
     ) -> Tuple[Tensor, Tensor]:
-        index = _indices(tags, flat)  # (B, N, K, L)
-        values = torch.take(tags, index)
+        index = _indices(tags, flat.where(visible, 0))  # (B, N, K, L)
+        values = torch.take(tags, index).where(visible[..., None], 0.0)
         weight = visible[..., None].to(tags.dtype)
         if tags.device.type == 'cpu':  # NumPy is faster with small arrays
-            of_arrays = _sums(values.numpy(), weight.numpy(), np.exp)
+            with np.errstate(over='ignore'):  # exp(-inf) is 0
+                of_arrays = _sums(values.numpy(), weight.numpy(), np.exp)
             sums = _Sums(*(torch.as_tensor(part) for part in of_arrays))
         else:
             sums = _sums(values, weight, torch.exp)
@@ -123,11 +124,13 @@ def pull_push(
     Args:
         tags (Tensor): L groups of K channels, shape (B, L*K, H, W).
         keypoint_indices (Sequence[Tensor]): B integer tensors (N_i, K, 2) of
-            ``[y * W + x, visible]``.
+            ``[y * W + x, visible]``, within the map where visible.
 
     Returns:
         tuple[Tensor, Tensor]: Means over the B images, scalars.
     """
+    if not len(keypoint_indices):
+        return tags.sum() * 0, tags.sum() * 0
     padded = nn.utils.rnn.pad_sequence(
         [i.to(tags.device).long() for i in keypoint_indices], batch_first=True
     )

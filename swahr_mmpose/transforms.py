@@ -169,7 +169,14 @@ class BottomupGetLossMask(BaseTransform):
         """Make ``results['heatmap_mask']``."""
         height, width = results['ori_shape'][:2]
         annotations = [a for a in results.get('raw_ann_info') or () if a]
-        region = geometry.valid_region(annotations, (width, height))
+        try:
+            region = geometry.valid_region(annotations, (width, height))
+        except Exception as error:  # pycocotools raises errors of many kinds
+            raise ValueError(
+                f'image {results.get("img_path")}: a segmentation cannot be '
+                f'read ({type(error).__name__}: {error}); find and correct '
+                'it with tools/check_dataset.py'
+            ) from error
         masks: List[np.ndarray] = []
         for heatmaps in results['heatmaps']:
             size = (heatmaps.shape[2], heatmaps.shape[1])

@@ -70,3 +70,15 @@ def test_fields_without_masks_say_so():
     assert not hasattr(fields, 'heatmap_mask')
     with pytest.raises(AttributeError, match='no masks'):
         _ = fields.heatmap_mask
+
+
+def test_unequal_fields_are_not_stacked():
+    heatmaps, masks = random_fields(0)
+    with pytest.raises(ValueError, match='different shapes, or masks in part'):
+        stack_heatmaps(
+            [SparseFields.pack(heatmaps, masks), SparseFields.pack(heatmaps)],
+            0,
+        )
+    other = [h.transpose(0, 2, 1) for h in heatmaps]
+    with pytest.raises(ValueError, match='different shapes'):
+        stack_heatmaps([SparseFields.pack(h) for h in (heatmaps, other)], 0)

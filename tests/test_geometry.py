@@ -154,3 +154,30 @@ def test_masks_equal_the_official_ones(golden):
                 bool(z[f'{name}flip']),
             )
             np.testing.assert_array_equal(mask, z[f'{name}mask_{side}'])
+
+
+@pytest.mark.parametrize(
+    ('segmentation', 'message'),
+    [
+        (dict(size=[4, 6], counts=[0, 23]), 'counts 23 pixels, .* has 24'),
+        (dict(size=[6, 4], counts=[0, 24]), r'is of size \[6, 4\]'),
+        ([[0, 0, 3, 0, 3, None]], 'no numbers'),
+        ([[0, 0, 3, 0, 3, 1e9]], 'beyond 1e'),
+        ([[0, 0, 3, 0, 3, float('nan')]], 'no numbers'),
+    ],
+)
+def test_masks_that_would_crash_or_be_random_are_refused(
+    segmentation, message
+):
+    crowd = dict(
+        id=7,
+        image_id=3,
+        iscrowd=1,
+        num_keypoints=0,
+        keypoints=[0] * 51,
+        segmentation=segmentation,
+    )
+    with pytest.raises(
+        ValueError, match=f'annotation 7 of image 3.*{message}'
+    ):
+        geometry.valid_region([crowd], (6, 4))

@@ -27,6 +27,7 @@ EDGES = {
     'compat': set(),
     'conversion': {'checkpoints', 'model_shape'},
     'decoding': {'filling', 'grouping', 'peaks', 'runs'},
+    'environment': set(),
     'estimator': {'fusion'},
     'fields': set(),
     'filling': {'best_fit', 'grouping', 'runs', 'sampling'},
@@ -60,7 +61,7 @@ EDGES = {
 # Modules that work without OpenMMLab.
 FREE = {
     'annotations', 'best_fit', 'checkpoint_files', 'checkpoints', 'conversion',
-    'decoding', 'filling', 'fusion', 'geometry', 'grouping',
+    'decoding', 'environment', 'filling', 'fusion', 'geometry', 'grouping',
     'heatmap_formulas', 'heatmaps', 'imagefiles',
     'model_shape', 'peaks', 'publishing', 'runs', 'sampling', 'scales',
     'sparse_loss'

@@ -377,3 +377,39 @@ def test_an_exact_prediction_loses_nothing_to_rounding():
     fast = swahr_loss(pred, None, target)[0]
     plain = plain_swahr_loss(pred.double(), None, target.double())[0]
     assert fast.item() == pytest.approx(plain.item(), rel=1e-5)
+
+
+def test_a_target_that_is_no_number_shows_in_the_loss():
+    target = torch.ones(1, 1, 4, 32)
+    target[0, 0, 0, 5] = float('nan')
+    loss = SWAHRLoss(scale_adaptive=False)
+    assert loss(torch.zeros(1, 1, 4, 32), None, target)[0].isnan()
+
+
+def test_scale_maps_of_another_precision_get_their_gradient():
+    pred, alpha, target, _ = random_batch(torch.float32)
+    alpha = alpha.double().requires_grad_()
+    sum(SWAHRLoss()(pred.requires_grad_(), alpha, target)).backward()
+    assert alpha.grad.dtype == torch.float64
+    assert alpha.grad.any()
+
+
+def test_what_is_not_visible_is_not_read():
+    """Neither an index without meaning nor a tag that is no number."""
+    tags = torch.randn(1, 2, 2, 2)
+    tags[0, 0, 0, 0] = float('inf')
+    indices = [torch.tensor([[[99, 0], [3, 1]]])]
+    assert [float(x) for x in PullPushLoss()(tags, indices)] == [0, 0]
+
+
+def test_an_empty_batch_loses_nothing():
+    assert [float(x) for x in PullPushLoss()(torch.zeros(0, 3, 4, 4), [])] == [
+        0,
+        0,
+    ]
+
+
+def test_huge_tags_are_far_apart_without_a_warning():
+    tags = torch.tensor([1e20, -1e20]).reshape(1, 1, 1, 2)
+    indices = [torch.tensor([[[0, 1]], [[1, 1]]])]
+    assert [float(x) for x in PullPushLoss()(tags, indices)] == [0, 0]

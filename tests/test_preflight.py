@@ -1,6 +1,9 @@
 import copy
 import json
+import shutil
 
+import cv2
+import numpy as np
 import pytest
 from mmengine.config import Config
 
@@ -114,13 +117,52 @@ def test_missing_and_broken_images_are_all_named(tmp_path, content, synthetic):
         assert line in str(error.value)
 
 
-def test_long_lists_are_shortened(tmp_path, content):
+def test_long_lists_are_counted_by_kind_and_shortened(tmp_path, content):
     first = content['annotations'][0]
     content['annotations'] = [dict(first, bbox=None) for _ in range(30)]
-    with pytest.raises(ValueError, match='31 problem.*') as error:
-        check_dataset(write(tmp_path, content), '.', 17)
-    assert '... and 21 more' in str(error.value)
-    assert len(str(error.value).splitlines()) == 13
+    file = write(tmp_path, content)
+    found = '37 problem.* of 3 kind'  # 30, one repeated id, 6 missing images
+    with pytest.raises(ValueError, match=found) as error:
+        check_dataset(file, '.', 17)
+    assert '30 annotations: annotation 1 of image 9 has no' in str(error.value)
+    assert '... and 25 more' in str(error.value)
+    assert len(str(error.value).splitlines()) == 1 + 1 + 6 + 6 + 2
+    with pytest.raises(ValueError, match='and 28 more') as shorter:
+        check_dataset(file, '.', 17, shown=2)
+    assert len(str(shorter.value)) < len(str(error.value))
+
+
+def test_annotations_and_images_are_checked_in_one_pass(tmp_path, content):
+    content['annotations'][0]['bbox'] = [9, 9, -1, 5]
+    with pytest.raises(ValueError, match='bbox of negative size') as error:
+        check_dataset(write(tmp_path, content), str(tmp_path), 17)
+    name = content['images'][0]['file_name']
+    assert f'6 image files: {tmp_path}/{name} does not' in str(error.value)
+    for remedy in ('Correct the annotation file', 'Set data_prefix'):
+        assert remedy in str(error.value)
+
+
+def test_images_too_long_for_testing_do_not_stop_training(synthetic, tmp_path):
+    cfg = make_cfg(synthetic)
+    content = json.loads(
+        (synthetic / 'annotations/person_keypoints_val.json').read_text()
+    )
+    content['images'][0].update(file_name='long.png', width=420, height=20)
+    cv2.imwrite(str(tmp_path / 'long.png'), np.zeros((20, 420, 3), np.uint8))
+    for image in content['images'][1:]:
+        source = synthetic / 'images/val' / image['file_name']
+        shutil.copy(source, tmp_path)
+    for person in content['annotations']:
+        person.pop('segmentation', None)
+    for split in ('train', 'val'):
+        cfg[f'{split}_dataloader'].dataset.update(
+            data_root=str(tmp_path),
+            ann_file=write(tmp_path, content),
+            data_prefix=dict(img=''),
+        )
+    check_before_run(cfg, ('train',))
+    with pytest.raises(ValueError, match='420x20 .* be resized to 10752x512'):
+        check_before_run(cfg, ('train', 'val'))
 
 
 def test_the_shipped_config_agrees_with_itself():

@@ -53,3 +53,20 @@ def test_enlarging_is_reading_every_cell(size):
     torch.testing.assert_close(
         enlarge(maps, size), read.permute(0, 3, 1, 2), rtol=1e-5, atol=1e-5
     )
+
+
+@pytest.mark.parametrize('size', [(32, 48), (50, 75), (33, 40)])
+def test_enlarging_by_more_than_four_is_reading_every_cell(size):
+    maps = torch.randn(1, 2, 4, 6)
+    cells = torch.cartesian_prod(*(torch.arange(n) for n in (1, *size)))
+    read = read_maps(maps, cells, size).view(1, *size, 2)
+    torch.testing.assert_close(
+        enlarge(maps, size), read.permute(0, 3, 1, 2), rtol=1e-5, atol=1e-5
+    )
+
+
+def test_equal_values_stay_equal():
+    """People are told apart by their exact tags."""
+    cells = torch.cartesian_prod(torch.arange(1), *[torch.arange(37)] * 2)
+    read = read_maps(torch.full((1, 1, 9, 11), 0.7), cells, (37, 37))
+    assert read.unique().tolist() == [pytest.approx(0.7)]

@@ -8,9 +8,11 @@ r"""Check an annotation file and its images before training.
       data/crowdpose/annotations/mmpose_crowdpose_test.json
 
 Told are files that are missing, cut short or of another size than the
-annotations say (width and height swapped, in some copies of CrowdPose),
-missing ids, boxes and crowdIndex, numbers that are none, masks of another
-size. The exit status is 1 where there is a problem. tools/train.py and
+annotations say (width and height swapped, in some copies of CrowdPose), file
+names that leave the folder, missing or repeated ids, missing boxes and
+crowdIndex, numbers that are none, masks of another size, images too long to
+be tested. All is found in one pass, counted by kind, with the first of each
+kind. The exit status is 1 where there is a problem. tools/train.py and
 tools/test.py check the same before they start.
 """
 
@@ -31,6 +33,16 @@ def parse_args():
     parser.add_argument(
         '--crowdpose', action='store_true', help='each image has a crowdIndex'
     )
+    parser.add_argument(
+        '--input-size',
+        type=int,
+        default=512,
+        help='short side of images in testing, by which some are too long; 0 '
+        'where they are for training only',
+    )
+    parser.add_argument(
+        '--show', type=int, default=5, help='problems of a kind to write out'
+    )
     return parser.parse_args()
 
 
@@ -45,6 +57,8 @@ def main():
             num_keypoints,
             crowd_index=args.crowdpose,
             required=('num_keypoints',) if args.crowdpose else (),
+            test_side=args.input_size,
+            shown=args.show,
         )
     except (OSError, ValueError) as error:
         sys.exit(f'error: {error}')

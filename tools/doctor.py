@@ -1,0 +1,246 @@
+# Copyright (c) swahr_mmpose contributors. Licensed under Apache-2.0.
+"""Tell whether SWAHR can train here, and how to mend what is in the way.
+
+  python tools/doctor.py
+  python tools/doctor.py --json report.json     # the same, for a bug report
+
+Printed are what is installed, every conflict with the one command that mends
+it, and a verdict. The exit status is 0 where SWAHR can train, with warnings or
+without, and 1 where it cannot. Every package is imported in a process of its
+own, so that a broken one stops nothing; this needs Python alone.
+"""
+
+import argparse
+import json
+import os
+import re
+import shlex
+import shutil
+import subprocess
+import sys
+from concurrent.futures import ThreadPoolExecutor
+from importlib.util import find_spec, module_from_spec, spec_from_file_location
+from pathlib import Path
+
+try:
+    from importlib import metadata
+except ImportError:  # Python 3.7, which is told that it is too old
+    metadata = None
+
+ROOT = Path(__file__).resolve().parent.parent
+PROBE = """
+import importlib, json, sys
+sys.path = [p for p in sys.path if p]  # as for a script: not this folder
+facts = dict(ok=True)
+try:
+    importlib.import_module(sys.argv[1])
+    top = sys.modules[sys.argv[1].split('.')[0]]
+    facts['version'] = str(getattr(top, '__version__', ''))
+    exec(sys.argv[2])
+except BaseException as error:
+    facts = dict(ok=False, error='%s: %s' % (type(error).__name__, error))
+print('\\ndoctor:' + json.dumps(facts))
+"""
+# What is run after the import; "top" is the package.
+COUNT = 'c = top.cuda; n = c.device_count() if c.is_available() else 0\n'
+MORE_PROBES = {
+    'torch': COUNT + 'top.zeros(1).numpy()\n'
+    'facts["cuda"] = top.version.cuda\n'
+    'facts["gpus"] = [c.get_device_name(i) for i in range(n)]',
+    'torch.cuda': COUNT
+    + 'for i in range(n): top.ones(8, 8, device="cuda:%d" % i).exp().cpu()',
+}
+
+
+def load_environment():
+    """The package's ``environment.py``, without importing the package."""
+    # In the repository, or in swahr_mmpose/.mim of an installed package.
+    for folder in (ROOT / 'swahr_mmpose', ROOT.parent):
+        path = folder / 'environment.py'
+        if path.is_file():
+            spec = spec_from_file_location('swahr_environment', str(path))
+            module = module_from_spec(spec)
+            sys.modules[spec.name] = module
+            spec.loader.exec_module(module)
+            return module
+    sys.exit(
+        f'error: swahr_mmpose/environment.py is not beside {ROOT / "tools"}; '
+        'expected a whole copy of the repository. Fetch it again'
+    )
+
+
+environment = load_environment()
+PACKAGES = environment.PACKAGES
+MODULES = [*PACKAGES, 'torchvision.transforms', 'mmcv._ext', 'torch.cuda']
+MODULES += ['swahr_mmpose']
+OPTIONAL = ['torchvision', 'chumpy', 'swahr_mmpose']
+# What swahr_mmpose asks for; mmdet and mmpose say theirs (read_bounds).
+BOUNDS = {
+    'mmengine': {'swahr_mmpose': ('0.10.0', '1.0.0')},
+    'mmdet': {'swahr_mmpose': ('3.0.0', '3.4.0')},
+    'mmpose': {'swahr_mmpose': ('1.3.0', '1.4.0')},
+}
+
+
+def parse_args():
+    """Parse the command line."""
+    parser = argparse.ArgumentParser(
+        description=__doc__,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    parser.add_argument('--json', metavar='FILE', help='write the report here')
+    parser.add_argument(
+        '--timeout',
+        type=float,
+        default=180,
+        help='seconds that an import may take (default: 180)',
+    )
+    return parser.parse_args()
+
+
+def try_import(module, seconds):
+    """Import a module in a process of its own; never raises.
+
+    Returns:
+        dict: ``ok``; ``error`` where it is False; else ``version``, and what
+        ``MORE_PROBES`` asks for.
+    """
+    try:
+        done = subprocess.run(
+            [sys.executable, '-c', PROBE, module, MORE_PROBES.get(module, '')],
+            stdin=subprocess.DEVNULL,
+            capture_output=True,
+            timeout=seconds,
+            env=dict(os.environ, PYTHONWARNINGS='ignore'),
+        )
+    except subprocess.TimeoutExpired:
+        return dict(ok=False, error=f'no answer within {seconds:g} seconds')
+    lines = done.stdout.decode(errors='replace').splitlines()
+    told = [line for line in lines if line.startswith('doctor:')]
+    if told:
+        answer = json.loads(told[-1][len('doctor:') :])
+    else:
+        said = done.stderr.decode(errors='replace').strip().splitlines()
+        status = f'Python died with status {done.returncode}'
+        answer = dict(ok=False, error=': '.join([status, *said[-1:]]))
+    if not answer['ok']:
+        answer['error'] = ' '.join(answer['error'].split())[:300]
+    return answer
+
+
+def installed_version(name):
+    """Version of a distribution, or None."""
+    try:
+        return metadata.version(name)
+    except Exception:  # not installed, or its files are damaged
+        return None
+
+
+def read_bounds():
+    """What mmdet and mmpose assert, read from their files, and our own."""
+    bounds = {name: dict(asked) for name, asked in BOUNDS.items()}
+    for package in ('mmdet', 'mmpose'):
+        try:
+            text = Path(find_spec(package).origin).read_text()
+        except Exception:  # not installed or damaged: told elsewhere
+            continue
+        told = dict(re.findall(r"(\w+_m..imum)_version = '(.+?)'", text))
+        for name in ('mmcv', 'mmengine'):
+            limits = [told.get(f'{name}_{m}imum') for m in ('min', 'max')]
+            if all(limits):
+                bounds.setdefault(name, {})[package] = limits
+    return bounds
+
+
+def gather(seconds):
+    """The facts that ``environment.diagnose`` asks for."""
+    facts = dict(python=list(sys.version_info[:3]), versions={}, imports={})
+    if facts['python'] < [3, 8]:
+        return facts  # no package that is needed runs on it
+    names = [name for p in PACKAGES.values() for name in p.names]
+    with ThreadPoolExecutor(4) as pool:
+        answers = pool.map(lambda m: try_import(m, seconds), MODULES)
+        facts['imports'] = dict(zip(MODULES, answers))
+    facts['versions'] = {n: installed_version(n) for n in names + OPTIONAL}
+    facts['bounds'] = read_bounds()
+    facts['nvidia_driver'] = shutil.which('nvidia-smi') is not None
+    return facts
+
+
+def table(facts):
+    """What is installed: rows of name and version."""
+    rows = {'Python': '.'.join(map(str, facts['python']))}
+    for module in PACKAGES if facts['imports'] else ():
+        name, version = environment.version_of(facts, module)
+        rows[name] = version
+        if version and not facts['imports'][module]['ok']:
+            rows[name] += ' (does not import)'
+    for name, version in facts['versions'].items():
+        if version or name in OPTIONAL:
+            rows.setdefault(name, version)
+    torch = facts['imports'].get('torch', {})
+    rows['CUDA of torch'] = torch.get('cuda')
+    rows['GPUs'] = ', '.join(torch.get('gpus') or [])
+    return {name: version or '-' for name, version in rows.items()}
+
+
+def command(remedy):
+    """The remedy with the pip of this Python, whichever is on the PATH."""
+    pip = f'{shlex.quote(sys.executable)} -m pip '
+    return re.sub(r'\bpip (?=install|uninstall)', lambda _: pip, remedy)
+
+
+def make_report(facts):
+    """All that is printed and written."""
+    found = environment.diagnose(facts)
+    errors = sum(f.severity == 'error' for f in found)
+    findings = [f._asdict() for f in found]
+    for finding in findings:
+        if finding['remedy']:
+            finding['remedy'] = command(finding['remedy'])
+    verdict = 'SWAHR can train here.'
+    if errors:
+        verdict = (
+            f'SWAHR cannot train here: {errors} error(s). Mend them from the '
+            'top and run this again; or make a new environment, .venv, with '
+            f'versions that were run together:\n    {environment.FRESH}'
+        )
+    return dict(
+        installed=table(facts),
+        findings=findings,
+        can_train=not errors,
+        verdict=verdict,
+    )
+
+
+def print_report(report):
+    """The report for people."""
+    width = max(map(len, report['installed']))
+    for name, version in report['installed'].items():
+        print(f'{name:<{width}}  {version}')
+    for finding in report['findings']:
+        print(f'\n{finding["severity"]}: {finding["got"]}')
+        if finding['remedy']:
+            print(f'    expected: {finding["expected"]}')
+            print(f'    remedy:   {finding["remedy"]}')
+        else:
+            print(f'    {finding["expected"]}')
+    print(f'\n{report["verdict"]}')
+
+
+def main():
+    """Gather, diagnose, tell."""
+    args = parse_args()
+    sys.stdout.reconfigure(errors='replace')  # errors quote anything
+    report = make_report(gather(args.timeout))
+    print_report(report)
+    if args.json:
+        try:
+            Path(args.json).write_text(json.dumps(report, indent=2) + '\n')
+        except OSError as error:
+            sys.exit(f'error: {error}; choose another file for --json')
+    sys.exit(0 if report['can_train'] else 1)
+
+
+if __name__ == '__main__':
+    main()
