@@ -87,8 +87,12 @@ def zoom_of(matrix: np.ndarray) -> float:
 
 
 def apply_affine(points: np.ndarray, matrix: np.ndarray) -> np.ndarray:
-    """Transform points of shape (..., 2) by a matrix (2, 3), in float64."""
-    return np.asarray(points, float) @ matrix[:, :2].T + matrix[:, 2]
+    """Transform points of shape (..., 2) by a matrix (2, 3), in float64.
+
+    Points that are not finite stay so.
+    """
+    with np.errstate(invalid='ignore', over='ignore'):
+        return np.asarray(points, float) @ matrix[:, :2].T + matrix[:, 2]
 
 
 def _decode_segmentation(annotation: dict, size: Size) -> np.ndarray:
