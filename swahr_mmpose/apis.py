@@ -3,7 +3,7 @@
 
 from __future__ import annotations
 
-from typing import Any, Union
+from typing import Any, Mapping, Optional, Union
 
 import torch
 from mmengine.config import Config
@@ -14,7 +14,7 @@ from torch import nn
 
 from .hooks import refuse_other_weights
 
-__all__ = ['load_dataset', 'load_model']
+__all__ = ['keypoint_index', 'load_dataset', 'load_model']
 
 
 def load_model(
@@ -44,18 +44,43 @@ def load_model(
     return model
 
 
-def load_dataset(cfg: Config, split: str = 'test') -> Any:
-    """A split's images in the pipeline of the test.
+def load_dataset(
+    cfg: Config, split: str = 'test', training: bool = False
+) -> Any:
+    """A split's images in the pipeline of the test, or of the training.
 
     Args:
         cfg (Config): The whole config.
         split (str): ``train``, ``val`` or ``test``.
+        training (bool): Whether to augment the images and encode targets.
 
     Returns:
-        BaseDataset: Its samples hold what the model predicts from.
+        BaseDataset: Its samples hold what the model predicts from, or learns
+        from.
     """
     init_default_scope(cfg.get('default_scope', 'mmpose'))
     dataset = cfg[f'{split}_dataloader'].dataset.copy()
-    dataset.pipeline = cfg.test_dataloader.dataset.pipeline
-    dataset.test_mode = True
+    loader = cfg.train_dataloader if training else cfg.test_dataloader
+    dataset.pipeline = loader.dataset.pipeline
+    dataset.test_mode = not training
     return DATASETS.build(dataset)
+
+
+def keypoint_index(
+    metainfo: Mapping[str, Any], name: Optional[str]
+) -> Optional[int]:
+    """The number of a keypoint; None for None.
+
+    Args:
+        metainfo (Mapping): Of a data set.
+        name (str, optional): Of the keypoint.
+
+    Raises:
+        ValueError: If the data set has none of that name.
+    """
+    names = metainfo['keypoint_name2id']
+    if name is not None and name not in names:
+        raise ValueError(
+            f'no keypoint {name!r}; expected one of {", ".join(names)}'
+        )
+    return None if name is None else names[name]

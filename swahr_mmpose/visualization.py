@@ -61,7 +61,10 @@ def place(
 
 
 def inverse_scale(
-    scale_maps: np.ndarray, placement: Placement, size: Tuple[int, int]
+    scale_maps: np.ndarray,
+    placement: Placement,
+    size: Tuple[int, int],
+    keypoint: Optional[int] = None,
 ) -> Tuple[np.ndarray, Tuple[float, float]]:
     """The map of Figure 5: 1/s, mean over keypoints, between 0 and 1.
 
@@ -69,15 +72,16 @@ def inverse_scale(
         scale_maps (np.ndarray): alpha = 1/s - 1, shape (K, h, w).
         placement (Placement): Of the input.
         size (tuple): Size ``(W, H)`` of the image.
+        keypoint (int, optional): Of which; ``None``: the mean over all.
 
     Returns:
         tuple[np.ndarray, tuple[float, float]]: Shape (H, W), and the values
         of 1/s that 0 and 1 stand for.  A constant map is 0 everywhere.
     """
-    mean = 1 + scale_maps.mean(axis=0, dtype=np.float64)
-    mean = place(mean, placement, size)
-    low, high = float(mean.min()), float(mean.max())
-    return (mean - low) / max(high - low, 1e-12), (low, high)
+    chosen = scale_maps if keypoint is None else scale_maps[[keypoint]]
+    inverse = place(1 + chosen.mean(axis=0, dtype=np.float64), placement, size)
+    low, high = float(inverse.min()), float(inverse.max())
+    return (inverse - low) / max(high - low, 1e-12), (low, high)
 
 
 def overlay(
@@ -138,6 +142,7 @@ def pose_and_scale_figure(
     scale_maps: Optional[np.ndarray],
     placement: Placement,
     title: str = '',
+    keypoint: Optional[int] = None,
 ) -> Figure:
     """Poses beside the scale map, with a colour bar.
 
@@ -147,6 +152,7 @@ def pose_and_scale_figure(
             for a model without scale branch.
         placement (Placement): Of the input.
         title (str): Above the picture.
+        keypoint (int, optional): Whose scale map; ``None``: the mean.
 
     Returns:
         Figure: Of matplotlib, without a window.
@@ -159,7 +165,7 @@ def pose_and_scale_figure(
     axes[0].set_title(title or 'poses')
     if scale_maps is not None:
         values, (low, high) = inverse_scale(
-            scale_maps, placement, (width, height)
+            scale_maps, placement, (width, height), keypoint
         )
         shown = axes[1].imshow(
             values * (high - low) + low, cmap='jet', vmin=low, vmax=high

@@ -14,7 +14,7 @@ EDGES = {
         'batches', 'codec', 'compat', 'estimator', 'fusion', 'head', 'hooks',
         'initializers', 'losses', 'metrics', 'safe_checkpoints', 'samples',
         'seeding', 'tag_loss',
-        'transforms'
+        'transforms', 'visualization_hook'
     },
     'annotations': set(),
     'batches': {'transforms'},
@@ -41,6 +41,7 @@ EDGES = {
     'hooks': {'imagefiles'},
     'imagefiles': set(),
     'initializers': {'checkpoint_files', 'checkpoints', 'downloads'},
+    'inspection': {'heatmap_formulas'},
     'layers': set(),
     'losses': {'heatmap_formulas', 'sparse_loss'},
     'metrics': set(),
@@ -57,8 +58,10 @@ EDGES = {
     'seeding': set(),
     'sparse_loss': {'heatmap_formulas', 'runs'},
     'tag_loss': {'heatmap_formulas'},
+    'target_pictures': {'inspection', 'visualization'},
     'transforms': {'geometry', 'seeding'},
     'visualization': set(),
+    'visualization_hook': {'inspection', 'seeding', 'target_pictures'},
 }  # fmt: skip
 # Modules that work without OpenMMLab.
 FREE = {
@@ -72,6 +75,7 @@ PUBLIC = [
     'BottomupGetLossMask', 'BottomupLoadImage', 'BottomupPackInputs',
     'BottomupPyramidDataPreprocessor', 'BottomupPyramidPoseEstimator',
     'BottomupPyramidResize', 'BottomupRandomSquareAffine',
+    'BottomupVisualizationHook',
     'CheckCheckpointHook', 'CheckLossHook', 'CheckPathsHook',
     'CrowdPoseMetric',
     'EqualSizeBatchSampler',

@@ -12,11 +12,12 @@ STEPS = int(os.environ.get('SWAHR_HALF_PRECISION_STEPS', 100))
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize('dtype', [torch.bfloat16])
+@pytest.mark.parametrize('dtype', [torch.bfloat16, torch.float16])
 def test_steps_in_half_precision_stay_numbers(dtype):
     model = training_model()
     samples = pseudo_collate(batch([2, 0]))
     optimizer = torch.optim.Adam(model.parameters(), lr=1e-3)
+    scaler = torch.amp.GradScaler('cpu', enabled=dtype == torch.float16)
     totals = []
     for _ in range(STEPS):
         data = model.data_preprocessor(samples, True)
@@ -25,8 +26,9 @@ def test_steps_in_half_precision_stay_numbers(dtype):
         assert all(value.dtype == torch.float32 for value in losses.values())
         total = sum(losses.values())
         optimizer.zero_grad()
-        total.backward()
-        optimizer.step()
+        scaler.scale(total).backward()
+        scaler.step(optimizer)
+        scaler.update()
         totals.append(float(total))
     assert torch.tensor(totals).isfinite().all()
     assert all(p.isfinite().all() for p in model.parameters())
