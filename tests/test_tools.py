@@ -62,8 +62,8 @@ def trained(synthetic, tmp_path_factory):
     return folder
 
 
-def train(data, folder, *args, options=(), epochs=1, **kwargs):
-    return tool(
+def train(data, folder, *args, options=(), epochs=1, start=tool, **kwargs):
+    return start(
         'train.py',
         CONFIG,
         '--work-dir',
