@@ -397,3 +397,31 @@ def test_the_benchmark_compares_both_sides(tmp_path):
     # Two float32 levels of 17 maps; a tenth of that is the goal.
     assert three['dense targets, kB'] > 4 * 17 * (128**2 + 256**2) / 1e3
     assert three['sparse targets, kB'] < three['dense targets, kB'] / 10
+
+
+def test_the_story_has_its_pictures_and_numbers(tmp_path):
+    tool('explain_swahr.py', '--out-dir', tmp_path)
+    names = sorted(p.name for p in tmp_path.iterdir())
+    assert names == [
+        'fixed_sigma.png',
+        'learned_scale.png',
+        'story.json',
+        'weights.png',
+    ]
+    told = json.loads((tmp_path / 'story.json').read_text())
+    small, large = told['fixed_sigma'].values()
+    for person, crowded in ((small, True), (large, False)):
+        assert (person['head_width_in_sigmas'] < 2) == crowded
+        assert (person['other_keypoints_under_a_gaussian'] > 1) == crowded
+    for scales in told['learned_scale'].values():
+        values = list(scales.values())
+        assert values == sorted(values)
+        assert scales['1.00'] == pytest.approx(1, abs=1e-4)
+    ends = [max(s.values()) for s in told['learned_scale'].values()]
+    assert ends == sorted(ends)  # a smaller lambda lets scales go further
+    without, weighted = (
+        told['weights'][f'share_of_loss_{w}_weights']
+        for w in ('without', 'with')
+    )
+    assert weighted['gaussians'] > without['gaussians']
+    assert weighted['rest'] < without['rest'] / 2
