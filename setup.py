@@ -62,6 +62,7 @@ setup(
         'xtcocotools>=1.12',
     ],
     extras_require=dict(
+        docs=['furo', 'myst-parser', 'sphinx'],
         test=['hypothesis', 'munkres==1.1.4', 'mypy', 'pytest', 'ruff']
     ),
     classifiers=[
