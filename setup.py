@@ -63,7 +63,7 @@ setup(
     ],
     extras_require=dict(
         docs=['furo', 'myst-parser', 'sphinx'],
-        test=['hypothesis', 'munkres==1.1.4', 'mypy', 'pytest', 'ruff']
+        test=['hypothesis', 'munkres==1.1.4', 'mypy', 'pytest', 'ruff'],
     ),
     classifiers=[
         'License :: OSI Approved :: Apache Software License',
