@@ -65,7 +65,7 @@ class PictureFolder:
         Returns:
             str: The name that it got.
         """
-        stem, kind = osp.splitext(name.replace('#', '_'))
+        stem, kind = osp.splitext(name)
         kind = kind if kind.lower() in _KINDS else '.jpg'
         free, number = f'{stem}{kind}', 1
         while free in self.used:

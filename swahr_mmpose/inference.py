@@ -187,7 +187,8 @@ class Inferencer:
         """Go through the inputs; results come as they are made.
 
         Args:
-            inputs: See :func:`swahr_mmpose.sources.open_source`.
+            inputs: See :func:`swahr_mmpose.sources.open_source`.  Arrays
+                must not change before their result is there.
             every (int): Take one image or frame of so many.
             on_error (Callable, optional): Is called with an item that cannot
                 be read, and the error, and the rest goes on; by default the

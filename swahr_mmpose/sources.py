@@ -32,8 +32,9 @@ Inputs = Union[str, Path, int, np.ndarray, Iterable[Any]]
 class Item:
     """A picture to come, or a frame that is here.
 
-    ``index`` is its place in the source, a video's frame number; ``image``
-    is None until :meth:`load` reads ``path``.
+    ``index`` is its place in the source, a video's frame number, which ends
+    its ``name``, as in ``walk_000012.jpg``; ``image`` is None until
+    :meth:`load` reads ``path``.
     """
 
     index: int
@@ -140,7 +141,10 @@ def _frames(
     kind: str, source: Union[str, int], name: str, every: int
 ) -> Source:
     reader = VideoReader(source, every)
-    items = (Item(n, f'{name}#{n}', None, frame) for n, frame in reader)
+    stem = osp.splitext(name)[0]
+    items = (
+        Item(n, f'{stem}_{n:06d}.jpg', None, frame) for n, frame in reader
+    )
     path = None if reader.live else str(source)
     return Source(kind, items, reader.count, reader.fps, name, path)
 

@@ -19,14 +19,16 @@ EDGES = {
     'annotations': set(),
     'batches': {'transforms'},
     'best_fit': set(),
-    'apis': {'hooks'},
+    'apis': {'checkpoint_files', 'hooks'},
     'checkpoint_files': set(),
     'checkpoints': set(),
     'cli': set(),
+    'coco_results': {'checkpoint_files'},
     'codec': {'decoding', 'grouping', 'heatmaps', 'peaks', 'runs'},
     'compat': set(),
     'conversion': {'checkpoints', 'model_shape'},
     'decoding': {'filling', 'grouping', 'peaks', 'runs'},
+    'drawings': {'video'},
     'environment': set(),
     'estimator': {'fusion'},
     'fields': set(),
@@ -39,12 +41,16 @@ EDGES = {
     'heatmaps': set(),
     'hooks': set(),
     'imagefiles': set(),
+    'inference': {
+        'apis', 'pose_nms', 'sources', 'streams', 'visualization'
+    },
     'initializers': {'checkpoint_files', 'checkpoints'},
     'layers': set(),
     'losses': {'heatmap_formulas', 'sparse_loss'},
     'metrics': set(),
     'model_shape': {'checkpoints'},
     'peaks': {'runs', 'sampling'},
+    'pose_nms': set(),
     'preflight': {'annotations', 'imagefiles'},
     'publishing': {'conversion'},
     'safe_checkpoints': {'checkpoint_files'},
@@ -53,18 +59,22 @@ EDGES = {
     'sampling': set(),
     'scales': set(),
     'seeding': set(),
+    'sources': {'imagefiles', 'samples', 'video'},
     'sparse_loss': {'heatmap_formulas', 'runs'},
+    'streams': set(),
     'tag_loss': {'heatmap_formulas'},
     'transforms': {'geometry', 'seeding'},
+    'video': set(),
     'visualization': set(),
 }  # fmt: skip
 # Modules that work without OpenMMLab.
 FREE = {
-    'annotations', 'best_fit', 'checkpoint_files', 'checkpoints', 'conversion',
-    'decoding', 'environment', 'filling', 'fusion', 'geometry', 'grouping',
+    'annotations', 'best_fit', 'checkpoint_files', 'checkpoints',
+    'coco_results', 'conversion', 'decoding', 'drawings', 'environment',
+    'filling', 'fusion', 'geometry', 'grouping',
     'heatmap_formulas', 'heatmaps', 'imagefiles',
     'model_shape', 'peaks', 'publishing', 'runs', 'sampling', 'scales',
-    'sparse_loss'
+    'sparse_loss', 'streams', 'video'
 }  # fmt: skip
 PUBLIC = [
     'BottomupGetLossMask', 'BottomupLoadImage', 'BottomupPackInputs',
