@@ -14,6 +14,7 @@ Files of the data set are not needed.
 
 from __future__ import annotations
 
+import copy
 from dataclasses import dataclass
 from typing import (
     Any,
@@ -127,7 +128,9 @@ class Inferencer:
         flip (bool, optional): Whether to look at the mirrored image as well;
             by default as the config says.
         ahead (int, optional): Images that are read and resized before their
-            turn, by threads. Defaults to two batches; 0 for no threads.
+            turn, by threads. Defaults to one batch and one image; 0 for no
+            threads.  Up to twice ``batch_size`` more wait for others of
+            their size.
         workers (int): Threads that read.
         ignore_orientation (bool): Leave pictures as they are stored, as
             COCO's annotations do, not upright as EXIF data say.
@@ -159,7 +162,10 @@ class Inferencer:
                 raise ValueError(f'{name} must be 1 or more, got {number}')
         if nms is not None and not 0 <= nms <= 1:
             raise ValueError(f'nms is a similarity from 0 to 1, got {nms}')
-        cfg = config if isinstance(config, Config) else Config.fromfile(config)
+        if isinstance(config, Config):
+            cfg = copy.deepcopy(config)
+        else:
+            cfg = Config.fromfile(config)
         cfg.merge_from_dict(cfg_options or {})
         model: nn.Module = load_model(cfg, checkpoint, device or get_device())
         self.model = cast(Any, model)
@@ -174,7 +180,7 @@ class Inferencer:
             max_people=max_people,
         )
         self.batch_size = batch_size
-        self.ahead = 2 * batch_size if ahead is None else ahead
+        self.ahead = batch_size + 1 if ahead is None else ahead
         self.workers = workers
         self.ignore_orientation = ignore_orientation
 
@@ -208,7 +214,7 @@ class Inferencer:
         size, ahead = (1, 1) if live else (self.batch_size, self.ahead)
         stream = read_ahead(source.items, self._load, ahead, self.workers)
         batches = batches_of_equals(
-            _readable(stream, on_error), _Loaded.size, size, 4 * size
+            _readable(stream, on_error), _Loaded.size, size, 2 * size
         )
         try:
             yield from in_order(self._numbered(batches))
