@@ -22,6 +22,7 @@ import time
 from contextlib import ExitStack, closing, contextmanager
 
 from mmengine.config import Config, DictAction
+from mmengine.device import get_device
 from tqdm import tqdm
 
 from swahr_mmpose.cli import make_parser
@@ -77,7 +78,10 @@ def parse_args():
 
 def _add_choices_of_people(parser):
     parser.add_argument(
-        '--threshold', type=float, default=0.2, help='people that score'
+        '--threshold',
+        type=float,
+        default=0.2,
+        help='people that score at least this',
     )
     parser.add_argument(
         '--max-people', type=int, metavar='N', help='the N best of an image'
@@ -89,7 +93,10 @@ def _add_choices_of_people(parser):
         help='people more alike than this (0 to 1) are one; try 0.7',
     )
     parser.add_argument(
-        '--kpt-thr', type=float, default=0.1, help='draw keypoints that score'
+        '--kpt-thr',
+        type=float,
+        default=0.1,
+        help='draw keypoints that score more',
     )
     parser.add_argument(
         '--no-flip', action='store_true', help='not the mirrored image too'
@@ -97,7 +104,9 @@ def _add_choices_of_people(parser):
 
 
 def _add_ways_of_working(parser):
-    parser.add_argument('--device', help='(default: a GPU if there is one)')
+    parser.add_argument(
+        '--device', default=get_device(), help='cpu, cuda, cuda:1'
+    )
     parser.add_argument(
         '--batch-size', type=int, default=1, help='images at a time'
     )
