@@ -9,9 +9,12 @@ import torch
 from mmengine.config import Config
 from mmengine.registry import init_default_scope
 from mmengine.runner import load_checkpoint
+from mmengine.runner.checkpoint import _load_checkpoint_to_model
+from mmpose.apis.inference import dataset_meta_from_config
 from mmpose.registry import DATASETS, MODELS
 from torch import nn
 
+from .checkpoint_files import read_checkpoint
 from .hooks import refuse_other_weights
 
 __all__ = ['keypoint_index', 'load_dataset', 'load_model']
@@ -28,17 +31,27 @@ def load_model(
         device (str): Where the model shall be.
 
     Returns:
-        nn.Module: The estimator in evaluation mode.
+        nn.Module: The estimator in evaluation mode.  Its ``dataset_meta`` is
+        that of the checkpoint, or else of the config's data set; neither
+        asks for files of the data set.
 
     Raises:
-        ValueError: If weights are missing, left over or of another shape.
+        FileNotFoundError: If there is no such file.
+        ValueError: If weights are missing, left over or of another shape, or
+            if the file holds more than weights.
     """
     init_default_scope(cfg.get('default_scope', 'mmpose'))
     settings = cfg.model.copy()
     settings.backbone.init_cfg = None
     model = MODELS.build(settings)
-    content = load_checkpoint(model, checkpoint, map_location='cpu')
+    if '://' in checkpoint:
+        content = load_checkpoint(model, checkpoint, map_location='cpu')
+    else:
+        content = read_checkpoint(checkpoint)
+        _load_checkpoint_to_model(model, content)
     refuse_other_weights(model, content, checkpoint)
+    meta = (content.get('meta') or {}).get('dataset_meta')
+    model.dataset_meta = meta or dataset_meta_from_config(cfg, 'test')
     model.to(device)
     model.eval()
     return model

@@ -19,15 +19,17 @@ EDGES = {
     'annotations': set(),
     'batches': {'transforms'},
     'best_fit': set(),
-    'apis': {'hooks'},
+    'apis': {'checkpoint_files', 'hooks'},
     'checkpoint_files': {'safe_pickle'},
     'checkpoints': set(),
     'cli': set(),
+    'coco_results': {'checkpoint_files'},
     'codec': {'decoding', 'grouping', 'heatmaps', 'peaks', 'runs'},
     'compat': {'checkpoint_files', 'downloads', 'safe_pickle'},
     'conversion': {'checkpoints', 'model_shape'},
     'decoding': {'filling', 'grouping', 'peaks', 'runs'},
     'downloads': {'checkpoint_files'},
+    'drawings': {'video'},
     'environment': set(),
     'estimator': {'fusion'},
     'fields': set(),
@@ -40,6 +42,9 @@ EDGES = {
     'heatmaps': set(),
     'hooks': {'imagefiles'},
     'imagefiles': set(),
+    'inference': {
+        'apis', 'pose_nms', 'sources', 'streams', 'visualization'
+    },
     'initializers': {'checkpoint_files', 'checkpoints', 'downloads'},
     'inspection': {'heatmap_formulas'},
     'layers': set(),
@@ -47,6 +52,7 @@ EDGES = {
     'metrics': set(),
     'model_shape': {'checkpoints'},
     'peaks': {'runs', 'sampling'},
+    'pose_nms': set(),
     'preflight': {'annotations', 'imagefiles'},
     'publishing': {'conversion'},
     'safe_checkpoints': {'checkpoint_files'},
@@ -56,20 +62,24 @@ EDGES = {
     'sampling': set(),
     'scales': set(),
     'seeding': set(),
+    'sources': {'imagefiles', 'samples', 'video'},
     'sparse_loss': {'heatmap_formulas', 'runs'},
+    'streams': set(),
     'tag_loss': {'heatmap_formulas'},
     'target_pictures': {'inspection', 'visualization'},
     'transforms': {'geometry', 'seeding'},
+    'video': set(),
     'visualization': set(),
     'visualization_hook': {'inspection', 'seeding', 'target_pictures'},
 }  # fmt: skip
 # Modules that work without OpenMMLab.
 FREE = {
-    'annotations', 'best_fit', 'checkpoint_files', 'checkpoints', 'conversion',
-    'decoding', 'environment', 'filling', 'fusion', 'geometry', 'grouping',
+    'annotations', 'best_fit', 'checkpoint_files', 'checkpoints',
+    'coco_results', 'conversion', 'decoding', 'drawings', 'environment',
+    'filling', 'fusion', 'geometry', 'grouping',
     'heatmap_formulas', 'heatmaps', 'imagefiles',
     'model_shape', 'peaks', 'publishing', 'runs', 'safe_pickle', 'sampling',
-    'scales', 'sparse_loss'
+    'scales', 'sparse_loss', 'streams', 'video'
 }  # fmt: skip
 PUBLIC = [
     'BottomupGetLossMask', 'BottomupLoadImage', 'BottomupPackInputs',
