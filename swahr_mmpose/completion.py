@@ -15,15 +15,10 @@ from collections import Counter
 from typing import Any, Dict, List, Optional, Sequence, Tuple
 
 import numpy as np
-from pycocotools import mask as coco_mask
 
-__all__ = [
-    'AREA_SHARE',
-    'BOX_MARGIN',
-    'choose_category',
-    'complete_annotations',
-    'hold_out',
-]
+from .geometry import valid_region
+
+__all__ = ['AREA_SHARE', 'BOX_MARGIN', 'complete_annotations']
 
 # Of the longer side of the labelled keypoints, to each side. Boxes of COCO's
 # people reach that far beyond their keypoints: the median over 51 people with
@@ -36,62 +31,6 @@ FALLBACK_SIDE = 32.0  # px, where no instance tells a size
 
 Box = List[float]
 Size = Tuple[Optional[int], Optional[int]]
-
-
-def choose_category(content: dict, wanted: Optional[str] = None) -> dict:
-    """The category whose instances are to be learned.
-
-    Args:
-        content (dict): A parsed COCO file.
-        wanted (str, optional): Its name; needed where there are several.
-
-    Returns:
-        dict: Empty if the file has no categories.
-    """
-    found = content.get('categories') or []
-    names = [str(c.get('name')) for c in found]
-    if wanted is not None and wanted not in names:
-        raise ValueError(f'there is no category {wanted!r}, only {names}')
-    if wanted is None and len(found) > 1:
-        raise ValueError(
-            f'there are {len(found)} categories, {names}; choose one, '
-            f'--category {names[0]}'
-        )
-    return found[names.index(wanted) if wanted else 0] if found else {}
-
-
-def hold_out(content: dict, share: float) -> Tuple[dict, dict]:
-    """Part a file into training and validation, by every n-th image.
-
-    Args:
-        content (dict): A parsed COCO file.
-        share (float): Of validation, above 0 up to 0.5.
-
-    Returns:
-        tuple[dict, dict]: For training, for validation.
-    """
-    images = content['images']
-    if not 0 < share <= 0.5 or len(images) < 2:
-        raise ValueError(
-            f'{len(images)} image(s) and a validation share of {share}: '
-            'expected two or more and a share above 0 up to 0.5; or give a '
-            'validation file, --val'
-        )
-    every = round(1 / share)
-    held = {image['id'] for image in images[every - 1 :: every] or images[-1:]}
-    parts = [
-        dict(
-            content,
-            images=[i for i in images if (i['id'] in held) == of_val],
-            annotations=[
-                a
-                for a in content.get('annotations') or []
-                if (a.get('image_id') in held) == of_val
-            ],
-        )
-        for of_val in (False, True)
-    ]
-    return parts[0], parts[1]
 
 
 def complete_annotations(
@@ -200,6 +139,10 @@ def _complete_labels(
     annotation['num_keypoints'] = labelled
 
 
+def _has_size(box: Any) -> bool:
+    return bool(box) and len(box) == 4 and min(box[2:]) > 0
+
+
 def _complete_box(
     annotation: dict,
     points: np.ndarray,
@@ -207,20 +150,20 @@ def _complete_box(
     size: Size,
     rules: Counter,
 ) -> None:
-    if annotation.get('bbox'):
+    if _has_size(annotation.get('bbox')):
         return
-    outline = _outline_box(annotation.get('segmentation'))
-    annotation['bbox'] = outline
+    outline = _outline_of(annotation, size)
+    annotation['bbox'] = outline and outline[0]
     if outline:
-        rules['bbox missing: of the outline'] += 1
+        rules['bbox missing or empty: of the outline'] += 1
     elif len(points):
         alone = not np.ptp(points, axis=0).any()
         annotation['bbox'] = _box_around(points, typical, size)
         rules[
-            f'bbox missing, one keypoint: a square of {typical:.0f} px, the '
-            'median'
+            f'bbox missing or empty, at one point: a square of {typical:.0f} '
+            'px, the median'
             if alone
-            else 'bbox missing: of the labelled keypoints, and '
+            else 'bbox missing or empty: of the labelled keypoints, and '
             f'{BOX_MARGIN} of its longer side to each side'
         ] += 1
 
@@ -228,13 +171,14 @@ def _complete_box(
 def _complete_area(annotation: dict, size: Size, rules: Counter) -> None:
     if annotation.get('area') or not annotation.get('bbox'):
         return
-    area = _outline_area(annotation.get('segmentation'), size)
-    if area:
+    outline = _outline_of(annotation, size)
+    if outline and outline[1]:
+        annotation['area'] = outline[1]
         rules['area missing or 0: of the outline'] += 1
     else:
         area = AREA_SHARE * annotation['bbox'][2] * annotation['bbox'][3]
+        annotation['area'] = round(area, 2)
         rules[f'area missing or 0: {AREA_SHARE} of the box'] += 1
-    annotation['area'] = round(area, 2)
 
 
 def _complete_outline(annotation: dict, rules: Counter) -> None:
@@ -252,31 +196,27 @@ def _complete_outline(annotation: dict, rules: Counter) -> None:
         ] += 1
 
 
-def _outline_box(segmentation: Any) -> Optional[Box]:
-    """The box of polygons or of a mask, if it is one."""
-    if not segmentation:
+def _outline_of(annotation: dict, size: Size) -> Optional[Tuple[Box, float]]:
+    """Box and area of polygons or of a mask, where there are."""
+    if not annotation.get('segmentation') or None in size:
         return None
-    if isinstance(segmentation, dict):
-        box = coco_mask.toBbox(_mask(segmentation))
-        return [float(v) for v in box]
-    points = np.concatenate([np.reshape(p, (-1, 2)) for p in segmentation])
-    low, high = points.min(axis=0), points.max(axis=0)
-    return [float(v) for v in (*low, *(high - low))]
-
-
-def _outline_area(segmentation: Any, size: Size) -> Optional[float]:
-    if isinstance(segmentation, dict):
-        return float(coco_mask.area(_mask(segmentation)))
-    if not segmentation or size[0] is None or size[1] is None:
+    # As the loss sees it, for which it must be nobody's.
+    nobody = dict(annotation, iscrowd=1, num_keypoints=0)
+    try:
+        region = ~valid_region([nobody], size)  # type: ignore[arg-type]
+    except Exception as error:  # pycocotools raises errors of many kinds
+        raise ValueError(
+            f'annotation {annotation.get("id")} of image '
+            f'{annotation.get("image_id")} has a segmentation that cannot be '
+            f'read ({type(error).__name__}: {error}); correct it, or take '
+            'the key out'
+        ) from error
+    rows, columns = np.nonzero(region)
+    if not len(rows):
         return None
-    parts = coco_mask.frPyObjects(segmentation, size[1], size[0])
-    return float(coco_mask.area(coco_mask.merge(parts)))
-
-
-def _mask(segmentation: dict) -> Any:
-    if isinstance(segmentation['counts'], list):
-        return coco_mask.frPyObjects(segmentation, *segmentation['size'])
-    return segmentation
+    low = np.array([columns.min(), rows.min()], float)
+    high = np.array([columns.max(), rows.max()], float) + 1
+    return [*low.tolist(), *(high - low).tolist()], float(len(rows))
 
 
 def _box_around(points: np.ndarray, typical: float, size: Size) -> Box:

@@ -13,7 +13,9 @@ from typing import Any, Dict, Iterator, List, NamedTuple, Sequence
 
 import numpy as np
 
-__all__ = ['Contents', 'advise', 'contents_of', 'input_side_for', 'size_lines']
+from .own_skeleton import OwnSkeleton
+
+__all__ = ['Contents', 'advise', 'contents_of', 'input_side_for', 'report']
 
 # Longer sides of instances below that are hard to find and to tell apart: a
 # Gaussian is 4 cells wide (twice sigma), and keypoints share cells.
@@ -27,6 +29,8 @@ SELDOM = 0.05  # share of instances
 class Contents(NamedTuple):
     """What a completed COCO file holds, crowds and unlabelled left out.
 
+    ``num_empty`` images are without such instances, ``num_bare`` without any
+    annotation; ``most`` is the largest number of instances in an image.
     ``keypoints`` (N, K, 3); ``sides`` (N,), the longer side of each box;
     ``short_sides`` (N,), of the image that it is in; ``areas`` (N,);
     ``stray`` counts labelled keypoints outside their image, ``at_zero`` those
@@ -35,6 +39,7 @@ class Contents(NamedTuple):
 
     num_images: int
     num_empty: int
+    num_bare: int
     most: int
     keypoints: np.ndarray
     sides: np.ndarray
@@ -42,6 +47,47 @@ class Contents(NamedTuple):
     areas: np.ndarray
     stray: int
     at_zero: int
+
+
+def report(
+    name: str,
+    skeleton: OwnSkeleton,
+    held: Sequence[Contents],
+    filled: Sequence[str],
+    input_side: int,
+) -> List[str]:
+    """What the data set holds and what was decided, as lines.
+
+    Args:
+        name (str): Of the data set.
+        skeleton (OwnSkeleton): Of its instances.
+        held (Sequence[Contents]): Of training and validation.
+        filled (Sequence[str]): What was filled in.
+        input_side (int): Of the network's input.
+    """
+    lines = [
+        f'{name}: {len(skeleton.names)} keypoints, {len(skeleton.links)} links'
+    ]
+    lines += [
+        f'{split}: {c.num_images} images, {c.num_empty} without instance; '
+        f'{len(c.sides)} instances, at most {c.most} in an image'
+        for split, c in zip(('train', 'val'), held)
+    ]
+    lines += ['', 'filled in', *(f'  {line}' for line in filled)]
+    lines += ['', 'keypoints, in the order of grouping']
+    lines += [f'  {line}' for line in skeleton.table()]
+    lines += [f'  sigmas: {skeleton.sigmas_from}; AP depends on them']
+    pairs = ' '.join(skeleton.pair_words())
+    lines += ['', f'mirror pairs: {pairs or "none"}']
+    lines += [
+        '  images are mirrored in training, and both views averaged in testing'
+        if skeleton.flip
+        else '  nothing is mirrored, neither in training nor in testing'
+    ]
+    sizes = size_lines(held[0], input_side)
+    lines += ['', 'sizes', *(f'  {line}' for line in sizes)]
+    advice = advise(held[0], held[1], skeleton.names, input_side)
+    return lines + ['', 'advice', *(f'  * {a}' for a in advice or ['none'])]
 
 
 def contents_of(content: Dict[str, Any], num_keypoints: int) -> Contents:
@@ -73,6 +119,9 @@ def contents_of(content: Dict[str, Any], num_keypoints: int) -> Contents:
     return Contents(
         num_images=len(images),
         num_empty=len(images) - len(counts),
+        num_bare=len(
+            set(images) - {a['image_id'] for a in content['annotations']}
+        ),
         most=max(counts.values(), default=0),
         keypoints=keypoints,
         sides=boxes.max(axis=1),
@@ -193,9 +242,9 @@ def _about_images(train: Contents, val: Contents) -> Iterator[str]:
         yield (
             f'{train.num_images} images are few: expect to learn them by heart'
         )
-    if train.num_empty:
+    if train.num_bare:
         yield (
-            f'{train.num_empty} images without annotation: MMPose leaves '
+            f'{train.num_bare} images without annotation: MMPose leaves '
             'them out of training'
         )
     most = max(train.most, val.most)

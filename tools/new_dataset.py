@@ -17,9 +17,8 @@ name in their "info".
 
 Written are train.json, val.json, metainfo.py (as MMPose spells it), the
 config, report.txt (what was printed) and skeleton.png: look at it first.
-Mirror
-pairs come from names with left and right; keypoints are grouped from the most
-stable one outwards along the skeleton.
+Mirror pairs come from names with left and right; keypoints are grouped from
+the most stable one outwards along the skeleton.
 """
 
 import json
@@ -34,12 +33,9 @@ import numpy as np
 from mmengine.config import Config
 
 from swahr_mmpose.cli import make_parser
-from swahr_mmpose.completion import (
-    choose_category,
-    complete_annotations,
-    hold_out,
-)
-from swahr_mmpose.dataset_report import advise, contents_of, size_lines
+from swahr_mmpose.coco_files import choose_category, hold_out, read_coco
+from swahr_mmpose.completion import complete_annotations
+from swahr_mmpose.dataset_report import contents_of, report
 from swahr_mmpose.own_skeleton import Overrides, keypoint_names, make_skeleton
 from swahr_mmpose.preflight import check_before_run
 from swahr_mmpose.recipes import (
@@ -108,22 +104,11 @@ def _add_skeleton_arguments(add):
     add('--sigmas', nargs='+', type=float, help='of OKS, one or one for each')
 
 
-def read(path):
-    """A parsed annotation file, and its images in their order."""
-    try:
-        content = json.loads(Path(path).read_text(encoding='utf-8'))
-    except ValueError as error:
-        raise ValueError(f'{path} is not valid JSON: {error}') from error
-    if not isinstance(content, dict) or not content.get('images'):
-        raise ValueError(f'{path} has no images; is it a COCO file?')
-    return content
-
-
 def read_files(args):
     """Training and validation content, and where its images are."""
-    train = read(args.ann_file)
+    train = read_coco(args.ann_file)
     if args.val:
-        val, folder = read(args.val), args.val_img_dir or args.img_dir
+        val, folder = read_coco(args.val), args.val_img_dir or args.img_dir
     else:
         (train, val), folder = hold_out(train, args.val_share), args.img_dir
     folders = [Path(f).resolve() for f in (args.img_dir, folder)]
@@ -133,16 +118,33 @@ def read_files(args):
     return (train, val), folders
 
 
-def complete(contents, category, num_keypoints):
-    """Completed contents, and what was filled in, as lines."""
+def complete(contents, args):
+    """Completed contents, and what was filled in, as lines.
+
+    A file of one category is taken whole.
+    """
+    names = read_names(contents[0], args)
     completed, lines = [], []
-    for name, content in zip(('train', 'val'), contents):
+    for split, content in zip(('train', 'val'), contents):
+        if read_names(content, args) != names:
+            raise ValueError(
+                'the keypoints of the validation file are '
+                f'{read_names(content, args)}, those of training {names}'
+            )
+        several = len(content.get('categories') or []) > 1
+        chosen = choose_category(content, args.category)
         whole, rules = complete_annotations(
-            content, num_keypoints, category.get('id')
+            content, len(names), chosen['id'] if several else None
         )
         completed.append(whole)
-        lines += [f'{name}: {n} x {rule}' for rule, n in rules.items()]
+        lines += [f'{split}: {n} x {rule}' for rule, n in rules.items()]
     return completed, lines or ['nothing was missing']
+
+
+def read_names(content, args):
+    """The names of the keypoints."""
+    category = choose_category(content, args.category)
+    return keypoint_names(category, args.keypoints)
 
 
 def make_recipe(args, name, skeleton, held, folders, out):
@@ -169,33 +171,6 @@ def make_recipe(args, name, skeleton, held, folders, out):
         or default_epochs(args.base, held[0].num_images, batch),
         max_people=max(30, math.ceil(1.5 * most)),
     )
-
-
-def report(recipe, skeleton, held, filled):
-    """What the data set holds and what was decided, as lines."""
-    lines = [
-        f'{recipe.name}: {len(skeleton.names)} keypoints, '
-        f'{len(skeleton.links)} links'
-    ]
-    lines += [
-        f'{split}: {c.num_images} images, {c.num_empty} without instance; '
-        f'{len(c.sides)} instances, at most {c.most} in an image'
-        for split, c in zip(('train', 'val'), held)
-    ]
-    lines += ['', 'filled in', *(f'  {line}' for line in filled)]
-    lines += ['', 'keypoints, in the order of grouping']
-    lines += [f'  {line}' for line in skeleton.table()]
-    lines += [f'  sigmas: {skeleton.sigmas_from}; AP depends on them']
-    pairs = ' '.join(skeleton.pair_words())
-    lines += ['', f'mirror pairs: {pairs or "none"}']
-    lines += [
-        '  images are mirrored in training, and both views averaged in testing'
-        if skeleton.flip
-        else '  nothing is mirrored, neither in training nor in testing'
-    ]
-    lines += ['', 'sizes', *size_lines(held[0], recipe.input_side)]
-    advice = advise(*held, skeleton.names, recipe.input_side)
-    return lines + ['', 'advice', *(f'  * {a}' for a in advice or ['none'])]
 
 
 def draw(skeleton, info, content, folder):
@@ -227,7 +202,7 @@ def prepare(args):
     contents, folders = read_files(args)
     category = choose_category(contents[0], args.category)
     names = keypoint_names(category, args.keypoints)
-    contents, filled = complete(contents, category, len(names))
+    contents, filled = complete(contents, args)
     held = [contents_of(c, len(names)) for c in contents]
     if not len(held[0].sides):
         raise ValueError(f'{args.ann_file} has no labelled instance')
@@ -247,7 +222,7 @@ def prepare(args):
     info = dataset_info(
         name, names, skeleton.links, skeleton.pairs, skeleton.sigmas, upper
     )
-    lines = report(recipe, skeleton, held, filled)
+    lines = report(name, skeleton, held, filled, recipe.input_side)
     figure = draw(skeleton, info, contents[0], folders[0])
     return out, recipe, info, contents, lines, figure
 
