@@ -5,7 +5,7 @@ from __future__ import annotations
 
 import re
 from collections import defaultdict
-from typing import Dict, List, NamedTuple, Sequence, Tuple
+from typing import Dict, List, NamedTuple, Sequence, Set, Tuple
 
 __all__ = [
     'UNIFORM_SIGMA',
@@ -103,19 +103,20 @@ def flip_pairs(names: Sequence[str]) -> MirrorPairs:
             undecided.append(names[k])
         elif side and len(left) + len(right) > 1:
             undecided.append(names[k])
-    return MirrorPairs(sorted(pairs + _glued(names, pairs)), undecided)
+    settled = {names[k] for pair in pairs for k in pair} | set(undecided)
+    return MirrorPairs(sorted(pairs + _glued(names, settled)), undecided)
 
 
-def _glued(names: Sequence[str], pairs: Sequence[Pair]) -> List[Pair]:
+def _glued(names: Sequence[str], settled: Set[str]) -> List[Pair]:
     """Pairs like ``lknee`` and ``rknee``, which no capital parts."""
-    index = {name.lower(): k for k, name in enumerate(names)}
-    taken = {k for pair in pairs for k in pair}
-    found = [
+    index = {
+        name.lower(): k for k, name in enumerate(names) if name not in settled
+    }
+    return [
         (k, index['r' + name[1:]])
         for name, k in index.items()
         if name.startswith('l') and 'r' + name[1:] in index
     ]
-    return [pair for pair in found if not taken & set(pair)]
 
 
 def default_sigmas(names: Sequence[str]) -> List[float]:
