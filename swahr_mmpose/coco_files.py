@@ -107,7 +107,9 @@ def hold_out(content: dict, share: float) -> Tuple[dict, dict]:
     parts = [
         dict(
             content,
-            images=[i for i in images if (i['id'] in held) == of_val],
+            images=[
+                i for i in content['images'] if (i['id'] in held) == of_val
+            ],
             annotations=[
                 a
                 for a in content.get('annotations') or []

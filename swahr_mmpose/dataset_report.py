@@ -245,7 +245,7 @@ def _about_images(train: Contents, val: Contents) -> Iterator[str]:
     if train.num_bare:
         yield (
             f'{train.num_bare} images without annotation: MMPose leaves '
-            'them out of training'
+            'them out of training; --keep-empty takes them as background'
         )
     most = max(train.most, val.most)
     if most > COUNTED:

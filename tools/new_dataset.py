@@ -34,7 +34,7 @@ from mmengine.config import Config
 
 from swahr_mmpose.cli import make_parser
 from swahr_mmpose.coco_files import choose_category, hold_out, read_coco
-from swahr_mmpose.completion import complete_annotations
+from swahr_mmpose.completion import complete_annotations, keep_empty_images
 from swahr_mmpose.dataset_report import contents_of, report
 from swahr_mmpose.own_skeleton import Overrides, keypoint_names, make_skeleton
 from swahr_mmpose.preflight import check_before_run
@@ -64,6 +64,11 @@ def parse_args():
         type=float,
         default=0.1,
         help='share of images held out for validation where there is no --val',
+    )
+    add(
+        '--keep-empty',
+        action='store_true',
+        help='train on images without annotation too, as background',
     )
     add('--name', help='of the data set; default: of the category')
     add('--category', help='its name, if the file has more than one')
@@ -138,6 +143,9 @@ def complete(contents, args):
         )
         completed.append(whole)
         lines += [f'{split}: {n} x {rule}' for rule, n in rules.items()]
+    if args.keep_empty:
+        completed[0], n = keep_empty_images(completed[0], len(names))
+        lines.append(f'train: {n} x image without annotation: an empty one')
     return completed, lines or ['nothing was missing']
 
 
