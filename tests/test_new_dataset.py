@@ -184,8 +184,9 @@ def test_what_is_there_is_replaced_on_demand_alone(
         new_dataset(monkeypatch, beetles, tmp_path / 'mine', '--overwrite')
 
 
-@pytest.mark.parametrize('base', sorted(BASES))
-@pytest.mark.parametrize('count', [1, 9, 133])
+@pytest.mark.parametrize(
+    ('base', 'count'), [('tiny', 1), ('tiny', 133), ('w32', 133), ('w48', 9)]
+)
 def test_the_config_of_any_skeleton_is_whole(tmp_path, base, count):
     recipe = Recipe(
         name='it',
