@@ -33,6 +33,7 @@ BOX_MARGIN = 0.1
 # area is 0.50 (median), of boxes made of their keypoints 0.47; four in five
 # are between 0.33 and 0.79.
 AREA_SHARE = 0.53
+ONE_PIXEL = 1.0  # keypoints closer than that are one point
 FALLBACK_SIDE = 32.0  # px, where no instance tells a size
 
 Box = List[float]
@@ -197,7 +198,7 @@ def _complete_box(
     if outline:
         rules['bbox missing or empty: of the outline'] += 1
     elif len(points):
-        alone = not np.ptp(points, axis=0).any()
+        alone = np.ptp(points, axis=0).max() < ONE_PIXEL
         annotation['bbox'] = _box_around(points, typical, size)
         rules[
             f'bbox missing or empty, at one point: a square of {typical:.0f} '
@@ -260,14 +261,18 @@ def _outline_of(annotation: dict, size: Size) -> Optional[Tuple[Box, float]]:
 
 
 def _box_around(points: np.ndarray, typical: float, size: Size) -> Box:
-    """The box of labelled keypoints (M, 2), cut at the image's border."""
+    """The box of labelled keypoints (M, 2), cut at the image's border.
+
+    Not cut where nothing of it would be left: keypoints outside the image.
+    """
     low, high = points.min(axis=0), points.max(axis=0)
     longer = float((high - low).max())
-    margin = BOX_MARGIN * longer if longer else typical / 2
+    alone = longer < ONE_PIXEL
+    margin = typical / 2 if alone else BOX_MARGIN * longer
     low, high = low - margin, high + margin
     if size[0] is not None and size[1] is not None:
         inside = np.clip([low, high], 0, np.array(size, float))
-        if (inside[1] > inside[0]).all():
+        if (inside[1] - inside[0] >= ONE_PIXEL).all():
             low, high = inside
     return [round(float(v), 2) for v in (*low, *(high - low))]
 
@@ -275,5 +280,5 @@ def _box_around(points: np.ndarray, typical: float, size: Size) -> Box:
 def _typical_side(people: Sequence[np.ndarray]) -> float:
     """The median longer side of boxes around two keypoints or more, px."""
     sides = [float(np.ptp(p, axis=0).max()) for p in people if len(p) > 1]
-    sides = [side * (1 + 2 * BOX_MARGIN) for side in sides if side]
+    sides = [s * (1 + 2 * BOX_MARGIN) for s in sides if s >= ONE_PIXEL]
     return float(np.median(sides)) if sides else FALLBACK_SIDE

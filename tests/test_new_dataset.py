@@ -244,3 +244,11 @@ def test_keypoints_alone_are_trained_and_tested(made, tmp_path):
     )
     assert 'coco/AP' in done.output
     assert (tmp_path / 'all.pkl').exists()
+
+
+def test_help_has_examples(monkeypatch, capsys):
+    path = str(ROOT / 'tools/new_dataset.py')
+    monkeypatch.setattr(sys, 'argv', [path, '--help'])
+    with pytest.raises(SystemExit):
+        runpy.run_path(path, run_name='__main__')
+    assert 'python tools/new_dataset.py' in capsys.readouterr().out
