@@ -24,8 +24,9 @@ Pair = Tuple[int, int]
 class Overrides:
     """What is given in place of what the file says or what follows.
 
-    ``skeleton`` and ``flip_pairs`` are words like ``head:tail``, ``flip`` is
-    ``'auto'``, ``'on'`` or ``'off'``, ``sigmas`` are one or K.
+    ``skeleton`` and ``flip_pairs`` are words like ``head:tail``, or ``none``
+    alone; ``flip`` is ``'auto'``, ``'on'`` or ``'off'``, ``sigmas`` are one or
+    K.
     """
 
     skeleton: Optional[Sequence[str]] = None
@@ -125,13 +126,13 @@ def _pairs_of(
     words: Sequence[str], names: Sequence[str], flag: str
 ) -> List[Pair]:
     index = {name: k for k, name in enumerate(names)}
-    pairs = []
-    for word in words:
+    pairs: List[Pair] = []
+    for word in words if list(words) != ['none'] else ():
         ends = word.split(':')
         if len(ends) != 2 or ends[0] == ends[1] or not set(ends) <= set(index):
             raise ValueError(
                 f'{flag} {word}: expected two of {", ".join(names)}, with a '
-                'colon between'
+                'colon between, or none alone'
             )
         pairs.append((index[ends[0]], index[ends[1]]))
     return pairs
@@ -149,7 +150,7 @@ def _choose_pairs(
                 f'--flip-pairs: {", ".join(twice)} is in two pairs; a '
                 'keypoint has one mirror image'
             )
-        return pairs, given.flip != 'off'
+        return pairs, _mirrors(given.flip, pairs)
     pairs, undecided = flip_pairs(names)
     if undecided and given.flip != 'off':
         shown = ' '.join(f'{names[a]}:{names[b]}' for a, b in pairs)
@@ -158,7 +159,11 @@ def _choose_pairs(
             'Give all pairs, or do without mirroring:\n'
             f'  --flip-pairs {shown} LEFT:RIGHT ...\n  --flip off'
         )
-    return pairs, bool(pairs) if given.flip == 'auto' else given.flip == 'on'
+    return pairs, _mirrors(given.flip, pairs)
+
+
+def _mirrors(flip: str, pairs: Sequence[Pair]) -> bool:
+    return flip == 'on' or (flip == 'auto' and bool(pairs))
 
 
 def _order_of(words: Sequence[str], names: Sequence[str]) -> List[int]:

@@ -45,8 +45,9 @@ def zero_based_links(
         if len(found) != 2 or not all(0 <= k < len(names) for k in found):
             raise ValueError(
                 f'the link {list(link)} of the skeleton, counted from '
-                f'{first}, is no pair of {len(names)} keypoints; correct it, '
-                f'or give links by name, e.g. {names[0]}:{names[-1]}'
+                f'{first}, is no pair of {len(names)} keypoints; correct '
+                'the file, or give links by name or none at all: --skeleton '
+                f'{names[0]}:{names[-1]} ... or --skeleton none'
             )
         a, b = found
         if a != b and (a, b) not in links and (b, a) not in links:

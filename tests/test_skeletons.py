@@ -259,6 +259,8 @@ def test_mirroring_needs_pairs_or_a_word():
     assert make(['left_a', 'right_a']).flip
     assert not make(['left_a', 'right_a'], flip='off').flip
     assert make(['a', 'b'], flip_pairs=['a:b']).pairs == [(0, 1)]
+    assert not make(['left_a', 'b'], flip_pairs=['none']).flip
+    assert make(['left_a', 'b'], flip_pairs=['none'], flip='on').flip
     # without mirroring nothing needs to be told
     assert not make(['left_a', 'b'], flip='off').flip
 
@@ -279,6 +281,14 @@ def test_mirroring_needs_pairs_or_a_word():
 def test_what_does_not_fit_is_named(given, message):
     with pytest.raises(ValueError, match=message):
         make(['left_a', 'b'], **given)
+
+
+def test_a_skeleton_of_another_data_set_is_set_aside():
+    """CrowdPose's files have the links of COCO."""
+    category = {'skeleton': [[16, 14], [1, 2]]}
+    with pytest.raises(ValueError, match='--skeleton none'):
+        make(['a', 'b'], category)
+    assert make(['a', 'b'], category, skeleton=['none']).links == []
 
 
 def test_what_is_given_goes_before_what_follows():

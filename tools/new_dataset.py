@@ -91,13 +91,13 @@ def _add_skeleton_arguments(add):
         '--skeleton',
         nargs='+',
         metavar='NAME:NAME',
-        help='links, in place of those of the file',
+        help='links, in place of those of the file; none: there are none',
     )
     add(
         '--flip-pairs',
         nargs='+',
         metavar='LEFT:RIGHT',
-        help='mirror pairs, in place of those that names tell',
+        help='mirror pairs, in place of those that names tell; none: no pairs',
     )
     add(
         '--flip',
