@@ -23,10 +23,13 @@ EDGES = {
     'checkpoint_files': {'safe_pickle'},
     'checkpoints': set(),
     'cli': set(),
+    'coco_files': set(),
     'coco_results': {'checkpoint_files'},
     'codec': {'decoding', 'grouping', 'heatmaps', 'peaks', 'runs'},
     'compat': {'checkpoint_files', 'downloads', 'safe_pickle'},
+    'completion': {'geometry'},
     'conversion': {'checkpoints', 'model_shape'},
+    'dataset_report': {'own_skeleton'},
     'decoding': {'filling', 'grouping', 'peaks', 'runs'},
     'downloads': {'checkpoint_files'},
     'drawings': {'video'},
@@ -47,10 +50,13 @@ EDGES = {
     },
     'initializers': {'checkpoint_files', 'checkpoints', 'downloads'},
     'inspection': {'heatmap_formulas'},
+    'instances': set(),
+    'keypoint_names': set(),
     'layers': set(),
     'losses': {'heatmap_formulas', 'sparse_loss'},
     'metrics': set(),
     'model_shape': {'checkpoints'},
+    'own_skeleton': {'instances', 'keypoint_names', 'skeletons'},
     'peaks': {'runs', 'sampling'},
     'pose_nms': set(),
     'preflight': {'annotations', 'imagefiles'},
@@ -58,10 +64,12 @@ EDGES = {
     'safe_checkpoints': {'checkpoint_files'},
     'safe_pickle': set(),
     'samples': {'fields', 'imagefiles'},
+    'recipes': set(),
     'runs': set(),
     'sampling': set(),
     'scales': set(),
     'seeding': set(),
+    'skeletons': set(),
     'sources': {'imagefiles', 'samples', 'video'},
     'sparse_loss': {'heatmap_formulas', 'runs'},
     'streams': set(),
@@ -75,11 +83,12 @@ EDGES = {
 # Modules that work without OpenMMLab.
 FREE = {
     'annotations', 'best_fit', 'checkpoint_files', 'checkpoints',
-    'coco_results', 'conversion', 'decoding', 'drawings', 'environment',
-    'filling', 'fusion', 'geometry', 'grouping',
-    'heatmap_formulas', 'heatmaps', 'imagefiles',
-    'model_shape', 'peaks', 'publishing', 'runs', 'safe_pickle', 'sampling',
-    'scales', 'sparse_loss', 'streams', 'video'
+    'coco_files', 'coco_results', 'completion', 'conversion',
+    'dataset_report', 'decoding', 'drawings', 'environment', 'filling',
+    'fusion', 'geometry', 'grouping', 'heatmap_formulas', 'heatmaps',
+    'imagefiles', 'instances', 'keypoint_names', 'model_shape',
+    'own_skeleton', 'peaks', 'publishing', 'recipes', 'runs', 'safe_pickle',
+    'sampling', 'scales', 'skeletons', 'sparse_loss', 'streams', 'video'
 }  # fmt: skip
 PUBLIC = [
     'BottomupGetLossMask', 'BottomupLoadImage', 'BottomupPackInputs',
@@ -126,7 +135,10 @@ def test_imports_go_one_way(module):
 def test_synthetic_data_need_neither_openmmlab_nor_the_rest():
     for path in (PACKAGE / 'synthetic').glob('*.py'):
         own, others = imports(path)
-        assert own <= {'dataset', 'people', 'records', 'scene'}
+        assert own <= {
+            'beetles', 'canvas', 'dataset', 'kinds', 'people', 'records',
+            'scene', 'settings'
+        }  # fmt: skip
         assert not {o for o in others if o.startswith(('mm', 'torch'))}
 
 
