@@ -425,3 +425,14 @@ def test_the_story_has_its_pictures_and_numbers(tmp_path):
     )
     assert weighted['gaussians'] > without['gaussians']
     assert weighted['rest'] < without['rest'] / 2
+
+
+def test_memory_is_estimated_by_image_and_batch():
+    found = {}
+    for amp in ([], ['--amp', '--gpu', '8']):
+        done = tool('estimate_memory.py', CONFIG, '--batch-size', 2, *amp)
+        found[bool(amp)] = float(
+            re.search(r'each image of 256 x 256: (\S+) GiB', done.stdout)[1]
+        )
+    assert 0 < found[True] < found[False]
+    assert re.search(r'a card of 8 GiB takes \d+ images', done.stdout)
