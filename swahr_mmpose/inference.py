@@ -115,8 +115,7 @@ class Inferencer:
 
     Args:
         config (str | Config): That of the training; a config is code.
-        checkpoint (str): Weights of that model; read with
-            ``weights_only=True``.
+        checkpoint (str): Weights of that model; reading them runs nothing.
         device (str, optional): Where to compute; by default a GPU if there
             is one.
         threshold (float): People that score less are left out.
