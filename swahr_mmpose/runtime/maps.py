@@ -115,9 +115,7 @@ def fuse(
         order = list(flip_indices)
         images, mirrors = zip(*(np.split(m, 2) for m in [*maps, tags]))
         mirrors = [m[:, order, :, ::-1] for m in mirrors]
-        maps = [
-            (a + b) / np.float32(2) for a, b in zip(images[:-1], mirrors)
-        ]
+        maps = [(a + b) / np.float32(2) for a, b in zip(images[:-1], mirrors)]
         tags = np.concatenate([images[-1], mirrors[-1]], axis=1)
     finest = maps[-1].shape[-2:]
     chosen = [resize(maps[level], finest) for level in levels]
