@@ -47,7 +47,7 @@ class PoseGraph(nn.Module):
 
     def __init__(self, model: nn.Module, settings: Settings) -> None:
         super().__init__()
-        self.model = model
+        self.model: Any = model
         self.settings = settings
 
     def forward(self, images: Tensor) -> Tuple[Tensor, ...]:
@@ -72,8 +72,8 @@ class PoseGraph(nn.Module):
             return (*output.heatmaps, output.tags)
         if both:
             output = merge_flipped(*_halves(output), s.flip_indices)
-        size = [n // s.stride for n in size]
-        return fuse_levels(output, size, s.heatmap_levels)
+        cells = [n // s.stride for n in size]
+        return fuse_levels(output, cells, s.heatmap_levels)
 
 
 def _halves(output: HeadOutput) -> Tuple[HeadOutput, HeadOutput]:
@@ -86,7 +86,7 @@ def _halves(output: HeadOutput) -> Tuple[HeadOutput, HeadOutput]:
     return first, second
 
 
-def settings_of(cfg: Any, model: nn.Module, fused: bool = True) -> Settings:
+def settings_of(cfg: Any, model: Any, fused: bool = True) -> Settings:
     """What the runtime has to know, from a config and its model.
 
     Args:
@@ -202,6 +202,7 @@ def export_model(
             dynamic_shapes=dict(images={0: batch, **sides}),
             verbose=False,
         )
+    assert program is not None
     proto = _without_traces(program.model_proto)
     write_settings(proto, settings, path)
 

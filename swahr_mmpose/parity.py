@@ -3,14 +3,13 @@
 
 from __future__ import annotations
 
-from typing import Any, List, NamedTuple, Tuple
+from typing import Any, NamedTuple, Tuple
 
 import cv2
 import numpy as np
 import torch
 from mmengine.dataset import Compose, pseudo_collate
 from scipy.optimize import linear_sum_assignment
-from torch import nn
 
 from .export import PoseGraph
 from .runtime import PoseModel, Poses
@@ -35,7 +34,7 @@ class Difference(NamedTuple):
     single: int
 
 
-def people_of(model: nn.Module, sample: Any) -> Poses:
+def people_of(model: Any, sample: Any) -> Poses:
     """What the PyTorch model finds.
 
     Args:
@@ -73,7 +72,7 @@ def compare_poses(one: Poses, other: Poses) -> Tuple[np.ndarray, int]:
 
 
 def compare_model(
-    cfg: Any, model: nn.Module, exported: PoseModel, path: str
+    cfg: Any, model: Any, exported: PoseModel, path: str
 ) -> Difference:
     """Run both on an image file.
 
@@ -97,9 +96,12 @@ def compare_model(
         expected = graph(batch['inputs'])
     maps = exported.maps(batch['inputs'].contiguous().numpy())
     one, other = people_of(model, sample), exported(image)
-    largest: List[float] = [
+    differences = [
         float(np.abs(ours - theirs.numpy()).max(initial=0))
         for ours, theirs in zip((inputs, *maps), (batch['inputs'], *expected))
     ]
     people = len(one.scores), len(other.scores)
-    return Difference(*largest, people, *compare_poses(one, other))
+    apart, single = compare_poses(one, other)
+    return Difference(
+        differences[0], differences[1], differences[2], people, apart, single
+    )

@@ -39,7 +39,8 @@ def assign_nearest(
     """The person of each candidate, -1 where none is near enough.
 
     Pairs of least total ``100 * round(distance) - score``; among equals, of
-    least total distance, as far as the threshold counts it.
+    least total distance, and then of least total squared distance, as far as
+    the threshold counts it.
 
     Args:
         scores (np.ndarray): Of the candidates, (M,).
@@ -50,11 +51,12 @@ def assign_nearest(
         np.ndarray: int64 (M,).
     """
     cost = np.round(distance) * 100 - scores[:, None].astype(np.float64)
-    cost = cost + 1e-8 * np.minimum(distance, threshold)
-    rows, columns = linear_sum_assignment(cost)
-    near = distance[rows, columns] < threshold
+    near = np.minimum(distance, threshold)
+    preference = 1e-8 * near + 1e-10 * near**2
+    rows, columns = linear_sum_assignment(cost + preference)
+    accepted = distance[rows, columns] < threshold
     slots = np.full(len(scores), -1)
-    slots[rows[near]] = columns[near]
+    slots[rows[accepted]] = columns[accepted]
     return slots
 
 
