@@ -9,12 +9,13 @@ from __future__ import annotations
 import logging
 import os
 import tempfile
-from typing import Any, Iterable, List, Optional
+from typing import Any, Iterable, List, Optional, Tuple
 
 import numpy as np
 import onnx
 from onnxruntime import quantization
 from onnxruntime.transformers.float16 import convert_float_to_float16
+from onnxruntime.transformers.onnx_model import OnnxModel
 
 from .export import write_settings
 from .runtime import PoseModel
@@ -25,12 +26,20 @@ __all__ = ['to_float16', 'to_int8']
 def to_float16(source: str, target: str) -> None:
     """Weights and layers in half precision; input and outputs stay float32.
 
+    So do the last convolution of each output and all that follows: in half
+    precision neighbouring cells of a heatmap become equal, and each a peak.
+
     Args:
         source (str): Model file in float32.
         target (str): File to write; it may be the same.
     """
     settings = PoseModel(source, ['CPUExecutionProvider']).settings
-    proto = convert_float_to_float16(onnx.load(source), keep_io_types=True)
+    proto = onnx.load(source)
+    last, behind = end_of_graph(proto.graph)
+    proto = convert_float_to_float16(
+        proto, keep_io_types=True, node_block_list=last + behind
+    )
+    OnnxModel(proto).topological_sort()  # the casts of inputs come last
     write_settings(proto, settings, target)
 
 
@@ -63,7 +72,7 @@ def to_int8(source: str, target: str, images: Iterable[np.ndarray]) -> None:
             the model is for.
     """
     model = PoseModel(source, ['CPUExecutionProvider'])
-    proto = onnx.load(source)
+    last, _ = end_of_graph(onnx.load(source).graph)
     kind = quantization.QuantType
     logging.getLogger().setLevel(logging.ERROR)  # it advises on the root
     with tempfile.TemporaryDirectory() as folder:
@@ -74,7 +83,7 @@ def to_int8(source: str, target: str, images: Iterable[np.ndarray]) -> None:
             _Inputs(model, images),
             quant_format=quantization.QuantFormat.QDQ,
             op_types_to_quantize=['Conv'],
-            nodes_to_exclude=last_convolutions(proto.graph),
+            nodes_to_exclude=last,
             per_channel=True,
             activation_type=kind.QUInt8,
             weight_type=kind.QInt8,
@@ -82,19 +91,28 @@ def to_int8(source: str, target: str, images: Iterable[np.ndarray]) -> None:
         write_settings(onnx.load(path), model.settings, target)
 
 
-def last_convolutions(graph: Any) -> List[str]:
-    """Names of the convolutions after which there is none to an output."""
+def end_of_graph(graph: Any) -> Tuple[List[str], List[str]]:
+    """The last convolutions of a graph, and what follows them.
+
+    Args:
+        graph (onnx.GraphProto): Of a model, all of its nodes named.
+
+    Returns:
+        tuple[list[str], list[str]]: Names of the convolutions after which
+        there is none to some output, and of the nodes behind them.
+    """
     maker = {name: node for node in graph.node for name in node.output}
     waiting = [output.name for output in graph.output]
-    seen, last = set(waiting), []
+    seen = set(waiting)
+    last, behind = set(), set()
     while waiting:
         node = maker.get(waiting.pop())
         if node is None:
             continue
         if node.op_type == 'Conv':
-            last.append(node.name)
+            last.add(node.name)
             continue
-        new = set(node.input) - seen
-        seen |= new
-        waiting += sorted(new)
-    return sorted(set(last))
+        behind.add(node.name)
+        waiting += [name for name in node.input if name not in seen]
+        seen.update(node.input)
+    return sorted(last), sorted(behind)
