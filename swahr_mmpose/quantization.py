@@ -22,6 +22,8 @@ from .runtime import PoseModel
 
 __all__ = ['to_float16', 'to_int8']
 
+_FLOAT = onnx.TensorProto.FLOAT
+
 
 def to_float16(source: str, target: str) -> None:
     """Weights and layers in half precision; input and outputs stay float32.
@@ -39,8 +41,25 @@ def to_float16(source: str, target: str) -> None:
     proto = convert_float_to_float16(
         proto, keep_io_types=True, node_block_list=last + behind
     )
+    _without_detours(proto.graph)
     OnnxModel(proto).topological_sort()  # the casts of inputs come last
     write_settings(proto, settings, target)
+
+
+def _without_detours(graph: Any) -> None:
+    """What is cast to half precision only to be cast back stays as it is."""
+    maker = {
+        node.output[0]: node for node in graph.node if node.op_type == 'Cast'
+    }
+    for node in maker.values():
+        before = maker.get(node.input[0])
+        if before is not None and node.attribute[0].i == _FLOAT:
+            node.input[0] = before.input[0]
+    used = {output.name for output in graph.output}
+    used.update(name for node in graph.node for name in node.input)
+    for name, node in maker.items():
+        if name not in used:
+            graph.node.remove(node)
 
 
 class _Inputs(quantization.CalibrationDataReader):
