@@ -82,7 +82,7 @@ class PoseModel:
             Runtime likes.
         flip_test (bool, optional): Whether the mirrored image counts as well;
             ``None``: as the file says. Only a model that was exported with
-            ``--flip-outside`` leaves the choice.
+            ``--fusion outside`` leaves the choice.
 
     Raises:
         FileNotFoundError: If there is no such file.
@@ -115,7 +115,7 @@ class PoseModel:
                 raise ValueError(
                     f'{path}: its graph has flip_test='
                     f'{self.settings.flip_test} inside, asked for {flip_test};'
-                    ' export it with --flip-outside to choose at run time'
+                    ' export it with --fusion outside to choose at run time'
                 )
             self.settings = self.settings._replace(flip_test=flip_test)
         self._input = self.session.get_inputs()[0].name
