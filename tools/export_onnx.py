@@ -34,8 +34,8 @@ except ModuleNotFoundError as error:
     if error.name not in ('onnx', 'onnxruntime', 'onnxscript'):
         raise
     sys.exit(
-        f'error: {error.name} is not installed; pip install -e ".[export]" '
-        '--no-deps does not bring it: pip install onnx onnxruntime onnxscript'
+        f'error: {error.name} is not installed, which the export needs: '
+        'pip install onnx onnxruntime onnxscript'
     )
 
 
