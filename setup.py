@@ -44,7 +44,11 @@ setup(
     long_description=(HERE / 'README.md').read_text(encoding='utf-8'),
     long_description_content_type='text/markdown',
     license='Apache-2.0',
-    packages=['swahr_mmpose', 'swahr_mmpose.synthetic'],
+    packages=[
+        'swahr_mmpose',
+        'swahr_mmpose.runtime',
+        'swahr_mmpose.synthetic',
+    ],
     cmdclass=dict(build_py=BuildWithMim),
     python_requires='>=3.8',
     # mmcv is left to the user: mmcv and mmcv-lite both serve, and a second
@@ -63,6 +67,7 @@ setup(
     ],
     extras_require=dict(
         docs=['furo', 'myst-parser', 'sphinx'],
+        export=['onnx>=1.17', 'onnxruntime>=1.17', 'onnxscript>=0.5'],
         test=['hypothesis', 'munkres==1.1.4', 'mypy', 'pytest', 'ruff'],
     ),
     classifiers=[

@@ -41,6 +41,9 @@ def assign_nearest(
 
     The cost, ``100 * round(distance) - score``, has many equal optima.  The
     term that decides between them is far below a float32 step of a score.
+    Of one dimension, two tags on the same side of two people are equally far
+    in either pairing; then that of the smaller squares is taken, which keeps
+    their order, where rounding would decide.
 
     Args:
         cost (np.ndarray): Shape (candidates, people).
@@ -49,7 +52,8 @@ def assign_nearest(
     Returns:
         tuple[np.ndarray, np.ndarray]: Rows, increasing, and their columns.
     """
-    rows, columns = linear_sum_assignment(cost + 1e-8 * distance)
+    preference = 1e-8 * distance + 1e-10 * distance**2
+    rows, columns = linear_sum_assignment(cost + preference)
     return rows, columns
 
 

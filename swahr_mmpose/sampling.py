@@ -19,7 +19,7 @@ def resize(
     """Bilinear, ``align_corners=False``, to ``size``; no gradients pass.
 
     On a CPU by OpenCV, several times faster than torch and equal up to
-    rounding.
+    rounding; in a graph that is exported by torch.
 
     Args:
         maps (Tensor): Shape (..., h, w).
@@ -34,7 +34,8 @@ def resize(
     if tuple(maps.shape[-2:]) == (height, width):
         return maps
     planes = maps.detach().reshape(-1, *maps.shape[-2:])
-    if maps.device.type == 'cpu' and maps.dtype == torch.float32:
+    by_opencv = maps.device.type == 'cpu' and maps.dtype == torch.float32
+    if by_opencv and not torch.onnx.is_in_onnx_export():
         if out is None:
             out = maps.new_empty(len(planes), height, width)
         large = out.view(-1, height, width)

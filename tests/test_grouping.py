@@ -102,6 +102,15 @@ def test_among_equal_costs_the_nearer_person_is_preferred():
     assert columns.tolist() == [1, 0]
 
 
+@pytest.mark.parametrize('noise', [-1e-7, 0, 1e-7])
+def test_two_tags_beside_two_people_keep_their_order(noise):
+    """In either pairing the total distance is the same, up to rounding."""
+    people, tags = np.array([0.1, 0.2]), np.array([0.3 + noise, 0.45])
+    distance = np.abs(tags[:, None] - people)
+    rows, columns = assign_nearest(np.round(distance) * 100, distance)
+    assert columns.tolist() == [0, 1]
+
+
 def group(scores, tags, **kwargs):
     scores = np.asarray(scores, np.float32)
     tags = np.asarray(tags, np.float32)[..., None]
