@@ -9,10 +9,11 @@ import sys
 import pytest
 from conftest import ROOT
 
-DOCS = sorted((ROOT / 'docs').glob('*.md'))
+DOCS = [ROOT / 'README.md', *sorted((ROOT / 'docs').glob('*.md'))]
 # Above each block of commands: whether it is run, perhaps with more
 # arguments, and if not, why not.
 MARK = re.compile(r'<!-- (run|run with: .+|GPU|full data.*|by hand: .+) -->')
+PLAIN = re.compile(r'^ {4}(?:python|bash|pip|[A-Z]+=)\b.*', re.MULTILINE)
 BLOCK = re.compile(r'([^\n]*)\n```bash\n(.*?)```', re.DOTALL)
 # In this order; later ones use what earlier ones made.
 RUN_FIRST = ['tutorial']
@@ -51,6 +52,7 @@ def clone(tmp_path_factory):
 def test_every_command_is_run_or_says_why_not(path):
     unmarked = [c for mark, c in blocks(path) if not MARK.fullmatch(mark)]
     assert not unmarked
+    assert not PLAIN.findall(path.read_text())
 
 
 @pytest.mark.slow
