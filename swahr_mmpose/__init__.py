@@ -19,7 +19,7 @@ from .estimator import (  # noqa: E402
 )
 from .fusion import HeadOutput  # noqa: E402
 from .head import HigherHRNetHead  # noqa: E402
-from .hooks import CheckCheckpointHook, CheckLossHook  # noqa: E402
+from .hooks import CheckCheckpointHook, CheckLossHook, CheckPathsHook  # noqa: E402
 from .initializers import PretrainedBackbone  # noqa: E402
 from .losses import SWAHRLoss  # noqa: E402
 from .metrics import CrowdPoseMetric  # noqa: E402
@@ -45,6 +45,7 @@ __all__ = [
     'BottomupRandomSquareAffine',
     'CheckCheckpointHook',
     'CheckLossHook',
+    'CheckPathsHook',
     'CrowdPoseMetric',
     'EqualSizeBatchSampler',
     'HeadOutput',

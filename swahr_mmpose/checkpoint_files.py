@@ -14,6 +14,8 @@ from typing import Any, BinaryIO, Iterator, Union
 
 import torch
 
+from . import safe_pickle
+
 __all__ = [
     'file_sha256',
     'read_checkpoint',
@@ -22,16 +24,11 @@ __all__ = [
 ]
 
 Path = Union[str, 'os.PathLike[str]']
-_OLD_TORCH = (
-    ' Training checkpoints of MMEngine are read from torch 2.6 on; this is '
-    f'torch {torch.__version__}.'
-    if tuple(int(n) for n in torch.__version__.split('.')[:2]) < (2, 6)
-    else ''
-)
+TORCH_VERSION = tuple(int(n) for n in torch.__version__.split('.')[:2])
 
 
-def read_checkpoint(path: Path) -> Any:
-    """Read a file that ``torch.save`` wrote, onto the CPU.
+def read_checkpoint(path: Path, map_location: Any = 'cpu') -> Any:
+    """Read a file that ``torch.save`` wrote.
 
     Nothing but tensors, numbers, strings and containers of them (and what
     MMEngine puts into training checkpoints) is read; a pickle can hold any
@@ -39,6 +36,7 @@ def read_checkpoint(path: Path) -> Any:
 
     Args:
         path (str): The file.
+        map_location: Of ``torch.load``. Defaults to the CPU.
 
     Returns:
         What was saved.
@@ -62,7 +60,7 @@ def read_checkpoint(path: Path) -> Any:
     if zipped and not zipfile.is_zipfile(path):
         raise ValueError(_cut_short(path, size))
     try:
-        return torch.load(path, map_location='cpu', weights_only=True)
+        return _load(path, map_location)
     except pickle.UnpicklingError as error:
         if 'pickle data was truncated' in str(error):
             raise ValueError(_cut_short(path, size)) from error
@@ -72,12 +70,24 @@ def read_checkpoint(path: Path) -> Any:
             f'  torch: {_first_sentence(error)}\n'
             'If it is not merely damaged, ask for a file of weights alone; '
             'where you trust its author, read it where it was made and save '
-            f'its state dict again.{_OLD_TORCH}'
+            'its state dict again.'
         ) from error
     except Exception as error:  # a pickle cut anywhere raises anything
         raise ValueError(
             f'{_cut_short(path, size)} ({_first_sentence(error)})'
         ) from error
+
+
+def _load(path: Path, map_location: Any) -> Any:
+    """Read what is allowed, by torch's own list or by ours."""
+    if TORCH_VERSION >= (2, 6):
+        return torch.load(path, map_location=map_location, weights_only=True)
+    return torch.load(
+        path,
+        map_location=map_location,
+        pickle_module=safe_pickle,
+        weights_only=False,
+    )
 
 
 def _cut_short(path: Path, size: int) -> str:

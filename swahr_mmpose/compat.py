@@ -11,7 +11,9 @@ Three things stand in the way, each mended once and as narrowly as possible:
   class that raises when used takes its place.
 * torch >= 2.6 loads checkpoints with ``weights_only=True``.  The classes that
   MMEngine itself writes into training checkpoints are allow-listed;
-  ``weights_only`` is never turned off.
+  ``weights_only`` is never turned off.  Where MMEngine reads a file without
+  it (an older torch, a URL), a reader of our own that keeps to the same list
+  takes its place.
 """
 
 from __future__ import annotations
@@ -23,14 +25,15 @@ import sys
 from contextlib import contextmanager
 from importlib.machinery import ModuleSpec
 from types import ModuleType
-from typing import Any, Callable, Iterator, NoReturn
+from typing import Any, Callable, Dict, Iterator, List, NoReturn
 
 import numpy as np
 import torch
 
-__all__ = ['apply']
+from . import safe_pickle
+from .checkpoint_files import TORCH_VERSION
 
-TORCH_VERSION = tuple(int(n) for n in torch.__version__.split('.')[:2])
+__all__ = ['apply']
 
 
 def _refusing(name: str, remedy: str) -> Callable[..., NoReturn]:
@@ -127,10 +130,8 @@ def _statistic(owner: Any, name: str) -> Any:
     return getattr(owner, name)
 
 
-def _allow_training_checkpoints() -> None:
-    """Allow-list what MMEngine writes into a training checkpoint."""
-    if TORCH_VERSION < (2, 6):
-        return  # loads without weights_only
+def _training_objects() -> Dict[str, Any]:
+    """What MMEngine writes into a training checkpoint, by its name there."""
     from mmengine.logging.history_buffer import HistoryBuffer
 
     # numpy 2 moved numpy.core to numpy._core; pickles name either one.
@@ -138,21 +139,45 @@ def _allow_training_checkpoints() -> None:
     multiarray = importlib.import_module(
         'numpy._core.multiarray' if numpy_2 else 'numpy.core.multiarray'
     )
-    reconstruct, scalar = multiarray._reconstruct, multiarray.scalar
-    safe: list[Any] = [
-        HistoryBuffer,
-        np.ndarray,
-        np.dtype,
-        (_statistic, 'builtins.getattr'),
-    ]
+    objects = {
+        'mmengine.logging.history_buffer.HistoryBuffer': HistoryBuffer,
+        'numpy.ndarray': np.ndarray,
+        'numpy.dtype': np.dtype,
+        'builtins.getattr': _statistic,
+        '__builtin__.getattr': _statistic,
+    }
     for home in ('numpy.core.multiarray', 'numpy._core.multiarray'):
-        safe += [
-            (reconstruct, f'{home}._reconstruct'),
-            (scalar, f'{home}.scalar'),
-        ]
+        objects[f'{home}._reconstruct'] = multiarray._reconstruct
+        objects[f'{home}.scalar'] = multiarray.scalar
+    return objects
+
+
+def _allow_training_checkpoints() -> None:
+    """Allow-list it, in torch and in our own reader."""
+    objects = _training_objects()
+    safe_pickle.allow(objects)
+    if TORCH_VERSION < (2, 6):
+        return
+    safe: List[Any] = [(value, name) for name, value in objects.items()]
     # Numbers, truth values and strings: the kinds that metainfo may hold.
     safe += {type(np.dtype(code)) for code in '?bBhHiIlLqQefdU'}
     torch.serialization.add_safe_globals(safe)
+
+
+def _read_checkpoints_safely() -> None:
+    """Have MMEngine read files and URLs as :mod:`.checkpoint_files` does."""
+    from mmengine.runner import CheckpointLoader, checkpoint
+
+    from .downloads import load_from_http, load_from_local
+
+    # By their prefix, and by their name, for readers that call them.
+    checkpoint.load_from_local = load_from_local
+    checkpoint.load_from_http = load_from_http
+    for prefixes, loader in (
+        ('', load_from_local),
+        (('http://', 'https://'), load_from_http),
+    ):
+        CheckpointLoader.register_scheme(prefixes, loader, force=True)
 
 
 def apply() -> None:
@@ -160,3 +185,4 @@ def apply() -> None:
     _import_mmcv_ops()
     _import_mmpose_visualization()
     _allow_training_checkpoints()
+    _read_checkpoints_safely()

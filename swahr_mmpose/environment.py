@@ -25,7 +25,7 @@ UNUSED = 'SWAHR does without, and swahr_mmpose puts a placeholder'
 SEVERITIES = ('error', 'warning', 'note')
 FRESH = 'PYTHON=python3.11 bash tools/setup_venv.sh'
 SETUPTOOLS = "'setuptools<81'"  # later ones have no pkg_resources
-TORCH = f"'torch>=2.6' {SETUPTOOLS}"  # torch alone fetches any setuptools
+TORCH = f"'torch>=2.0' {SETUPTOOLS}"  # torch alone fetches any setuptools
 LITE = '--no-deps --no-build-isolation mmcv-lite==2.1.0'
 SWAP = f'pip uninstall -y mmcv mmcv-lite && pip install {LITE}'
 CV2 = ['opencv-python', 'opencv-python-headless']
@@ -216,17 +216,14 @@ def _check_bounds(facts: Facts) -> Iterator[Finding]:
 
 def _check_torch(facts: Facts) -> Iterator[Finding]:
     _, version = version_of(facts, 'torch')
-    if not number(version) or number(version) >= (2, 6):
+    if not number(version) or number(version) >= (2, 0):
         return
     remedy = f'pip install --upgrade {TORCH}'
     if facts['versions'].get('torchvision'):
         remedy += ' torchvision'
     if tuple(facts['python']) < (3, 9):
         remedy = FRESH
-    got = f'torch {version} cannot read training checkpoints with weights_only'
-    got += ' (MMEngine then runs what they hold; our tools refuse them)'
-    severity = 'error' if number(version) < (2, 0) else 'warning'
-    yield Finding(severity, got, 'torch 2.6 or later', remedy)
+    yield Finding('error', f'torch {version}', 'torch 2.0 or later', remedy)
 
 
 def _check_torchvision(facts: Facts) -> Iterator[Finding]:

@@ -3,7 +3,8 @@
 
 from __future__ import annotations
 
-from typing import Any, List, Mapping, Optional
+import os.path as osp
+from typing import Any, Iterator, List, Mapping, Optional
 
 import torch
 from mmengine.hooks import Hook
@@ -12,9 +13,12 @@ from mmengine.runner import BaseLoop
 from mmpose.registry import HOOKS
 from torch import Tensor, nn
 
+from .imagefiles import is_inside
+
 __all__ = [
     'CheckCheckpointHook',
     'CheckLossHook',
+    'CheckPathsHook',
     'compare_state_dicts',
     'refuse_other_weights',
 ]
@@ -121,6 +125,59 @@ class CheckLossHook(Hook):
                 '(optim_wrapper.clip_grad), and go on from a checkpoint '
                 'before that; tools/check_dataset.py tells of bad annotations'
             )
+
+
+@HOOKS.register_module()
+class CheckPathsHook(Hook):
+    """Refuse annotations whose images lie outside the folder of images.
+
+    A file name such as ``../../home/me/key.png`` would otherwise be read.
+    """
+
+    def before_train(self, runner: Any) -> None:
+        """Look at the images of training and, if there is any, validation."""
+        refuse_paths_outside(runner.train_dataloader.dataset)
+        if runner.val_loop is not None:
+            refuse_paths_outside(runner.val_dataloader.dataset)
+
+    def before_test(self, runner: Any) -> None:
+        """Look at the images of the test."""
+        refuse_paths_outside(runner.test_dataloader.dataset)
+
+
+def refuse_paths_outside(dataset: Any) -> None:
+    """Raise where images of a data set are not in its ``data_prefix.img``.
+
+    Args:
+        dataset (BaseDataset): Or a wrapper of such, of any depth.
+
+    Raises:
+        ValueError: With the first path that is outside.
+    """
+    for part in _plain_datasets(dataset):
+        folder = osp.join(part.data_prefix.get('img', ''), '')
+        for index in range(len(part)):
+            path = part.get_data_info(index)['img_path']
+            inside = path.startswith(folder)
+            if not (inside and is_inside(path[len(folder) :])):
+                raise ValueError(
+                    f'image {path} is not in {folder or "a relative folder"}, '
+                    'expected of data_prefix.img. Correct file_name in the '
+                    'annotation file, or the prefix; do not trust a file that '
+                    'names others than its own images'
+                )
+
+
+def _plain_datasets(dataset: Any) -> Iterator[Any]:
+    """A data set, or those that it wraps, if they have images in a folder."""
+    inner = getattr(dataset, 'datasets', None) or [
+        getattr(dataset, 'dataset', None)
+    ]
+    for part in inner:
+        if part is not None:
+            yield from _plain_datasets(part)
+        elif hasattr(dataset, 'data_prefix'):
+            yield dataset
 
 
 def refuse_other_weights(

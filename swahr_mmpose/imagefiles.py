@@ -21,6 +21,7 @@ __all__ = [
     'find_broken_images',
     'image_sizes',
     'is_cut_short',
+    'is_inside',
     'is_truncated',
     'what_is_wrong',
 ]
@@ -48,7 +49,7 @@ def check_record(image: dict, test_side: Optional[int]) -> Iterator[str]:
         str: One thing that is wrong; a key that is missing is none.
     """
     name, size = image.get('file_name'), _size(image)
-    if name is not None and not _is_inside(name):
+    if name is not None and not is_inside(name):
         yield (
             f'has the file_name {short(name)}, which leaves the folder of '
             'images; expected a relative path without ".."'
@@ -81,12 +82,16 @@ def image_sizes(images: Iterable[dict]) -> Dict[str, Optional[Size]]:
     return {
         image['file_name']: _size(image)
         for image in images
-        if _is_inside(image.get('file_name'))
+        if is_inside(image.get('file_name'))
     }
 
 
-def _is_inside(name: Any) -> bool:
-    """Whether a file name stays in the folder to which it is relative."""
+def is_inside(name: Any) -> bool:
+    """Whether a file name stays in the folder to which it is relative.
+
+    Args:
+        name: As an annotation file has it; anything but a string is outside.
+    """
     if not isinstance(name, str) or '\0' in name or '://' in name:
         return False
     path = PureWindowsPath(name)  # knows slashes of both kinds

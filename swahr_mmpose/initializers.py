@@ -3,13 +3,8 @@
 
 from __future__ import annotations
 
-import os
-import os.path as osp
-import re
-from typing import Any, Dict, List, Mapping
+from typing import Dict, List, Mapping
 
-import torch
-from mmengine.dist import barrier
 from mmengine.logging import print_log
 from mmengine.model import update_init_info
 from mmengine.registry import WEIGHT_INITIALIZERS
@@ -17,6 +12,7 @@ from torch import Tensor, nn
 
 from .checkpoint_files import read_checkpoint
 from .checkpoints import backbone_weights, unwrap
+from .downloads import local_file
 
 __all__ = ['PretrainedBackbone']
 
@@ -28,8 +24,7 @@ class PretrainedBackbone:
     MMEngine's ``Pretrained`` takes whatever fits and leaves the rest random;
     a file of another model or a wrong prefix then costs a training run.  The
     file may be of ImageNet or of a pose model (COCO, for CrowdPose), in any
-    layout of :mod:`swahr_mmpose.checkpoints`.  It is read with
-    ``weights_only=True``.
+    layout of :mod:`swahr_mmpose.checkpoints`; reading it runs nothing.
 
     Args:
         checkpoint (str): File, or URL; a URL's file is kept in torch's cache,
@@ -41,7 +36,7 @@ class PretrainedBackbone:
 
     def __call__(self, module: nn.Module) -> None:
         """Load the weights into the backbone, and log what was taken."""
-        content = read_checkpoint(_to_file(self.checkpoint))
+        content = read_checkpoint(local_file(self.checkpoint))
         given, left = backbone_weights(unwrap(content)[0])
         expected = module.state_dict()
         _check(given, expected, self.checkpoint)
@@ -90,27 +85,3 @@ def _summary(keys: List[str]) -> str:
         top = key.split('.')[0]
         counts[top] = counts.get(top, 0) + 1
     return ', '.join(f'{k} ({n})' for k, n in counts.items()) or 'nothing'
-
-
-def _to_file(checkpoint: str) -> str:
-    """The file itself, or where its download is kept."""
-    if '://' not in checkpoint:
-        return checkpoint
-    name = checkpoint.rsplit('/', 1)[-1]
-    path = osp.join(torch.hub.get_dir(), 'checkpoints', name)
-    hashed = re.search(r'-([0-9a-f]{8,64})\.\w+$', name)
-    local_rank: Any = os.environ.get('LOCAL_RANK', 0)
-    if int(local_rank) == 0 and not osp.isfile(path):
-        os.makedirs(osp.dirname(path), exist_ok=True)
-        try:
-            torch.hub.download_url_to_file(
-                checkpoint, path, hash_prefix=hashed and hashed.group(1)
-            )
-        except (OSError, RuntimeError) as error:
-            raise RuntimeError(
-                f'cannot fetch {checkpoint} ({error}); fetch it by other '
-                f'means and put it at {path}, or name another file in '
-                'model.backbone.init_cfg.checkpoint'
-            ) from error
-    barrier()
-    return path

@@ -3,6 +3,7 @@ import pickle
 import pytest
 import torch
 
+from swahr_mmpose import checkpoint_files
 from swahr_mmpose.checkpoint_files import (
     file_sha256,
     read_checkpoint,
@@ -20,6 +21,14 @@ class Program:
         return RAN.append, (1,)
 
 
+@pytest.fixture(params=['of torch', 'of old torch'])
+def _reader(request, monkeypatch):
+    """With torch's list of what may be read, and with ours."""
+    if request.param == 'of old torch':
+        monkeypatch.setattr(checkpoint_files, 'TORCH_VERSION', (2, 0))
+
+
+@pytest.mark.usefixtures('_reader')
 @pytest.mark.parametrize('zipped', [True, False])
 def test_what_was_written_is_read(tmp_path, zipped):
     path = tmp_path / 'x.pth'
@@ -32,6 +41,7 @@ def test_what_was_written_is_read(tmp_path, zipped):
     assert torch.equal(found['state_dict']['weight'], torch.arange(6.0))
 
 
+@pytest.mark.usefixtures('_reader')
 @pytest.mark.parametrize('zipped', [True, False])
 def test_programs_are_refused_and_not_run(tmp_path, zipped):
     path = tmp_path / 'x.pth'
@@ -45,6 +55,7 @@ def test_programs_are_refused_and_not_run(tmp_path, zipped):
     assert RAN == []
 
 
+@pytest.mark.usefixtures('_reader')
 @pytest.mark.parametrize('zipped', [True, False])
 @pytest.mark.parametrize('part', [0.02, 0.5, 0.99])
 def test_truncated_files_are_said_to_be_cut_short(tmp_path, zipped, part):

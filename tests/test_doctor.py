@@ -22,7 +22,7 @@ OK = dict(ok=True, version='1.0')
 LITE = '--no-deps --no-build-isolation mmcv-lite==2.1.0'
 SWAP = f'pip uninstall -y mmcv mmcv-lite && pip install {LITE}'
 FRESH = 'PYTHON=python3.11 bash tools/setup_venv.sh'
-TORCH = "'torch>=2.6' 'setuptools<81'"
+TORCH = "'torch>=2.0' 'setuptools<81'"
 AGAIN = 'pip install --force-reinstall'
 VERSIONS = {
     'setuptools': '80.10.2', 'numpy': '1.26.4', 'torch': '2.13.0',
@@ -127,16 +127,16 @@ CONFLICTS = {
         change({'mmpose': '0.29.0'}, {OURS: 'ImportError: x'}),
         'error', 'mmpose 0.29.0',
         "pip install --no-deps 'mmpose>=1.3.0,<1.4.0'"),
-    'torch that refuses training checkpoints': (
-        change({'torch': '2.5.1'}),
-        'warning', 'torch 2.5.1 cannot read training checkpoints',
+    'torch 1 with torchvision': (
+        change({'torch': '1.13.1'}),
+        'error', 'torch 1.13.1',
         f'pip install --upgrade {TORCH} torchvision'),
     'torch 1': (
         change({'torch': '1.13.1', 'torchvision': None}),
         'error', 'torch 1.13.1', f'pip install --upgrade {TORCH}'),
-    'the newest torch of an old Python': (
-        change({'torch': '2.4.1'}, python=[3, 8, 20]),
-        'warning', 'torch 2.4.1', FRESH),
+    'torch 1 in an old Python': (
+        change({'torch': '1.13.1'}, python=[3, 8, 20]),
+        'error', 'torch 1.13.1', FRESH),
     'torchvision of another torch': (
         change({'torchvision': '0.20.1'}, {VISION: NMS}),
         'warning', 'torchvision 0.20.1 does not import beside torch 2.13.0',
@@ -223,11 +223,11 @@ def test_a_missing_package_is_told_alone_with_its_command(module):
 
 def test_several_conflicts_are_told_errors_first():
     facts = change(
-        {'mmcv-lite': '2.1.0', 'torch': '2.5.1', 'munkres': None},
+        {'mmcv-lite': '2.1.0', 'torch': '1.13.1', 'munkres': None},
         {'munkres': absent('munkres')},
     )
     severities = [f.severity for f in environment.diagnose(facts)]
-    assert severities == ['error', 'warning', 'warning', 'note']
+    assert severities == ['error', 'error', 'warning', 'note']
 
 
 def test_a_healthy_environment_has_no_conflict():

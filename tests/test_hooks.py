@@ -1,13 +1,16 @@
+import json
 from types import SimpleNamespace
 
 import pytest
 import torch
+from mmengine.dataset import ConcatDataset, RepeatDataset
 from mmengine.runner import BaseLoop
+from mmpose.datasets import CocoDataset
 from mmpose.registry import HOOKS
 from torch import nn
 
-from swahr_mmpose import CheckCheckpointHook, CheckLossHook
-from swahr_mmpose.hooks import compare_state_dicts
+from swahr_mmpose import CheckCheckpointHook, CheckLossHook, CheckPathsHook
+from swahr_mmpose.hooks import compare_state_dicts, refuse_paths_outside
 
 
 class Loop(BaseLoop):
@@ -105,3 +108,41 @@ def test_losses_that_are_numbers_do_not_matter_to_it():
         hook.after_train_iter(SimpleNamespace(iter=0), 0, None, outputs)
         is None
     )
+
+
+def dataset(folder, file_name):
+    images = [dict(id=1, file_name=file_name, width=9, height=9)]
+    content = dict(images=images, annotations=[], categories=[])
+    path = folder / 'annotations.json'
+    path.write_text(json.dumps(content))
+    return CocoDataset(
+        ann_file=str(path),
+        data_root='',
+        data_prefix=dict(img=str(folder / 'images')),
+        data_mode='bottomup',
+        test_mode=True,
+    )
+
+
+@pytest.mark.parametrize('name', ['a.jpg', 'sub/a.jpg', './a.jpg'])
+def test_images_in_their_folder_are_read(tmp_path, name):
+    refuse_paths_outside(dataset(tmp_path, name))
+
+
+@pytest.mark.parametrize('name', ['../a.jpg', 'sub/../../a.jpg', '/etc/a.jpg'])
+@pytest.mark.parametrize('wrap', [None, RepeatDataset, ConcatDataset])
+def test_images_outside_their_folder_end_the_run(tmp_path, name, wrap):
+    part = dataset(tmp_path, name)
+    if wrap is RepeatDataset:
+        part = RepeatDataset(part, times=2)
+    elif wrap is ConcatDataset:
+        part = ConcatDataset([dataset(tmp_path, 'a.jpg'), part])
+    loader = SimpleNamespace(dataset=part)
+    good = SimpleNamespace(dataset=dataset(tmp_path, 'a.jpg'))
+    hook = CheckPathsHook()
+    with pytest.raises(ValueError, match='is not in .*images/, expected'):
+        hook.before_test(SimpleNamespace(test_dataloader=loader))
+    runner = dict(train_dataloader=good, val_dataloader=loader)
+    hook.before_train(SimpleNamespace(**runner, val_loop=None))
+    with pytest.raises(ValueError, match='do not trust'):
+        hook.before_train(SimpleNamespace(**runner, val_loop=1))

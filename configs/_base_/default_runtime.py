@@ -14,6 +14,7 @@ default_hooks = dict(
 custom_hooks = [
     dict(type='SyncBuffersHook'),
     dict(type='CheckCheckpointHook'),
+    dict(type='CheckPathsHook'),
     # A loss that is NaN or infinite ends the run.
     dict(type='CheckLossHook', interval=50),
 ]

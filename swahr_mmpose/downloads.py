@@ -1,0 +1,67 @@
+# Copyright (c) swahr_mmpose contributors. Licensed under Apache-2.0.
+"""Checkpoints by URL: fetched once, checked, read as files on disk are."""
+
+from __future__ import annotations
+
+import os
+import os.path as osp
+import re
+from typing import Any, Optional
+
+import torch
+from mmengine.dist import barrier
+
+from .checkpoint_files import read_checkpoint
+
+__all__ = ['local_file', 'load_from_http', 'load_from_local']
+
+
+def local_file(checkpoint: str, folder: Optional[str] = None) -> str:
+    """The file itself, or where its download is kept.
+
+    Of the processes of a machine the first one downloads.
+
+    Args:
+        checkpoint (str): File or URL.  Where a URL's name ends in the start
+            of its SHA-256 (``-8ae85183.pth``, ``-8ae85183_20200713.pth``),
+            the download is checked.
+        folder (str, optional): Of downloads. ``None``: torch's cache.
+
+    Raises:
+        RuntimeError: If it cannot be fetched, or is not what its name says.
+    """
+    if '://' not in checkpoint:
+        return osp.expanduser(checkpoint)
+    name = checkpoint.rsplit('/', 1)[-1]
+    folder = folder or osp.join(torch.hub.get_dir(), 'checkpoints')
+    path = osp.join(folder, name)
+    hashed = re.search(r'-([0-9a-f]{8,64})(_\d{8})?\.\w+$', name)
+    local_rank: Any = os.environ.get('LOCAL_RANK', 0)
+    if int(local_rank) == 0 and not osp.isfile(path):
+        os.makedirs(folder, exist_ok=True)
+        try:
+            torch.hub.download_url_to_file(
+                checkpoint, path, hash_prefix=hashed and hashed.group(1)
+            )
+        except (OSError, RuntimeError) as error:
+            raise RuntimeError(
+                f'cannot fetch {checkpoint} ({error}); fetch it by other '
+                f'means and put it at {path}, or name another file'
+            ) from error
+    barrier()
+    return path
+
+
+def load_from_local(filename: str, map_location: Any = None) -> Any:
+    """In the place of MMEngine's: :func:`read_checkpoint`."""
+    return read_checkpoint(local_file(filename), map_location)
+
+
+def load_from_http(
+    filename: str,
+    map_location: Any = None,
+    model_dir: Optional[str] = None,
+    progress: bool = True,
+) -> Any:
+    """In the place of MMEngine's, which runs what the file carries."""
+    return read_checkpoint(local_file(filename, model_dir), map_location)
