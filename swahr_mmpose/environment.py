@@ -28,6 +28,8 @@ SETUPTOOLS = "'setuptools<81'"  # later ones have no pkg_resources
 TORCH = f"'torch>=2.0' {SETUPTOOLS}"  # torch alone fetches any setuptools
 LITE = '--no-deps --no-build-isolation mmcv-lite==2.1.0'
 SWAP = f'pip uninstall -y mmcv mmcv-lite && pip install {LITE}'
+BUILD = f'pip install cython {SETUPTOOLS} && pip install --no-cache-dir '
+BUILD += '--no-deps --no-build-isolation --no-binary xtcocotools xtcocotools'
 CV2 = ['opencv-python', 'opencv-python-headless']
 CV2 += ['opencv-contrib-python', 'opencv-contrib-python-headless']
 
@@ -139,6 +141,10 @@ def _check_packages(facts: Facts) -> Iterator[Finding]:
         if version is None:
             got = f'{name} is not installed'
             remedy = f'pip install {package.install}'
+            numpy = number(version_of(facts, 'numpy')[1])
+            new = numpy >= (2,) or facts['python'] >= [3, 12]
+            if name == 'xtcocotools' and new:
+                remedy = BUILD  # there are wheels for the others alone
         elif all(facts['imports'][need]['ok'] for need in package.needs):
             got = f'{name} {version} does not import: {answer["error"]}'
             remedy = _mend(facts, module)
@@ -272,8 +278,7 @@ def _check_gpus(facts: Facts) -> Iterator[Finding]:
 
 
 def _check_chumpy(facts: Facts) -> Iterator[Finding]:
-    version = facts['versions'].get('chumpy')
-    got = f'chumpy {version}' if version else 'chumpy is not installed'
+    got = f'chumpy {facts["versions"].get("chumpy") or "is not installed"}'
     why = 'mmpose asks for it, SWAHR never imports it; numpy 1.24 broke it'
     yield Finding('note', got, why, None)
 

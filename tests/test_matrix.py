@@ -25,14 +25,14 @@ JUNIT = """<testsuites><testsuite name="pytest" time="2.6">
 </testsuite></testsuites>"""
 
 
-def result_of(row, passed=9, **changes):
+def result_of(row, passed=9):
     tests = dict(passed=passed, skipped=1, seconds=7, failed={}, skips={})
     versions = {'torch': '2.0.1', 'numpy': '1.26.4', 'mmcv-lite': '2.1.0'}
-    doctor = dict(can_train=True, versions=versions, errors=[], warnings=[])
+    doctor = dict(can_train=True, errors=[], warnings=[])
     python = f'{row["python"]}.1'
     asked = matrix.fingerprint(row, python, 'not slow', None)
     result = dict(python=python, tests=tests, doctor=doctor, asked=asked)
-    return dict(result, **changes)
+    return dict(result, packages=versions)
 
 
 def test_rows_are_complete_and_named_by_what_they_hold():
@@ -174,6 +174,7 @@ def test_a_failing_command_ends_the_row_and_is_quoted(tmp_path, monkeypatch):
     )
     assert 'No matching distribution found for nix-x' in result['failed_step']
     assert 'tests' not in result
+    assert set(result['packages']) <= {'pip', 'setuptools'}
     # Doctor has looked all the same, and nothing but the log is left.
     assert result['doctor']['can_train'] is False
     assert 'torch is not installed' in result['doctor']['errors']

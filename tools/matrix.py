@@ -25,7 +25,6 @@ import argparse
 import datetime
 import json
 import os
-import re
 import shlex
 import shutil
 import subprocess
@@ -34,6 +33,7 @@ import time
 from pathlib import Path
 
 from stacks import recipe, tables
+from stacks.pythons import find_pythons, obstacle
 from stacks.reading import read_doctor, read_junit
 
 ROOT = Path(__file__).resolve().parent.parent
@@ -83,42 +83,6 @@ def parse_args():
     return args
 
 
-def find_pythons(given):
-    """Interpreters by version (``3.11``): those given, then the PATH's."""
-    wanted = {row['python'] for row in recipe.read_rows().values()}
-    on_path = [f'python{v}' for v in sorted(wanted)]
-    found = {}
-    for name in [*given, *on_path]:
-        path = shutil.which(os.path.expanduser(name))
-        ask = 'import sys; print("%d.%d.%d" % sys.version_info[:3])'
-        said = ''
-        if path:  # a shim of pyenv may be there for a Python that is not
-            command = [path, '-c', ask]
-            done = subprocess.run(command, capture_output=True, text=True)
-            said = done.stdout.strip()
-        if re.match(r'\d+\.\d+\.\d+$', said):
-            found.setdefault(said.rpartition('.')[0], (path, said))
-        elif name in given:
-            sys.exit(f'error: --python {name} is no interpreter that runs')
-    return found
-
-
-def obstacle(row, pythons, wheel):
-    """Why a row cannot be run here, or an empty text."""
-    version = row['python']
-    if version not in pythons:
-        return f'no Python {version}; give --python PATH'
-    if row['mmcv'] == 'mmcv':
-        if not wheel:
-            return 'no mmcv; give --mmcv-wheel FILE'
-        if not Path(wheel).is_file():
-            return f'no file {wheel}'
-        tag = f'-cp{version.replace(".", "")}-'
-        if tag not in Path(wheel).name:
-            return f'{Path(wheel).name} is not for Python {version} ({tag})'
-    return ''
-
-
 def fingerprint(row, python, select, wheel):
     """What a result is of; another one makes a row be run again."""
     about = {k: v for k, v in row.items() if k not in tables.REMARKS}
@@ -160,7 +124,7 @@ def must(command, log, timeout):
     status = run(command, log, timeout)
     if status != 0:
         said = Path(log).read_text(errors='replace').splitlines()
-        errors = [line for line in said[-200:] if 'rror' in line][-3:]
+        errors = [line for line in said[-200:] if 'error' in line.lower()][-3:]
         why = f'no end after {timeout:g} s' if status is None else status
         wanted = ' '.join(map(str, command[2:]))  # without python -m
         raise RowFailedError(f'{wanted}: {why}: {" / ".join(errors)}')
@@ -193,6 +157,13 @@ def install(row, python, folder, log, args):
     return inside
 
 
+def list_packages(inside):
+    """Every installed distribution and its version."""
+    command = [inside, '-m', 'pip', 'list', '--format=json']
+    said = subprocess.run(command, check=True, stdout=subprocess.PIPE).stdout
+    return {p['name']: p['version'] for p in json.loads(said.decode())}
+
+
 def examine(inside, folder, log, args):
     """What doctor and the tests say of an environment."""
     report, junit = folder / 'doctor.json', folder / 'junit.xml'
@@ -202,7 +173,7 @@ def examine(inside, folder, log, args):
     options = dict(cwd=folder / 'project', env=env)
     doctor = [inside, 'tools/doctor.py', '--json', report]
     run(doctor, log, args.timeout, **options)
-    found = dict(doctor=read_doctor(report))
+    found = dict(packages=list_packages(inside), doctor=read_doctor(report))
     if folder.joinpath('installed').exists():
         tests = [inside, '-m', 'pytest', '-m', args.select, '-p']
         tests += ['no:cacheprovider', f'--junit-xml={junit}']

@@ -9,19 +9,16 @@ __all__ = ['read_doctor', 'read_junit']
 
 
 def read_doctor(path):
-    """Versions, errors and warnings of the report of ``tools/doctor.py``."""
+    """Verdict, errors and warnings of the report of ``tools/doctor.py``."""
     try:
         report = json.loads(path.read_text())
     except (OSError, ValueError) as error:
-        return dict(
-            can_train=False, versions={}, errors=[f'no report: {error}']
-        )
+        return dict(can_train=False, errors=[f'no report: {error}'])
     by_severity = {'error': [], 'warning': [], 'note': []}
     for finding in report['findings']:
         by_severity[finding['severity']].append(finding['got'])
     return dict(
         can_train=report['can_train'],
-        versions={k: v for k, v in report['installed'].items() if v != '-'},
         errors=by_severity['error'],
         warnings=by_severity['warning'],
     )

@@ -76,7 +76,8 @@ def install_commands(row, project, mmcv_wheel=None):
         commands.append(['cython'])
         for name in built:
             binary = re.split('=', name)[0]
-            commands.append([*here, '--no-binary', binary, name])
+            build = ['--no-cache-dir', '--no-binary', binary, name]
+            commands.append([*here, *build])
     if row['mmcv'] == 'mmcv':
         commands.append(['--no-deps', str(mmcv_wheel)])
     else:

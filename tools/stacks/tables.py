@@ -26,7 +26,7 @@ def row(cells):
 def first(versions, *names):
     """Version of the first of the distributions that is there."""
     found = [versions[name] for name in names if name in versions]
-    return found[0].partition(' (')[0] if found else ''
+    return found[0] if found else ''
 
 
 def mmcv(versions):
@@ -39,8 +39,8 @@ def mmcv(versions):
 
 def cells(result):
     """What both tables show of a result, by title."""
-    doctor = result.get('doctor', dict(can_train=False, versions={}))
-    versions, tests = doctor['versions'], result.get('tests')
+    healthy = result.get('doctor', {}).get('can_train')
+    versions, tests = result.get('packages', {}), result.get('tests')
     shown = dict(
         Python=result['python'],
         torch=first(versions, 'torch'),
@@ -49,7 +49,7 @@ def cells(result):
         OpenCV=first(versions, *OPENCV),
         SciPy=first(versions, 'scipy'),
         mmcv=mmcv(versions),
-        doctor='can train' if doctor['can_train'] else 'cannot train',
+        doctor='can train' if healthy else 'cannot train',
     )
     if tests is None:
         return dict(shown, **{'fast tests': 'not installed'})
