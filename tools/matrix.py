@@ -29,7 +29,6 @@ import shlex
 import shutil
 import subprocess
 import sys
-import time
 from pathlib import Path
 
 from stacks import recipe, tables
@@ -37,6 +36,7 @@ from stacks.pythons import find_pythons, obstacle
 from stacks.reading import read_doctor, read_junit
 
 ROOT = Path(__file__).resolve().parent.parent
+PARTS = ('configs', 'docs', 'swahr_mmpose', 'tests', 'tools')
 
 
 class RowFailedError(Exception):
@@ -68,6 +68,10 @@ def parse_args():
     add('--select', default='not slow', help='pytest -m (default: not slow)')
     add('--keep', action='store_true', help='do not delete environments')
     add('--again', action='store_true', help='repeat rows that are done')
+    add(
+        '--tests-only', action='store_true', help='do not install where '
+        '--keep has left an environment'
+    )  # fmt: skip
     add(
         '--timeout', type=float, default=3600, metavar='SECONDS',
         help='for each command (default: 3600)'
@@ -131,22 +135,19 @@ def must(command, log, timeout):
 
 
 def copy_project(folder):
-    """The files of the repository as they are now, without shared data."""
-    listed = subprocess.run(
-        ['git', 'ls-files', '-co', '--exclude-standard'],
-        cwd=ROOT,
-        check=True,
-        capture_output=True,
-        text=True,
-    ).stdout.splitlines()
-    for name in listed:
-        if (ROOT / name).is_file():
-            (folder / name).parent.mkdir(parents=True, exist_ok=True)
-            shutil.copy2(ROOT / name, folder / name)
+    """The repository as it is now, without data and results."""
+    ignored = shutil.ignore_patterns('.*', '__pycache__', '*.egg-info')
+    shutil.rmtree(folder, ignore_errors=True)
+    folder.mkdir()
+    for name in PARTS:
+        shutil.copytree(ROOT / name, folder / name, ignore=ignored)
+    for path in ROOT.iterdir():
+        if path.is_file():
+            shutil.copy2(path, folder / path.name)
 
 
 def install(row, python, folder, log, args):
-    """Make the environment; returns its interpreter."""
+    """Make the environment of a row."""
     must([python, '-m', 'venv', '--clear', folder / 'venv'], log, 600)
     inside = folder / 'venv/bin/python'
     pip = [inside, '-m', 'pip', '--disable-pip-version-check', 'install']
@@ -154,7 +155,6 @@ def install(row, python, folder, log, args):
     commands = recipe.install_commands(row, folder / 'project', wheel)
     for command in commands:
         must([*pip, '--progress-bar', 'off', *command], log, args.timeout)
-    return inside
 
 
 def list_packages(inside):
@@ -186,22 +186,22 @@ def run_row(row, python, args):
     """Install and examine a row; returns its result."""
     folder = args.work_dir / row['name']
     log = args.work_dir / f'{row["name"]}.log'
-    shutil.rmtree(folder, ignore_errors=True)
-    folder.joinpath('project').mkdir(parents=True)
-    log.write_text('')
-    need, free = row.get('gigabytes', 3), shutil.disk_usage(folder).free / 1e9
-    if free < need:
-        sys.exit(f'error: {free:.0f} GB are free in {folder}; needs {need}')
+    kept = args.tests_only and (folder / 'installed').exists()
+    if not kept:
+        shutil.rmtree(folder, ignore_errors=True)
+        folder.mkdir(parents=True)
+        log.write_text('')
+        check_disk(row, folder)
     copy_project(folder / 'project')
     path, version = python
-    start, result = time.time(), dict(python=version)
-    inside = folder / 'venv/bin/python'
+    result = dict(python=version)
     try:
-        install(row, path, folder, log, args)
-        folder.joinpath('installed').touch()
+        if not kept:
+            install(row, path, folder, log, args)
+            folder.joinpath('installed').touch()
     except RowFailedError as error:
         result['failed_step'] = str(error)
-    result['install_seconds'] = round(time.time() - start)
+    inside = folder / 'venv/bin/python'
     if inside.exists():
         result.update(examine(inside, folder, log, args))
     if not args.keep:
@@ -210,6 +210,13 @@ def run_row(row, python, args):
     for place in (str(folder), str(ROOT), os.path.expanduser('~')):
         text = text.replace(place, '...')
     return json.loads(text)
+
+
+def check_disk(row, folder):
+    """End where the disk is too small for a row."""
+    need, free = row.get('gigabytes', 3), shutil.disk_usage(folder).free / 1e9
+    if free < need:
+        sys.exit(f'error: {free:.0f} GB are free in {folder}; needs {need}')
 
 
 def verdict(result):

@@ -15,7 +15,7 @@ from pathlib import Path
 __all__ = ['TOOLS', 'install_commands', 'read_rows', 'requirements']
 
 TOOLS = Path(__file__).resolve().parent.parent
-SETUPTOOLS = 'setuptools<81'  # later ones have no pkg_resources
+SETUPTOOLS = 'setuptools>=64,<81'  # later ones have no pkg_resources
 NOT_FOR_TESTS = ('mypy', 'ruff')
 # Whatever the Python: another release of these is another program.
 ALWAYS_PINNED = ('munkres', 'mmdet', 'mmengine', 'mmpose')
