@@ -160,6 +160,7 @@ def test_a_second_run_goes_on_after_the_last_one(
     assert run_matrix(monkeypatch, tmp_path, new, '--again') == ([new], 0)
 
 
+@pytest.mark.slow
 def test_a_failing_command_ends_the_row_and_is_quoted(tmp_path, monkeypatch):
     row = ROWS['py3.11-torch2.13-numpy1-lite']
     monkeypatch.setattr(
@@ -180,6 +181,37 @@ def test_a_failing_command_ends_the_row_and_is_quoted(tmp_path, monkeypatch):
     assert 'torch is not installed' in result['doctor']['errors']
     assert [p.name for p in tmp_path.iterdir()] == [f'{row["name"]}.log']
     assert str(tmp_path) not in json.dumps(result)
+
+
+def test_a_kept_environment_is_tested_again_without_installing(
+    tmp_path, monkeypatch
+):
+    row = ROWS['py3.11-torch2.13-numpy1-lite']
+    installed = []
+
+    def install(row, python, folder, log, args):
+        installed.append(row['name'])
+        folder.joinpath('venv/bin').mkdir(parents=True)
+        folder.joinpath('venv/bin/python').touch()
+
+    def examine(inside, folder, log, args):
+        assert folder.joinpath('project/tools/matrix.py').is_file()
+        return dict(tests=len(installed))
+
+    monkeypatch.setattr(matrix, 'install', install)
+    monkeypatch.setattr(matrix, 'examine', examine)
+
+    def run(*arguments):
+        command = ['x', '--work-dir', str(tmp_path), *arguments]
+        monkeypatch.setattr(sys, 'argv', command)
+        python = (sys.executable, '3.11.7')
+        return matrix.run_row(row, python, matrix.parse_args())['tests']
+
+    assert run('--keep') == 1
+    assert run('--tests-only', '--keep') == 1
+    assert run('--keep') == 2
+    assert run('--tests-only') == 2
+    assert run('--tests-only') == 3  # nothing was kept
 
 
 def test_tests_are_counted_from_the_report(tmp_path):
