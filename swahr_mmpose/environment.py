@@ -2,8 +2,7 @@
 """What stops SWAHR from training in an environment, and what mends it.
 
 For ``tools/doctor.py``, which gathers the facts and loads this file by its
-path: it needs nothing but Python, because anything else may be broken.  Facts
-are a dict:
+path: it needs nothing but Python.  Facts are a dict:
 
 * ``python``: its version, ``[3, 11, 7]``
 * ``versions``: name of a distribution to its version, or None
@@ -111,7 +110,7 @@ def diagnose(facts: Facts) -> List[Finding]:
         _check_torch,
         _check_torchvision,
         _check_gpus,
-        _check_chumpy,
+        _check_others,
     ):
         found += check(facts)
     found += _check_plugin(facts, is_healthy(found))
@@ -179,8 +178,7 @@ def _missing_module(error: str) -> str:
 
 def _older_numpy(facts: Facts) -> str:
     """Requirements of numpy 1, with an OpenCV that allows it."""
-    versions = {name: facts['versions'].get(name) for name in CV2}
-    newer = [n for n, v in versions.items() if number(v) >= (4, 12)]
+    newer = [n for n in CV2 if number(facts['versions'].get(n)) >= (4, 12)]
     return ' '.join(["'numpy<2'", *(f"'{name}<4.12'" for name in newer)])
 
 
@@ -225,8 +223,7 @@ def _check_torch(facts: Facts) -> Iterator[Finding]:
     if not number(version) or number(version) >= (2, 0):
         return
     remedy = f'pip install --upgrade {TORCH}'
-    if facts['versions'].get('torchvision'):
-        remedy += ' torchvision'
+    remedy += ' torchvision' if facts['versions'].get('torchvision') else ''
     if tuple(facts['python']) < (3, 9):
         remedy = FRESH
     yield Finding('error', f'torch {version}', 'torch 2.0 or later', remedy)
@@ -261,13 +258,12 @@ def _check_gpus(facts: Facts) -> Iterator[Finding]:
         return
     if torch['gpus']:
         got = f'{torch["gpus"][0]} does not compute: {test["error"]}'
+        mend = ('a GPU that is free', 'nvidia-smi')
         if 'kernel image' in test['error']:
-            yield Finding('error', got, 'torch for this GPU', reinstall)
-        else:
-            yield Finding('error', got, 'a GPU that is free', 'nvidia-smi')
+            mend = ('torch for this GPU', reinstall)
+        yield Finding('error', got, *mend)
         return
-    got = f'torch {version_of(facts, "torch")[1]} sees no GPU, and training '
-    got += 'on the CPU is slow'
+    got = f'torch {version_of(facts, "torch")[1]} sees no GPU; CPUs are slow'
     if facts['nvidia_driver'] and not torch['cuda']:
         yield Finding('warning', got, 'torch built for CUDA', reinstall)
     elif facts['nvidia_driver']:
@@ -277,10 +273,15 @@ def _check_gpus(facts: Facts) -> Iterator[Finding]:
         yield Finding('note', got, 'it serves for a first try', None)
 
 
-def _check_chumpy(facts: Facts) -> Iterator[Finding]:
+def _check_others(facts: Facts) -> Iterator[Finding]:
+    """What need not worry anybody."""
     got = f'chumpy {facts["versions"].get("chumpy") or "is not installed"}'
     why = 'mmpose asks for it, SWAHR never imports it; numpy 1.24 broke it'
     yield Finding('note', got, why, None)
+    name, version = version_of(facts, 'cv2')
+    if number(version) >= (5,):
+        got = f'{name} {version} interpolates otherwise than OpenCV 4'
+        yield Finding('note', got, 'by some gray levels of 255', None)
 
 
 def _check_plugin(facts: Facts, healthy: bool) -> Iterator[Finding]:
@@ -290,9 +291,8 @@ def _check_plugin(facts: Facts, healthy: bool) -> Iterator[Finding]:
         return
     name = _missing_module(answer['error'])
     if name == 'swahr_mmpose':
-        expected = 'this repository, installed from its folder'
         remedy = 'pip install --no-deps -e .'
-        yield Finding('error', f'no {name}', expected, remedy)
+        yield Finding('error', f'no {name}', 'this repository', remedy)
     elif healthy:
         remedy = f'pip install {INSTALLED_AS.get(name, name)}'
         got = f'swahr_mmpose does not import: {answer["error"]}'

@@ -245,6 +245,14 @@ def test_several_conflicts_are_told_errors_first():
     assert severities == ['error', 'error', 'warning', 'note']
 
 
+def test_another_opencv_is_noted_and_no_conflict():
+    facts = change({'opencv-python': '5.0.0.93'})
+    assert not conflicts(facts)
+    said = 'opencv-python 5.0.0.93 interpolates otherwise than OpenCV 4'
+    assert any(said in note for note in notes(facts))
+    assert not any('interpolates' in note for note in notes(HEALTHY))
+
+
 def test_a_healthy_environment_has_no_conflict():
     assert not conflicts(HEALTHY)
 

@@ -59,8 +59,11 @@ def test_the_pinned_row_is_the_stack_of_setup_venv():
 
 def test_other_pythons_choose_for_themselves_but_not_openmmlab():
     row = dict(ROWS['py3.9-torch2.0-numpy1-lite'], numpy='numpy<1.25')
+    row['opencv'] = 'opencv-python-headless<4.9'
     chosen = recipe.requirements('requirements.txt', row)
     assert 'numpy<1.25' in chosen
+    assert 'opencv-python-headless<4.9' in chosen
+    assert 'opencv-python-headless' not in chosen
     assert 'scipy' in chosen
     assert 'munkres==1.1.4' in chosen
     assert not {'ruff', 'mypy'} & set(chosen)

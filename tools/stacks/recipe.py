@@ -2,7 +2,7 @@
 """What is installed for a row of the matrix: pip's arguments, in order.
 
 A row is a dict of ``rows.json``: ``name``, ``why``, ``python`` (3.11), and as
-requirements ``torch``, ``numpy`` and a list ``more``; ``mmcv`` is mmcv-lite or
+requirements ``torch``, ``numpy``, ``opencv`` and a list ``more``; ``mmcv`` is mmcv-lite or
 mmcv; ``pinned`` takes the versions of tools/requirements*.txt, which are for
 Python 3.11, else each Python gets the newest that it can have; ``build`` lists
 what is compiled against the installed NumPy; ``gigabytes`` of disk are needed.
@@ -36,7 +36,7 @@ def requirements(file, row):
 
     Returns:
         list[str]: ``name==version``, or ``name`` alone.  NumPy is as the row
-        says; without pins OpenCV is what goes with it.
+        says, and OpenCV if it says, else what goes with that NumPy.
     """
     found = []
     for line in (TOOLS / file).read_text().splitlines():
@@ -46,6 +46,8 @@ def requirements(file, row):
             continue
         if name == 'numpy':
             line = row['numpy']
+        elif name == 'opencv-python-headless' and 'opencv' in row:
+            line = row['opencv']
         elif not row.get('pinned') and name not in ALWAYS_PINNED:
             line = name
         found.append(line)
