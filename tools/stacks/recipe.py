@@ -2,10 +2,11 @@
 """What is installed for a row of the matrix: pip's arguments, in order.
 
 A row is a dict of ``rows.json``: ``name``, ``why``, ``python`` (3.11), and as
-requirements ``torch``, ``numpy``, ``opencv`` and a list ``more``; ``mmcv`` is mmcv-lite or
-mmcv; ``pinned`` takes the versions of tools/requirements*.txt, which are for
-Python 3.11, else each Python gets the newest that it can have; ``build`` lists
-what is compiled against the installed NumPy; ``gigabytes`` of disk are needed.
+requirements ``torch``, ``numpy``, ``opencv`` and a list ``more``; ``mmcv`` is
+mmcv-lite or mmcv; ``pinned`` takes the versions of tools/requirements*.txt,
+which are for Python 3.11, else each Python gets the newest that it can have;
+``build`` lists what is compiled against the installed NumPy; ``gigabytes`` of
+disk are needed; ``note`` is told below the tables.
 """
 
 import json
