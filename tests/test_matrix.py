@@ -225,7 +225,7 @@ def test_tests_are_counted_from_the_report(tmp_path):
         passed=1,
         skipped=2,
         seconds=3,
-        failed={'tests.test_a::breaks': 'AssertionError: 1 is not 2'},
+        failed={'tests.test_a::breaks': 'AssertionError: 1 is not 2 more'},
         skips={'no pictures': 2},
     )
     crashed = reading.read_junit(path, -11)
@@ -259,6 +259,10 @@ def test_tables_tell_counts_failures_and_what_doctor_says():
         'Not installed: `torch: 1: no`',
     ):
         assert f'\n  * {said}' in text
+    assert 'Without a result' not in text
+    told = tables.full_table({good['name']: results[good['name']]}, rows)
+    names = f'`{ill["name"]}`, `{broken["name"]}`'
+    assert told.endswith(f'\nWithout a result so far: {names}.')
     short = tables.short_table(results, rows)
     assert '| mmcv-lite 2.1.0 | 9 passed, 0 failed, 1 skipped |' in short
     assert short.endswith('| not installed |')

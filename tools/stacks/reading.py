@@ -33,7 +33,7 @@ def read_junit(path, status):
 
     Returns:
         dict: ``passed`` and ``skipped``, counts; ``failed``, names of tests
-        with the first line of what they said; ``skips``, reasons and counts;
+        with the beginning of what they said; ``skips``, reasons and counts;
         ``seconds``.  A run without a report has one failure, the run itself.
     """
     try:
@@ -45,12 +45,12 @@ def read_junit(path, status):
     failed, skips = {}, Counter()
     for case in cases:
         for child in case:
-            said = (child.get('message') or '').strip().splitlines()[:1]
+            said = ' '.join((child.get('message') or '').split())
             if child.tag in ('failure', 'error'):
                 name = f'{case.get("classname")}::{case.get("name")}'
-                failed.setdefault(name, ''.join(said)[:200])
+                failed.setdefault(name, said[:200])
             elif child.tag == 'skipped':
-                skips[''.join(said)[:100]] += 1
+                skips[said[:100]] += 1
     if status not in (0, 1):
         failed['pytest'] = f'ended with status {status}'
     skipped = sum(skips.values())

@@ -90,6 +90,9 @@ def full_table(results, rows):
             about = f'`{name}`, {rows[name]["why"]}'
             notes.append(f'\n{shown["notes"]} {about}:\n{points}')
         lines.append(row([shown.get(title, '') for title in TITLES]))
+    missing = [f'`{name}`' for name in rows if name not in results]
+    if missing:
+        notes.append(f'\nWithout a result so far: {", ".join(missing)}.')
     return '\n'.join(lines + notes)
 
 
