@@ -62,7 +62,8 @@ setup(
         'xtcocotools>=1.12',
     ],
     extras_require=dict(
-        test=['hypothesis', 'munkres==1.1.4', 'mypy', 'pytest', 'ruff']
+        docs=['furo', 'myst-parser', 'sphinx'],
+        test=['hypothesis', 'munkres==1.1.4', 'mypy', 'pytest', 'ruff'],
     ),
     classifiers=[
         'License :: OSI Approved :: Apache Software License',

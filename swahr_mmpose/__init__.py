@@ -32,6 +32,7 @@ from .transforms import (  # noqa: E402
     BottomupPyramidResize,
     BottomupRandomSquareAffine,
 )
+from .visualization_hook import BottomupVisualizationHook  # noqa: E402
 
 __version__ = '0.1.0'
 
@@ -43,6 +44,7 @@ __all__ = [
     'BottomupPyramidPoseEstimator',
     'BottomupPyramidResize',
     'BottomupRandomSquareAffine',
+    'BottomupVisualizationHook',
     'CheckCheckpointHook',
     'CheckLossHook',
     'CheckPathsHook',

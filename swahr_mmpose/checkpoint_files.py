@@ -59,6 +59,11 @@ def read_checkpoint(path: Path, map_location: Any = 'cpu') -> Any:
         )
     if zipped and not zipfile.is_zipfile(path):
         raise ValueError(_cut_short(path, size))
+    if zipped and _is_program(path):
+        raise ValueError(
+            f'{path} is a TorchScript program, expected weights; save the '
+            'state dict of the model instead'
+        )
     try:
         return _load(path, map_location)
     except pickle.UnpicklingError as error:
@@ -76,6 +81,12 @@ def read_checkpoint(path: Path, map_location: Any = 'cpu') -> Any:
         raise ValueError(
             f'{_cut_short(path, size)} ({_first_sentence(error)})'
         ) from error
+
+
+def _is_program(path: Path) -> bool:
+    """Whether a zip file is one of TorchScript, which torch would load."""
+    with zipfile.ZipFile(path) as archive:
+        return any(n.endswith('constants.pkl') for n in archive.namelist())
 
 
 def _load(path: Path, map_location: Any) -> Any:

@@ -18,6 +18,7 @@ import cv2
 from PIL import Image
 
 __all__ = [
+    'LARGEST_RATIO',
     'check_record',
     'find_broken_images',
     'image_sizes',
@@ -33,7 +34,7 @@ _TAIL = 4096
 # What each OpenCV reads of what Pillow knows; OpenCV 5 reads GIF as well.
 _FORMATS = 'JPEG MPO PNG BMP TIFF WEBP PPM JPEG2000'.split()
 # A longer image becomes enormous when its short side is enlarged.
-_LARGEST_RATIO = 20
+LARGEST_RATIO = 20
 
 Size = Tuple[int, int]
 
@@ -61,12 +62,12 @@ def check_record(image: dict, test_side: Optional[int]) -> Iterator[str]:
             f'has the width {short(given[0])} and the height '
             f'{short(given[1])}, expected whole numbers above 0'
         )
-    if size and test_side and max(size) > _LARGEST_RATIO * min(size):
+    if size and test_side and max(size) > LARGEST_RATIO * min(size):
         w, h = (round(side * test_side / min(size)) for side in size)
         yield (
             f'is of size {size[0]}x{size[1]} and in testing would be resized '
             f'to {w}x{h}; take it out or split it (one side may be '
-            f'{_LARGEST_RATIO} times the other)'
+            f'{LARGEST_RATIO} times the other)'
         )
 
 

@@ -6,7 +6,7 @@ N people, K keypoints; images are RGB uint8 (H, W, 3).
 
 from __future__ import annotations
 
-from typing import NamedTuple, Optional, Sequence, Tuple
+from typing import Any, NamedTuple, Optional, Sequence, Tuple
 
 import cv2
 import numpy as np
@@ -20,6 +20,7 @@ __all__ = [
     'overlay',
     'place',
     'pose_and_scale_figure',
+    'skeleton_figure',
 ]
 
 Link = Tuple[int, int]
@@ -61,7 +62,10 @@ def place(
 
 
 def inverse_scale(
-    scale_maps: np.ndarray, placement: Placement, size: Tuple[int, int]
+    scale_maps: np.ndarray,
+    placement: Placement,
+    size: Tuple[int, int],
+    keypoint: Optional[int] = None,
 ) -> Tuple[np.ndarray, Tuple[float, float]]:
     """The map of Figure 5: 1/s, mean over keypoints, between 0 and 1.
 
@@ -69,15 +73,16 @@ def inverse_scale(
         scale_maps (np.ndarray): alpha = 1/s - 1, shape (K, h, w).
         placement (Placement): Of the input.
         size (tuple): Size ``(W, H)`` of the image.
+        keypoint (int, optional): Of which; ``None``: the mean over all.
 
     Returns:
         tuple[np.ndarray, tuple[float, float]]: Shape (H, W), and the values
         of 1/s that 0 and 1 stand for.  A constant map is 0 everywhere.
     """
-    mean = 1 + scale_maps.mean(axis=0, dtype=np.float64)
-    mean = place(mean, placement, size)
-    low, high = float(mean.min()), float(mean.max())
-    return (mean - low) / max(high - low, 1e-12), (low, high)
+    chosen = scale_maps if keypoint is None else scale_maps[[keypoint]]
+    inverse = place(1 + chosen.mean(axis=0, dtype=np.float64), placement, size)
+    low, high = float(inverse.min()), float(inverse.max())
+    return (inverse - low) / max(high - low, 1e-12), (low, high)
 
 
 def overlay(
@@ -138,6 +143,7 @@ def pose_and_scale_figure(
     scale_maps: Optional[np.ndarray],
     placement: Placement,
     title: str = '',
+    keypoint: Optional[int] = None,
 ) -> Figure:
     """Poses beside the scale map, with a colour bar.
 
@@ -147,6 +153,7 @@ def pose_and_scale_figure(
             for a model without scale branch.
         placement (Placement): Of the input.
         title (str): Above the picture.
+        keypoint (int, optional): Whose scale map; ``None``: the mean.
 
     Returns:
         Figure: Of matplotlib, without a window.
@@ -159,7 +166,7 @@ def pose_and_scale_figure(
     axes[0].set_title(title or 'poses')
     if scale_maps is not None:
         values, (low, high) = inverse_scale(
-            scale_maps, placement, (width, height)
+            scale_maps, placement, (width, height), keypoint
         )
         shown = axes[1].imshow(
             values * (high - low) + low, cmap='jet', vmin=low, vmax=high
@@ -171,3 +178,80 @@ def pose_and_scale_figure(
         axis.axis('off')
     figure.tight_layout()
     return figure
+
+
+def skeleton_figure(
+    image: np.ndarray,
+    keypoints: np.ndarray,
+    mean_pose: np.ndarray,
+    labels: Sequence[str],
+    links: Sequence[Link],
+    colours: Sequence[Sequence[int]],
+) -> Figure:
+    """A skeleton on a sample and as the mean pose, each keypoint named.
+
+    Args:
+        image (np.ndarray): uint8 (H, W, 3).
+        keypoints (np.ndarray): ``(x, y, v)`` of an instance, shape (K, 3).
+        mean_pose (np.ndarray): Shape (K, 2), any unit.
+        labels (Sequence[str]): Of the keypoints.
+        links (Sequence[tuple]): Pairs of keypoints.
+        colours (Sequence): RGB of the keypoints, 0 to 255.
+
+    Returns:
+        Figure: Of matplotlib, without a window.
+    """
+    figure = Figure(figsize=(12, 6))
+    sample, mean = figure.subplots(1, 2)
+    sample.imshow(image)
+    seen = keypoints[:, 2] > 0
+    everywhere = np.ones(len(mean_pose), bool)
+    for axis, points, shown, title in (
+        (sample, keypoints[:, :2], seen, 'an instance'),
+        (mean, mean_pose, everywhere, 'mean pose, numbers: order of grouping'),
+    ):
+        _draw_named(axis, points, shown, labels, links, colours)
+        axis.set_title(title)
+        axis.axis('off')
+    low, high = _frame(keypoints[seen, :2], image)
+    sample.set_xlim(low[0], high[0])
+    sample.set_ylim(high[1], low[1])
+    mean.set_aspect('equal')
+    mean.margins(0.2)
+    mean.invert_yaxis()
+    figure.tight_layout()
+    return figure
+
+
+def _frame(
+    points: np.ndarray, image: np.ndarray
+) -> Tuple[np.ndarray, np.ndarray]:
+    """Corners of a square around points (M, 2), inside the image."""
+    low, high = points.min(axis=0), points.max(axis=0)
+    half = max(0.7 * float((high - low).max()), 16.0)
+    centre, last = (low + high) / 2, np.array(image.shape[1::-1]) - 0.5
+    return np.maximum(centre - half, -0.5), np.minimum(centre + half, last)
+
+
+def _draw_named(
+    axis: Any,
+    points: np.ndarray,
+    shown: np.ndarray,
+    labels: Sequence[str],
+    links: Sequence[Link],
+    colours: Sequence[Sequence[int]],
+) -> None:
+    for a, b in links:
+        if shown[a] and shown[b]:
+            axis.plot(*points[[a, b]].T, color='0.6', linewidth=2, zorder=1)
+    shades = np.array(colours, float)[shown] / 255
+    axis.scatter(*points[shown].T, c=shades, edgecolors='k', s=40, zorder=2)
+    for k in np.flatnonzero(shown):
+        axis.annotate(
+            labels[k],
+            points[k],
+            xytext=(5, 5),
+            textcoords='offset points',
+            fontsize=9,
+            bbox=dict(facecolor='white', alpha=0.7, linewidth=0, pad=1),
+        )

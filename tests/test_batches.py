@@ -6,6 +6,7 @@ import pytest
 import torch
 from mmengine.registry import init_default_scope
 from mmengine.runner import Runner
+from PIL import Image
 from test_estimator import make_model
 
 from swahr_mmpose import EqualSizeBatchSampler
@@ -110,6 +111,18 @@ def test_predictions_do_not_depend_on_the_batch(folder):
     for image, heatmaps in results[0].items():
         assert heatmaps.std() > 0
         torch.testing.assert_close(results[1][image], heatmaps)
+
+
+def test_images_of_a_data_set_stay_as_they_are_stored(folder):
+    path = folder / '1.png'
+    image = Image.open(path)
+    exif = image.getexif()
+    exif[0x0112] = 6  # rotated by 90 degrees
+    image.save(path, format='JPEG', exif=exif)
+    samples = [s for b in loader(folder) for s in b['data_samples']]
+    for sample in samples:
+        assert sample.ori_shape == SIZES[sample.img_id - 10][::-1]
+    assert len(samples) == len(SIZES)
 
 
 def test_what_cannot_be_batched_says_why(folder):

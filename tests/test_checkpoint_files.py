@@ -1,4 +1,5 @@
 import pickle
+import zipfile
 
 import pytest
 import torch
@@ -53,6 +54,15 @@ def test_programs_are_refused_and_not_run(tmp_path, zipped):
     with pytest.raises(ValueError, match='x.pth'):
         read_checkpoint(path)
     assert RAN == []
+
+
+@pytest.mark.usefixtures('_reader')
+def test_programs_of_torchscript_are_refused(tmp_path):
+    with zipfile.ZipFile(tmp_path / 'x.pth', 'w') as archive:
+        archive.writestr('x/constants.pkl', b'')
+        archive.writestr('x/data.pkl', b'')
+    with pytest.raises(ValueError, match='is a TorchScript program'):
+        read_checkpoint(tmp_path / 'x.pth')
 
 
 @pytest.mark.usefixtures('_reader')

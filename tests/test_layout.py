@@ -14,20 +14,25 @@ EDGES = {
         'batches', 'codec', 'compat', 'estimator', 'fusion', 'head', 'hooks',
         'initializers', 'losses', 'metrics', 'safe_checkpoints', 'samples',
         'seeding', 'tag_loss',
-        'transforms'
+        'transforms', 'visualization_hook'
     },
     'annotations': set(),
     'batches': {'transforms'},
     'best_fit': set(),
-    'apis': {'hooks'},
+    'apis': {'checkpoint_files', 'hooks'},
     'checkpoint_files': {'safe_pickle'},
     'checkpoints': set(),
     'cli': set(),
+    'coco_files': set(),
+    'coco_results': {'checkpoint_files'},
     'codec': {'decoding', 'grouping', 'heatmaps', 'peaks', 'runs'},
     'compat': {'checkpoint_files', 'downloads', 'safe_pickle'},
+    'completion': {'geometry'},
     'conversion': {'checkpoints', 'model_shape'},
+    'dataset_report': {'own_skeleton'},
     'decoding': {'filling', 'grouping', 'peaks', 'runs'},
     'downloads': {'checkpoint_files'},
+    'drawings': {'video'},
     'environment': set(),
     'estimator': {'fusion'},
     'fields': set(),
@@ -40,38 +45,56 @@ EDGES = {
     'heatmaps': set(),
     'hooks': {'imagefiles'},
     'imagefiles': set(),
+    'inference': {
+        'apis', 'pose_nms', 'sources', 'streams', 'visualization'
+    },
     'initializers': {'checkpoint_files', 'checkpoints', 'downloads'},
+    'inspection': {'heatmap_formulas'},
+    'instances': set(),
+    'keypoint_names': set(),
     'layers': set(),
     'losses': {'heatmap_formulas', 'sparse_loss'},
     'metrics': set(),
     'model_shape': {'checkpoints'},
+    'own_skeleton': {'instances', 'keypoint_names', 'skeletons'},
     'peaks': {'runs', 'sampling'},
+    'pose_nms': set(),
     'preflight': {'annotations', 'imagefiles'},
     'publishing': {'conversion'},
     'safe_checkpoints': {'checkpoint_files'},
     'safe_pickle': set(),
     'samples': {'fields', 'imagefiles'},
+    'recipes': set(),
     'runs': set(),
     'sampling': set(),
     'scales': set(),
     'seeding': set(),
+    'skeletons': set(),
+    'sources': {'imagefiles', 'samples', 'video'},
     'sparse_loss': {'heatmap_formulas', 'runs'},
+    'streams': set(),
     'tag_loss': {'heatmap_formulas'},
+    'target_pictures': {'inspection', 'visualization'},
     'transforms': {'geometry', 'seeding'},
+    'video': set(),
     'visualization': set(),
+    'visualization_hook': {'inspection', 'seeding', 'target_pictures'},
 }  # fmt: skip
 # Modules that work without OpenMMLab.
 FREE = {
-    'annotations', 'best_fit', 'checkpoint_files', 'checkpoints', 'conversion',
-    'decoding', 'environment', 'filling', 'fusion', 'geometry', 'grouping',
-    'heatmap_formulas', 'heatmaps', 'imagefiles',
-    'model_shape', 'peaks', 'publishing', 'runs', 'safe_pickle', 'sampling',
-    'scales', 'sparse_loss'
+    'annotations', 'best_fit', 'checkpoint_files', 'checkpoints',
+    'coco_files', 'coco_results', 'completion', 'conversion',
+    'dataset_report', 'decoding', 'drawings', 'environment', 'filling',
+    'fusion', 'geometry', 'grouping', 'heatmap_formulas', 'heatmaps',
+    'imagefiles', 'instances', 'keypoint_names', 'model_shape',
+    'own_skeleton', 'peaks', 'publishing', 'recipes', 'runs', 'safe_pickle',
+    'sampling', 'scales', 'skeletons', 'sparse_loss', 'streams', 'video'
 }  # fmt: skip
 PUBLIC = [
     'BottomupGetLossMask', 'BottomupLoadImage', 'BottomupPackInputs',
     'BottomupPyramidDataPreprocessor', 'BottomupPyramidPoseEstimator',
     'BottomupPyramidResize', 'BottomupRandomSquareAffine',
+    'BottomupVisualizationHook',
     'CheckCheckpointHook', 'CheckLossHook', 'CheckPathsHook',
     'CrowdPoseMetric',
     'EqualSizeBatchSampler',
@@ -112,7 +135,10 @@ def test_imports_go_one_way(module):
 def test_synthetic_data_need_neither_openmmlab_nor_the_rest():
     for path in (PACKAGE / 'synthetic').glob('*.py'):
         own, others = imports(path)
-        assert own <= {'dataset', 'people', 'records', 'scene'}
+        assert own <= {
+            'beetles', 'canvas', 'dataset', 'kinds', 'people', 'records',
+            'scene', 'settings'
+        }  # fmt: skip
         assert not {o for o in others if o.startswith(('mm', 'torch'))}
 
 

@@ -51,7 +51,7 @@ def test_the_pinned_row_is_the_stack_of_setup_venv():
     (first, *_) = ROWS.values()
     lines = (ROOT / 'tools/requirements.txt').read_text().splitlines()
     pins = [p for p in lines if '==' in p]
-    tests_need = [p for p in pins if not p.startswith(('mypy', 'ruff'))]
+    tests_need = [p for p in pins if not p.startswith(recipe.NOT_FOR_TESTS)]
     assert recipe.requirements('requirements.txt', first) == tests_need
     script = (ROOT / 'tools/setup_venv.sh').read_text()
     assert f'TORCH:-{first["torch"]}' in script

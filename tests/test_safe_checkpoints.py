@@ -1,14 +1,16 @@
 """A run may be killed at any time, and goes on as if it had not been."""
 
 import errno
+import json
 import os
+import signal
 import subprocess
 import sys
 
 import pytest
 import torch
 from conftest import ROOT
-from test_tools import CONFIG
+from test_tools import CONFIG, train
 
 from swahr_mmpose.safe_checkpoints import WholeFileBackend, latest_checkpoint
 
@@ -50,6 +52,61 @@ def test_a_killed_run_ends_in_the_same_weights_to_the_last_bit(
         assert whole['meta']['iter'] == killed['meta']['iter']
         assert len(list(run.glob('*.pth'))) <= 2
         assert not list(run.glob('*.part'))
+
+
+def train_until(line, name, *args):
+    """Start a tool and kill it, with its workers, once it prints a line."""
+    process = subprocess.Popen(
+        [sys.executable, f'tools/{name}', *map(str, args)],
+        cwd=ROOT,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        text=True,
+        start_new_session=True,
+        env=dict(os.environ, OMP_NUM_THREADS='1', PYTHONUNBUFFERED='1'),
+    )
+    with process:
+        assert any(line in printed for printed in process.stdout)
+        os.killpg(process.pid, signal.SIGKILL)
+
+
+def last_metrics(folder):
+    """What the last validation of a work dir found."""
+    lines = [
+        json.loads(line)
+        for path in sorted(folder.rglob('scalars.json'))
+        for line in path.read_text().splitlines()
+    ]
+    found = [line for line in lines if 'coco/AP' in line][-1]
+    return {k: v for k, v in found.items() if not k.endswith('time')}
+
+
+@pytest.mark.slow
+def test_a_killed_tool_ends_in_the_same_weights_and_metrics(
+    synthetic, tmp_path
+):
+    options = ['randomness.seed=0', 'train_dataloader.num_workers=1']
+    settings = dict(epochs=2, options=options)
+    train(synthetic, tmp_path / 'whole', **settings)
+    in_second = 'Epoch(train) [2][1/'
+    train(
+        synthetic,
+        tmp_path / 'killed',
+        start=lambda *args: train_until(in_second, *args),
+        **settings,
+    )
+    assert not (tmp_path / 'killed/epoch_2.pth').exists()
+    done = train(synthetic, tmp_path / 'killed', '--resume', **settings)
+    assert 'resumed epoch: 1' in done.output
+    whole, killed = (
+        torch.load(tmp_path / f'{name}/epoch_2.pth', weights_only=False)
+        for name in ('whole', 'killed')
+    )
+    for part in ('state_dict', 'optimizer', 'param_schedulers'):
+        assert equal(whole[part], killed[part]), part
+    assert last_metrics(tmp_path / 'whole') == last_metrics(
+        tmp_path / 'killed'
+    )
 
 
 def test_a_full_disk_leaves_what_was_there(tmp_path, monkeypatch):

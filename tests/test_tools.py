@@ -3,6 +3,7 @@
 import json
 import os
 import re
+import resource
 import shutil
 import socket
 import subprocess
@@ -15,7 +16,7 @@ CONFIG = str(next((ROOT / 'configs/synthetic').glob('swahr_*.py')))
 pytestmark = pytest.mark.slow
 
 
-def run(*command, cwd=ROOT, check=True):
+def run(*command, cwd=ROOT, check=True, **kwargs):
     env = dict(os.environ, OMP_NUM_THREADS='1', PYTHONWARNINGS='ignore')
     done = subprocess.run(
         [str(c) for c in command],
@@ -23,6 +24,7 @@ def run(*command, cwd=ROOT, check=True):
         env=env,
         capture_output=True,
         text=True,
+        **kwargs,
     )
     done.output = done.stdout + done.stderr
     if check:
@@ -51,15 +53,17 @@ def ann(folder, split='val'):
 def trained(synthetic, tmp_path_factory):
     """A work dir with one epoch of training."""
     folder = tmp_path_factory.mktemp('run')
-    done = train(synthetic, folder)
+    done = train(synthetic, folder, options=['custom_hooks.4.interval=1'])
+    drawn = {p.name for p in folder.rglob('vis_image/*.png')}
+    assert {'scale_maps_0_1.png', 'targets_1_1.png'} <= drawn
     assert 'loss_scale.1' in done.output
     assert 'coco/AP' in done.output
     assert str(folder) in done.stdout
     return folder
 
 
-def train(data, folder, *args, options=(), epochs=1, **kwargs):
-    return tool(
+def train(data, folder, *args, options=(), epochs=1, start=tool, **kwargs):
+    return start(
         'train.py',
         CONFIG,
         '--work-dir',
@@ -74,6 +78,26 @@ def train(data, folder, *args, options=(), epochs=1, **kwargs):
         *options,
         **kwargs,
     )
+
+
+def test_a_full_disk_is_reported_and_leaves_the_last_checkpoint(
+    synthetic, trained
+):
+    largest = (trained / 'epoch_1.pth').stat().st_size // 2
+    done = train(
+        synthetic,
+        trained,
+        '--resume',
+        epochs=2,
+        check=False,
+        preexec_fn=lambda: resource.setrlimit(
+            resource.RLIMIT_FSIZE, (largest, largest)
+        ),
+    )
+    assert done.returncode != 0
+    assert 'epoch_2.pth could not be written (' in done.output
+    assert 'go on with --resume' in done.output
+    assert [p.name for p in trained.glob('epoch*')] == ['epoch_1.pth']
 
 
 def test_training_resumes_where_it_stopped(synthetic, trained):
@@ -122,6 +146,29 @@ def test_scale_maps_are_drawn(synthetic, trained, tmp_path):
     )
     assert f'pictures are in {tmp_path}/pictures' in done.stdout
     assert len(list((tmp_path / 'pictures').glob('*.png'))) == 2
+
+
+def test_targets_are_drawn(synthetic, trained, tmp_path):
+    common = ['--out-dir', tmp_path, '--keypoint', 'left_wrist']
+    common += ['--num-images', '1']
+    options = ['--cfg-options', *data_options(synthetic)]
+    checkpoint = trained / 'epoch_1.pth'
+    tool('visualize.py', CONFIG, checkpoint, '--targets', *common, *options)
+    done = tool('browse_dataset.py', CONFIG, '--repeat', 2, *common, *options)
+    assert f'pictures are in {tmp_path}' in done.stdout
+    found = sorted(p.name.split('_', 1)[1] for p in tmp_path.iterdir())
+    assert found == ['0.png', '1.png', 'targets.png']
+
+
+def test_what_is_not_there_cannot_be_browsed(synthetic, tmp_path):
+    options = ['--cfg-options', *data_options(synthetic)]
+    for wrong, told in (
+        (['--image-id', 999], 'no image 999 among the'),
+        (['--keypoint', 'tail'], "no keypoint 'tail'; expected one of nose"),
+    ):
+        done = tool('browse_dataset.py', CONFIG, *wrong, *options, check=False)
+        assert done.returncode != 0
+        assert told in done.output
 
 
 def free_port():
@@ -350,3 +397,31 @@ def test_the_benchmark_compares_both_sides(tmp_path):
     # Two float32 levels of 17 maps; a tenth of that is the goal.
     assert three['dense targets, kB'] > 4 * 17 * (128**2 + 256**2) / 1e3
     assert three['sparse targets, kB'] < three['dense targets, kB'] / 10
+
+
+def test_the_story_has_its_pictures_and_numbers(tmp_path):
+    tool('explain_swahr.py', '--out-dir', tmp_path)
+    names = sorted(p.name for p in tmp_path.iterdir())
+    assert names == [
+        'fixed_sigma.png',
+        'learned_scale.png',
+        'story.json',
+        'weights.png',
+    ]
+    told = json.loads((tmp_path / 'story.json').read_text())
+    small, large = told['fixed_sigma'].values()
+    for person, crowded in ((small, True), (large, False)):
+        assert (person['head_width_in_sigmas'] < 2) == crowded
+        assert (person['other_keypoints_under_a_gaussian'] > 1) == crowded
+    for scales in told['learned_scale'].values():
+        values = list(scales.values())
+        assert values == sorted(values)
+        assert scales['1.00'] == pytest.approx(1, abs=1e-4)
+    ends = [max(s.values()) for s in told['learned_scale'].values()]
+    assert ends == sorted(ends)  # a smaller lambda lets scales go further
+    without, weighted = (
+        told['weights'][f'share_of_loss_{w}_weights']
+        for w in ('without', 'with')
+    )
+    assert weighted['gaussians'] > without['gaussians']
+    assert weighted['rest'] < without['rest'] / 2

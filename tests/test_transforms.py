@@ -16,6 +16,7 @@ from swahr_mmpose import (
     geometry,
 )
 from swahr_mmpose.fields import SparseFields
+from swahr_mmpose.samples import as_bgr
 
 FLIP = [0, 2, 1, 4, 3, 6, 5, 8, 7, 10, 9, 12, 11, 14, 13, 16, 15]
 
@@ -312,15 +313,47 @@ def test_an_image_is_read_as_bgr(picture):
     assert results['ori_shape'] == (40, 60)
 
 
-def test_exif_orientation_is_ignored(picture):
+def test_exif_orientation_is_ignored_in_data_sets_alone(picture):
     from PIL import Image
 
     image = Image.open(picture)
     exif = image.getexif()
     exif[0x0112] = 6  # rotated by 90 degrees
     image.save(picture, exif=exif)
-    results = BottomupLoadImage()(dict(img_path=str(picture)))
-    assert results['img'].shape == (40, 60, 3)
+    alone = dict(img_path=str(picture))
+    annotated = dict(alone, img_id=7)
+    stored, upright = (40, 60, 3), (60, 40, 3)
+    load = BottomupLoadImage()
+    assert load(dict(annotated))['img'].shape == stored
+    assert load(dict(alone))['img'].shape == upright
+    for ignore, shape in ((True, stored), (False, upright)):
+        load = BottomupLoadImage(ignore_orientation=ignore)
+        assert load(dict(annotated))['img'].shape == shape
+        assert load(dict(alone))['img'].shape == shape
+
+
+def test_grey_and_transparent_arrays_become_bgr():
+    bgr = sample()['img']
+    transparent = np.dstack([bgr, bgr[..., 0]])
+    grey = bgr[..., 0]
+    np.testing.assert_array_equal(as_bgr(transparent), bgr)
+    for array in (grey, grey[..., None]):
+        made = BottomupLoadImage()(dict(img=array))['img']
+        np.testing.assert_array_equal(made, np.dstack([grey] * 3))
+
+
+@pytest.mark.parametrize(
+    'image',
+    [
+        np.zeros((3, 40, 60), np.uint8),
+        np.zeros((40, 60, 3), np.float32),
+        np.zeros((0, 60, 3), np.uint8),
+        np.zeros(5, np.uint8),
+    ],
+)
+def test_other_arrays_are_refused(image):
+    with pytest.raises(ValueError, match='got an image of shape'):
+        as_bgr(image)
 
 
 @pytest.mark.parametrize('content', [b'', b'no image', None])

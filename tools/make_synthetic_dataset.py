@@ -1,12 +1,13 @@
 # Copyright (c) swahr_mmpose contributors. Licensed under Apache-2.0.
-"""Make a small COCO keypoint data set of drawn people.
+"""Make a small COCO keypoint data set of drawn people, or beetles.
 
 The pictures show nobody to six people of very different sizes, partly hidden
 by each other, by bars or by the border; some also show a crowd, annotated as
 one region to ignore. They need no download, and the same options give the same
 files on every run.
 
-Written are OUT/annotations/person_keypoints_{train,val}.json,
+Beetles have nine keypoints and no crowds. Written are
+OUT/annotations/person_keypoints_{train,val}.json (beetle_... of beetles),
 OUT/images/{train,val}/*.jpg and OUT/dataset.json, all at once at the end. If
 OUT already holds exactly this data set, nothing is done.
 
@@ -19,6 +20,9 @@ Examples:
 
   # larger people, in place of the data made before
   python tools/make_synthetic_dataset.py data/big --overwrite --min-height 96
+
+  # beetles with keypoints alone: no boxes, no areas, no outlines
+  python tools/make_synthetic_dataset.py data/beetles --kind beetles --bare
 """
 
 import sys
@@ -26,7 +30,7 @@ import sys
 from tqdm import tqdm
 
 from swahr_mmpose.cli import make_parser
-from swahr_mmpose.synthetic import is_complete, make_synthetic_dataset
+from swahr_mmpose.synthetic import KINDS, is_complete, make_synthetic_dataset
 
 
 def parse_args(argv=None):
@@ -71,6 +75,15 @@ def parse_args(argv=None):
     )
     parser.add_argument(
         '--seed', type=int, default=0, help='of all randomness, 0 or more'
+    )
+    parser.add_argument(
+        '--kind', choices=sorted(KINDS), default='people', help='who is drawn'
+    )
+    parser.add_argument(
+        '--bare',
+        action='store_true',
+        help='annotate keypoints alone: no bbox, area, segmentation, '
+        'num_keypoints, iscrowd',
     )
     parser.add_argument(
         '--overwrite',

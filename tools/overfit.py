@@ -56,7 +56,8 @@ def select(ann_file, num_images, min_height):
     content = json.loads(Path(ann_file).read_text(encoding='utf-8'))
     labelled, small = set(), set()
     for a in content['annotations']:
-        if sum(v > 0 for v in a['keypoints'][2::3]) >= 5:
+        visible = a['keypoints'][2::3]
+        if sum(v > 0 for v in visible) >= min(5, len(visible)):
             labelled.add(a['image_id'])
         if a['bbox'][3] < min_height:
             small.add(a['image_id'])

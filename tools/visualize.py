@@ -1,16 +1,20 @@
 # Copyright (c) swahr_mmpose contributors. Licensed under Apache-2.0.
-"""Draw predicted poses and scale maps of test images.
+r"""Draw predicted poses and scale maps of test images.
 
   python tools/visualize.py CONFIG CHECKPOINT --out-dir pictures
-  # forty images of the training set
-  python tools/visualize.py CONFIG CHECKPOINT --num-images 40 --split train
+  # forty images of the training set, and the scale map of one keypoint
+  python tools/visualize.py CONFIG CHECKPOINT --num-images 40 --split train \
+      --keypoint left_ankle
+  # what the network makes of its targets
+  python tools/visualize.py CONFIG CHECKPOINT --targets
 
 A picture shows the poses and, beside them, the map 1/s averaged over the
 keypoints (Figure 5 of the paper): red where the network asks for narrower
-Gaussians.
+Gaussians.  With --targets it shows an augmented image with its targets,
+plain and as the network adapts them (Figure 1), and the predicted heatmaps, a
+row for each level.
 """
 
-import io
 import os
 from pathlib import Path
 
@@ -20,8 +24,12 @@ from mmengine.config import Config, DictAction
 from mmengine.dataset import pseudo_collate
 from tqdm import tqdm
 
-from swahr_mmpose.apis import load_dataset, load_model
+from swahr_mmpose.apis import keypoint_index, load_dataset, load_model
+from swahr_mmpose.checkpoint_files import replaced_file
 from swahr_mmpose.cli import make_parser
+from swahr_mmpose.inspection import inspect_sample, links_of
+from swahr_mmpose.seeding import SeededIndex
+from swahr_mmpose.target_pictures import target_figure
 from swahr_mmpose.visualization import (
     Placement,
     draw_poses,
@@ -47,6 +55,14 @@ def parse_args():
         '--min-score', type=float, default=0.2, help='draw people that score'
     )
     parser.add_argument(
+        '--keypoint', help='whose scale map or target (default: all)'
+    )
+    parser.add_argument(
+        '--targets',
+        action='store_true',
+        help='draw targets and heatmaps instead of poses',
+    )
+    parser.add_argument(
         '--device', default='cuda' if torch.cuda.is_available() else 'cpu'
     )
     parser.add_argument(
@@ -56,20 +72,23 @@ def parse_args():
 
 
 @torch.no_grad()
-def draw(model, sample, links, min_score):
-    """The figure of one sample."""
-    batch = pseudo_collate([sample])
+def draw_people(model, dataset, index, args):
+    """Poses and scale map of a test image."""
+    batch = pseudo_collate([dataset[index]])
     result = model.test_step(batch)[0]
     images = model.data_preprocessor(batch)['inputs']
     images = images if torch.is_tensor(images) else images[0]
     output = model.head(model.extract_feat(images), with_scale_maps=True)
     people = result.pred_instances
-    keep = people.bbox_scores > min_score
+    keep = people.bbox_scores > args.min_score
     path = result.metainfo['img_path']
     flags = cv2.IMREAD_COLOR | cv2.IMREAD_IGNORE_ORIENTATION
     image = cv2.cvtColor(cv2.imread(path, flags), cv2.COLOR_BGR2RGB)
     poses = draw_poses(
-        image, people.keypoints[keep], people.keypoint_scores[keep], links
+        image,
+        people.keypoints[keep],
+        people.keypoint_scores[keep],
+        links_of(dataset.metainfo),
     )
     maps = output.scale_maps and output.scale_maps[-1][0].cpu().numpy()
     name = Path(path).stem
@@ -77,9 +96,22 @@ def draw(model, sample, links, min_score):
     placement = Placement(
         info['input_size'], info['input_center'], info['input_scale']
     )
-    return name, pose_and_scale_figure(
-        poses, maps, placement, f'{name}: {int(keep.sum())} people'
+    title = f'{name}, people: {int(keep.sum())}'
+    keypoint = keypoint_index(dataset.metainfo, args.keypoint)
+    return name, pose_and_scale_figure(poses, maps, placement, title, keypoint)
+
+
+def draw_targets(model, dataset, index, args):
+    """Targets and heatmaps of a training sample."""
+    sample = dataset[SeededIndex(index, (0, 0, index))]
+    name = Path(sample['data_samples'].metainfo['img_path']).stem
+    figure = target_figure(
+        inspect_sample(model, sample),
+        links_of(dataset.metainfo),
+        keypoint_index(dataset.metainfo, args.keypoint),
+        name,
     )
+    return f'{name}_targets', figure
 
 
 def main():
@@ -88,14 +120,12 @@ def main():
     cfg = Config.fromfile(args.config)
     cfg.merge_from_dict(args.cfg_options)
     model = load_model(cfg, args.checkpoint, args.device)
-    dataset = load_dataset(cfg, args.split)
-    os.makedirs(args.out_dir, exist_ok=True)
-    links = dataset.metainfo['skeleton_links']
+    dataset = load_dataset(cfg, args.split, training=args.targets)
+    draw = draw_targets if args.targets else draw_people
     for index in tqdm(range(min(args.num_images, len(dataset)))):
-        name, figure = draw(model, dataset[index], links, args.min_score)
-        whole = io.BytesIO()
-        figure.savefig(whole, dpi=110)
-        (Path(args.out_dir) / f'{name}.png').write_bytes(whole.getvalue())
+        name, figure = draw(model, dataset, index, args)
+        with replaced_file(f'{args.out_dir}/{name}.png') as stream:
+            figure.savefig(stream, dpi=110, format='png')
     print(f'pictures are in {os.path.abspath(args.out_dir)}')
 
 

@@ -17,6 +17,8 @@ custom_hooks = [
     dict(type='CheckPathsHook'),
     # A loss that is NaN or infinite ends the run.
     dict(type='CheckLossHook', interval=50),
+    # Targets, predictions and scale maps of two training samples.
+    dict(type='BottomupVisualizationHook', interval=10, num_samples=2),
 ]
 
 env_cfg = dict(

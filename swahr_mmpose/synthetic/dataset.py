@@ -1,11 +1,11 @@
 # Copyright (c) swahr_mmpose contributors. Licensed under Apache-2.0.
-"""Makes a small COCO keypoint data set of drawn people.
+"""Makes a small COCO keypoint data set of drawn people or beetles.
 
 Every picture is a function of (seed, split, index) alone: the same arguments
 give the same files. The directory appears in one step when all is written::
 
     OUT/dataset.json                        format version, arguments, counts
-    OUT/annotations/person_keypoints_{train,val}.json
+    OUT/annotations/{person,beetle}_keypoints_{train,val}.json
     OUT/images/{train,val}/000000000001.jpg numbered through, train first
 """
 
@@ -14,8 +14,7 @@ from __future__ import annotations
 import json
 import shutil
 import uuid
-from dataclasses import asdict, dataclass
-from numbers import Integral
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any, Callable, Dict, List, Optional, Tuple, Union
 
@@ -23,63 +22,27 @@ import cv2
 import numpy as np
 
 from . import scene
-from .people import Person, draw_person
+from .canvas import Person
+from .kinds import KINDS
 from .records import crowd_record, empty_document, person_record
+from .settings import SyntheticConfig
 
 FORMAT_VERSION = 1  # raise it whenever the same arguments give other data
 SPLITS = ('train', 'val')
-ANNOTATION_FILE = 'annotations/person_keypoints_{}.json'
+ANNOTATION_FILE = 'annotations/{}_keypoints_{}.json'
+# What annotations of others often lack, and bare ones do.
+OPTIONAL = ('area', 'bbox', 'iscrowd', 'num_keypoints', 'segmentation')
 EMPTY_EVERY, EMPTY_AT = 12, 7  # pictures 7, 19, 31.. of a split show nobody
 CROWD_EVERY, CROWD_AT = 8, 2  # pictures 2, 10, 18.. show a crowd; never both
 PEOPLE_ODDS = (0.15, 0.2, 0.2, 0.2, 0.15, 0.1)  # of one, two.. six people
 MIN_VISIBLE = 0.3  # share of the keypoints that a person must show
 NUM_GREYS = 6  # of clothes, black to white
 TRIES = 8  # places tried for a person before it is left out
-MIN_HEIGHT_LIMIT = 16  # px; in smaller people the joints share one pixel
 JPEG_OPTIONS = [cv2.IMWRITE_JPEG_QUALITY, 95]  # keeps small markers' hues
 
 Progress = Optional[Callable[[int, int], None]]  # of (done, total)
 # A (h, w, 3) uint8 picture, the people, and the (h, w) bool crowd mask.
 Scene = Tuple[np.ndarray, List[Person], np.ndarray]
-
-
-@dataclass(frozen=True)
-class SyntheticConfig:
-    """The arguments that shape a data set, checked."""
-
-    num_train: int = 256
-    num_val: int = 48
-    image_size: Tuple[int, int] = (448, 360)
-    min_height: int = 32
-    max_height: int = 340
-    seed: int = 0
-
-    def __post_init__(self) -> None:
-        """Raises ValueError with what was got, expected, and the remedy."""
-        object.__setattr__(self, 'image_size', tuple(self.image_size))
-        low, high, size = self.min_height, self.max_height, self.image_size
-        counts = self.num_train, self.num_val, self.seed
-        for holds, message in (
-            (
-                all(isinstance(v, Integral) and v >= 0 for v in counts),
-                f'num_train, num_val and seed are {counts}, expected whole '
-                'numbers from 0 on; pass such',
-            ),
-            (
-                len(size) == 2 and all(isinstance(v, Integral) for v in size),
-                f'image_size is {size}, expected two whole numbers; pass '
-                '(width, height) in px',
-            ),
-            (
-                MIN_HEIGHT_LIMIT <= low <= high <= size[-1],
-                f'min_height is {low} and max_height {high}, expected '
-                f'{MIN_HEIGHT_LIMIT} <= min_height <= max_height <= '
-                f'{size[-1]}, the height of the pictures; change them or '
-                'image_size',
-            ),
-        ):
-            if not holds:
-                raise ValueError(message)
 
 
 def _place_people(
@@ -99,7 +62,7 @@ def _place_people(
     greys = rng.permutation(NUM_GREYS)[:number] / (NUM_GREYS - 1)
     people: List[Person] = []
     for height, grey in zip(config.min_height * ratio**parts, greys):
-        person = draw_person(rng, height, grey)
+        person = KINDS[config.kind].draw(rng, height, grey)
         for _ in range(TRIES):
             moved = scene.move_somewhere(rng, person, config.image_size)
             trial = scene.label_visibility([*people, moved], bars)
@@ -120,7 +83,7 @@ def _draw_scene(config: SyntheticConfig, split: str, index: int) -> Scene:
         else _place_people(rng, config, bars[..., 3] > 0)
     )
     crowd = np.zeros(image.shape[:2], bool)
-    if index % CROWD_EVERY == CROWD_AT:
+    if KINDS[config.kind].crowds and index % CROWD_EVERY == CROWD_AT:
         crowd = scene.draw_crowd(rng, image, people)
     for layer in (*(p.layer for p in people), bars):
         scene.paste(image, layer)
@@ -128,7 +91,7 @@ def _draw_scene(config: SyntheticConfig, split: str, index: int) -> Scene:
 
 
 def _add_picture(
-    folder: Path, document: Dict, image_id: int, scene: Scene
+    folder: Path, document: Dict, image_id: int, scene: Scene, bare: bool
 ) -> None:
     """Writes a picture and adds what it shows to its split's document."""
     pixels, people, crowd = scene
@@ -149,6 +112,8 @@ def _add_picture(
     records += [crowd_record(crowd)] if crowd.any() else []
     annotations = document['annotations']
     for record in records:
+        for key in OPTIONAL if bare else ():
+            del record[key]
         annotations.append(
             {
                 'id': len(annotations) + 1,
@@ -163,18 +128,19 @@ def _write(root: Path, config: SyntheticConfig, progress: Progress) -> Dict:
     """Writes a data set into an empty directory; returns the counts."""
     (root / 'annotations').mkdir()
     total, image_id, counts = config.num_train + config.num_val, 0, {}
+    kind = KINDS[config.kind]
     for split, number in zip(SPLITS, (config.num_train, config.num_val)):
-        folder, document = root / 'images' / split, empty_document()
+        folder, document = root / 'images' / split, empty_document(*kind[:3])
         folder.mkdir(parents=True)
         for index in range(number):
             image_id += 1
-            _add_picture(
-                folder, document, image_id, _draw_scene(config, split, index)
-            )
+            drawn = _draw_scene(config, split, index)
+            _add_picture(folder, document, image_id, drawn, config.bare)
             if progress:
                 progress(image_id, total)
-        _write_json(root / ANNOTATION_FILE.format(split), document)
-        kinds = [a['iscrowd'] for a in document['annotations']]
+        path = root / ANNOTATION_FILE.format(kind.category, split)
+        _write_json(path, document)
+        kinds = [a.get('iscrowd', 0) for a in document['annotations']]
         counts[split] = {
             'images': number,
             'people': kinds.count(0),
@@ -190,7 +156,12 @@ def _write_json(path: Path, content: Dict) -> None:
 
 def _identity(config: SyntheticConfig) -> Dict:
     """What dataset.json says of the data set's making."""
-    return {'format_version': FORMAT_VERSION, 'arguments': asdict(config)}
+    arguments = asdict(config)
+    # The first data sets were made before there were others.
+    for key, first in (('kind', 'people'), ('bare', False)):
+        if arguments[key] == first:
+            del arguments[key]
+    return {'format_version': FORMAT_VERSION, 'arguments': arguments}
 
 
 def _refuse_to_destroy(out: Path, overwrite: bool) -> None:
@@ -218,6 +189,8 @@ def make_synthetic_dataset(
     min_height: int = SyntheticConfig.min_height,
     max_height: int = SyntheticConfig.max_height,
     seed: int = SyntheticConfig.seed,
+    kind: str = SyntheticConfig.kind,
+    bare: bool = SyntheticConfig.bare,
     overwrite: bool = False,
     progress: Progress = None,
 ) -> Dict:
@@ -231,6 +204,8 @@ def make_synthetic_dataset(
         min_height: smallest standing height of a person in px.
         max_height: largest standing height in px.
         seed: of all randomness, 0 or more.
+        kind: ``'people'`` or ``'beetles'``.
+        bare: annotate keypoints alone: no boxes, areas, outlines, counts.
         overwrite: replace a data set that this function made.
         progress: called as progress(done, total) after each picture.
 
@@ -243,7 +218,14 @@ def make_synthetic_dataset(
         ValueError: when an argument is out of its range.
     """
     config = SyntheticConfig(
-        num_train, num_val, image_size, min_height, max_height, seed
+        num_train,
+        num_val,
+        image_size,
+        min_height,
+        max_height,
+        seed,
+        kind,
+        bare,
     )
     out = Path(out_dir).resolve()
     _refuse_to_destroy(out, overwrite)
@@ -266,9 +248,10 @@ def is_complete(out_dir: Union[str, Path], **arguments: Any) -> bool:
 
     Args:
         out_dir: directory to look at.
-        arguments: as for ``make_synthetic_dataset``, from num_train to seed.
+        arguments: as for ``make_synthetic_dataset``, from num_train to bare.
     """
     config, root = SyntheticConfig(**arguments), Path(out_dir)
+    category = KINDS[config.kind].category
     wanted = json.loads(json.dumps(_identity(config), default=int))
     try:
         found = json.loads((root / 'dataset.json').read_text('utf-8'))
@@ -279,7 +262,8 @@ def is_complete(out_dir: Union[str, Path], **arguments: Any) -> bool:
             {key: found[key] for key in wanted} == wanted
             and pictures == [config.num_train, config.num_val]
             and all(
-                (root / ANNOTATION_FILE.format(s)).is_file() for s in SPLITS
+                (root / ANNOTATION_FILE.format(category, s)).is_file()
+                for s in SPLITS
             )
         )
     except (OSError, ValueError, LookupError, TypeError):

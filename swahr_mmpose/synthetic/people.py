@@ -1,22 +1,19 @@
 # Copyright (c) swahr_mmpose contributors. Licensed under Apache-2.0.
 """Draws the people of the synthetic data set.
 
-A figure is drawn larger than wanted and shrunk by area averaging, which
-antialiases also people of 32 px whose limbs are two pixels wide. Coordinates
-are in px, y downwards, and whole numbers are the *centres* of pixels, as in
-OpenCV's warps. People face the viewer: their left is the picture's right.
+Coordinates as in ``canvas``. People face the viewer: their left is the
+picture's right.
 """
 
 from __future__ import annotations
 
-import colorsys
 import math
-from dataclasses import dataclass, field
 from typing import Tuple
 
-import cv2
 import numpy as np
 from numpy.random import Generator
+
+from .canvas import MIN_RADIUS, Canvas, Colour, Pair, Person, colour_of
 
 # COCO's order; of each pair the left one comes first.
 NOSE, EYES, EARS, SHOULDERS, ELBOWS = 0, (1, 2), (3, 4), (5, 6), (7, 8)
@@ -55,39 +52,6 @@ MARKERS = (
 NOSE_MARKER = (0.028, (0.95, 0.4, 1.0))  # radius, pink
 SHADES = (0.45, 1.0)  # the left side's markers are darker than the right's
 DOT = 0.45  # of a marker's radius: white or black, says where its middle is
-MIN_RADIUS = 1.2  # of a marker in px: smaller ones vanish when shrunk
-DRAWN_HEIGHT = 256  # px at which a figure is drawn at least, before shrinking
-MARGIN = 0.16  # body heights around the keypoints: head top, shoes, limbs
-
-Colour = Tuple[float, ...]  # BGR and alpha, 0..255
-Size = Tuple[int, int]  # width and height in px
-Pair = Tuple[float, float]
-
-
-@dataclass(frozen=True)
-class Person:
-    """A person drawn on an otherwise transparent (h, w) layer."""
-
-    keypoints: np.ndarray  # (17, 2) px
-    layer: np.ndarray  # (h, w, 4) uint8, BGR times alpha, then alpha
-    visibility: np.ndarray = field(  # (17,) int, COCO's 0, 1 or 2
-        default_factory=lambda: np.zeros(NUM_KEYPOINTS, int)
-    )
-
-    @property
-    def silhouette(self) -> np.ndarray:
-        """(h, w) bool, the whole person, also where others hide it."""
-        return self.layer[..., 3] > 127
-
-    def moved(self, centre: np.ndarray, size: Size) -> Person:
-        """The same on a (width, height) layer, around about the centre."""
-        points = self.keypoints
-        # By whole pixels, so that nothing is resampled.
-        shift = np.rint(centre - (points.min(0) + points.max(0)) / 2)
-        layer = cv2.warpAffine(
-            self.layer, np.c_[np.eye(2), shift], size, flags=cv2.INTER_NEAREST
-        )
-        return Person(points + shift, layer)
 
 
 def _rotate(points: np.ndarray, degrees: float, centre: Pair) -> np.ndarray:
@@ -143,80 +107,8 @@ def _sample_pose(rng: Generator, height: float) -> np.ndarray:
     return _rotate(points, rng.uniform(-15, 15), HIP_CENTRE) * height
 
 
-class _Canvas:
-    """An enlarged transparent patch; sizes are given in body heights."""
-
-    def __init__(self, points: np.ndarray, height: float) -> None:
-        self.unit = height
-        self.factor = max(2, math.ceil(DRAWN_HEIGHT / height))
-        self.origin = np.floor(points.min(0) - MARGIN * height)
-        extent = np.ceil(points.max(0) + MARGIN * height) - self.origin
-        self.size = int(extent[0]), int(extent[1])
-        self.pixels = np.zeros(
-            (self.size[1] * self.factor, self.size[0] * self.factor, 4),
-            np.uint8,
-        )
-
-    def _point(self, xy: np.ndarray) -> Tuple[int, int]:
-        # The half pixels keep pixel centres on pixel centres.
-        x, y = (xy - self.origin + 0.5) * self.factor - 0.5
-        return int(round(x)), int(round(y))
-
-    def _length(self, units: float) -> int:
-        return max(1, int(round(units * self.unit * self.factor)))
-
-    def capsule(
-        self, start: np.ndarray, end: np.ndarray, width: float, colour: Colour
-    ) -> None:
-        """Draws a thick line with round ends."""
-        cv2.line(
-            self.pixels,
-            self._point(start),
-            self._point(end),
-            colour,
-            self._length(width),
-        )
-
-    def disc(self, centre: np.ndarray, radius: float, colour: Colour) -> None:
-        """Draws a disc of MIN_RADIUS px at least."""
-        radius = max(radius, MIN_RADIUS / self.unit)
-        cv2.circle(
-            self.pixels, self._point(centre), self._length(radius), colour, -1
-        )
-
-    def head(
-        self, centre: np.ndarray, degrees: float, start: int, colour: Colour
-    ) -> None:
-        """Draws the head's ellipse, or the part from ``start`` degrees on."""
-        axes = self._length(HEAD_AXES[0]), self._length(HEAD_AXES[1])
-        cv2.ellipse(
-            self.pixels,
-            self._point(centre),
-            axes,
-            degrees,
-            start,
-            360,
-            colour,
-            -1,
-        )
-
-    def torso(self, corners: np.ndarray, colour: Colour) -> None:
-        """Draws a filled polygon with a round rim."""
-        outline = np.array([self._point(p) for p in corners])
-        cv2.fillPoly(self.pixels, [outline], colour)
-        cv2.polylines(
-            self.pixels, [outline], True, colour, self._length(TORSO_RIM)
-        )
-
-
-def colour_of(hue: float, saturation: float, value: float) -> Colour:
-    """Turns HSV, each in 0..1, into an opaque colour."""
-    red, green, blue = colorsys.hsv_to_rgb(hue % 1, saturation, value)
-    return 255 * blue, 255 * green, 255 * red, 255.0
-
-
 def _draw_body(
-    canvas: _Canvas, points: np.ndarray, clothes: Colour, skin: Colour
+    canvas: Canvas, points: np.ndarray, clothes: Colour, skin: Colour
 ) -> None:
     """Draws legs, torso, arms, hands and shoes."""
     for hip, knee, ankle in zip(
@@ -227,7 +119,7 @@ def _draw_body(
             canvas.capsule(start, end, LEG_WIDTH, clothes)
     neck, chin = points[[*SHOULDERS]].mean(0), points[[*EARS]].mean(0)
     canvas.capsule(neck, chin, NECK_WIDTH, skin)
-    canvas.torso(points[[*SHOULDERS, *HIPS[::-1]]], clothes)
+    canvas.polygon(points[[*SHOULDERS, *HIPS[::-1]]], TORSO_RIM, clothes)
     for shoulder, elbow, wrist in zip(
         points[[*SHOULDERS]], points[[*ELBOWS]], points[[*WRISTS]]
     ):
@@ -237,18 +129,18 @@ def _draw_body(
 
 
 def _draw_head(
-    canvas: _Canvas, points: np.ndarray, clothes: Colour, skin: Colour
+    canvas: Canvas, points: np.ndarray, clothes: Colour, skin: Colour
 ) -> None:
     """Draws a face and a cap."""
     left_ear, right_ear = points[list(EARS)]
     centre, (x, y) = (left_ear + right_ear) / 2, left_ear - right_ear
     degrees = math.degrees(math.atan2(y, x))
-    canvas.head(centre, degrees, 0, skin)
+    canvas.ellipse(centre, HEAD_AXES, (degrees, 0), skin)
     # The cap goes from ear to ear over the top, clockwise from 190 degrees.
-    canvas.head(centre, degrees, 190, clothes)
+    canvas.ellipse(centre, HEAD_AXES, (degrees, 190), clothes)
 
 
-def _draw_markers(canvas: _Canvas, points: np.ndarray) -> None:
+def _draw_markers(canvas: Canvas, points: np.ndarray) -> None:
     """Draws a disc on each keypoint and, where there is room, a dot in it."""
     radius, pink = NOSE_MARKER
     canvas.disc(points[NOSE], radius, colour_of(*pink))
@@ -269,7 +161,7 @@ def draw_person(rng: Generator, height: float, grey: float) -> Person:
         grey: of the clothes, 0 (black) to 1 (white).
     """
     points = _sample_pose(rng, height)
-    canvas = _Canvas(points, height)
+    canvas = Canvas(points, height)
     clothes = colour_of(0, 0, grey)
     # Skin takes part in the grey of the clothes, so that a face can be told
     # apart from the face beside it.
@@ -279,7 +171,4 @@ def draw_person(rng: Generator, height: float, grey: float) -> Person:
     _draw_head(canvas, points, clothes, skin)
     # The markers come last, so that no own limb hides a keypoint.
     _draw_markers(canvas, points)
-    layer = cv2.resize(
-        canvas.pixels, canvas.size, interpolation=cv2.INTER_AREA
-    )
-    return Person(points - canvas.origin, layer)
+    return canvas.person(points)

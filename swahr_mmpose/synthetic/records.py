@@ -8,7 +8,8 @@ from typing import Dict, List
 import cv2
 import numpy as np
 
-from .people import NUM_KEYPOINTS, Person
+from .canvas import Person
+from .people import NUM_KEYPOINTS
 
 KEYPOINT_NAMES = ['nose'] + [
     f'{side}_{part}'
@@ -91,20 +92,23 @@ def crowd_record(mask: np.ndarray) -> Dict:
     }
 
 
-def empty_document() -> Dict:
+def empty_document(
+    category: str, keypoints: List[str], skeleton: List[List[int]]
+) -> Dict:
     """A COCO annotation file without pictures."""
+    what = 'people with COCO keypoints' if category == 'person' else category
     return {
-        'info': {'description': 'Drawn people with COCO keypoints'},
+        'info': {'description': f'Drawn {what}'},
         'licenses': [{'id': 1, 'name': 'No third-party material', 'url': ''}],
         'images': [],
         'annotations': [],
         'categories': [
             {
                 'id': 1,
-                'name': 'person',
-                'supercategory': 'person',
-                'keypoints': KEYPOINT_NAMES,
-                'skeleton': SKELETON,
+                'name': category,
+                'supercategory': category,
+                'keypoints': keypoints,
+                'skeleton': skeleton,
             }
         ],
     }

@@ -14,7 +14,8 @@ import cv2
 import numpy as np
 from numpy.random import Generator
 
-from .people import Colour, Person, Size, colour_of, draw_person
+from .canvas import Colour, Person, Size, colour_of
+from .people import draw_person
 
 CUT_ODDS = 0.2  # of a person who may reach past the border
 CROWD_HEIGHT = (0.045, 0.075)  # of a crowd's members, in picture heights

@@ -6,6 +6,7 @@ num_keypoints = 17
 keypoint_order = [0, 1, 2, 3, 4, 5, 6, 11, 12, 7, 8, 9, 10, 13, 14, 15, 16]
 
 dataset_type = 'CocoDataset'
+data_mode = 'bottomup'  # also read by MMPose's inferencers
 data_root = 'data/coco/'
 val_ann_file = 'annotations/person_keypoints_val2017.json'
 
@@ -16,7 +17,7 @@ train_dataloader = dict(
     dataset=dict(
         type=dataset_type,
         data_root=data_root,
-        data_mode='bottomup',
+        data_mode=data_mode,
         ann_file='annotations/person_keypoints_train2017.json',
         data_prefix=dict(img='train2017/'),
     ),
@@ -30,7 +31,7 @@ val_dataloader = dict(
     dataset=dict(
         type=dataset_type,
         data_root=data_root,
-        data_mode='bottomup',
+        data_mode=data_mode,
         test_mode=True,
         ann_file=val_ann_file,
         data_prefix=dict(img='val2017/'),

@@ -1,0 +1,10 @@
+#!/usr/bin/env bash
+# Build the documentation; a warning is an error.
+#   bash tools/build_docs.sh [FOLDER]      (default: docs/_build)
+set -euo pipefail
+folder=$(realpath -m "${1:-$(dirname "$0")/../docs/_build}")
+cd "$(dirname "$0")/.."
+source tools/setup_venv.sh
+PYTHONWARNINGS=ignore python -m sphinx --fail-on-warning --keep-going \
+    --quiet -b html docs "$folder"
+echo "the documentation is in $folder/index.html"
