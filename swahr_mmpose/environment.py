@@ -2,8 +2,7 @@
 """What stops SWAHR from training in an environment, and what mends it.
 
 For ``tools/doctor.py``, which gathers the facts and loads this file by its
-path: it needs nothing but Python, because anything else may be broken.  Facts
-are a dict:
+path: it needs nothing but Python.  Facts are a dict:
 
 * ``python``: its version, ``[3, 11, 7]``
 * ``versions``: name of a distribution to its version, or None
@@ -28,6 +27,8 @@ SETUPTOOLS = "'setuptools<81'"  # later ones have no pkg_resources
 TORCH = f"'torch>=2.0' {SETUPTOOLS}"  # torch alone fetches any setuptools
 LITE = '--no-deps --no-build-isolation mmcv-lite==2.1.0'
 SWAP = f'pip uninstall -y mmcv mmcv-lite && pip install {LITE}'
+BUILD = f'pip install cython {SETUPTOOLS} && pip install --no-cache-dir '
+BUILD += '--no-deps --no-build-isolation --no-binary xtcocotools xtcocotools'
 CV2 = ['opencv-python', 'opencv-python-headless']
 CV2 += ['opencv-contrib-python', 'opencv-contrib-python-headless']
 
@@ -109,7 +110,7 @@ def diagnose(facts: Facts) -> List[Finding]:
         _check_torch,
         _check_torchvision,
         _check_gpus,
-        _check_chumpy,
+        _check_others,
     ):
         found += check(facts)
     found += _check_plugin(facts, is_healthy(found))
@@ -139,6 +140,10 @@ def _check_packages(facts: Facts) -> Iterator[Finding]:
         if version is None:
             got = f'{name} is not installed'
             remedy = f'pip install {package.install}'
+            numpy = number(version_of(facts, 'numpy')[1])
+            new = numpy >= (2,) or facts['python'] >= [3, 12]
+            if name == 'xtcocotools' and new:
+                remedy = BUILD  # there are wheels for the others alone
         elif all(facts['imports'][need]['ok'] for need in package.needs):
             got = f'{name} {version} does not import: {answer["error"]}'
             remedy = _mend(facts, module)
@@ -173,8 +178,7 @@ def _missing_module(error: str) -> str:
 
 def _older_numpy(facts: Facts) -> str:
     """Requirements of numpy 1, with an OpenCV that allows it."""
-    versions = {name: facts['versions'].get(name) for name in CV2}
-    newer = [n for n, v in versions.items() if number(v) >= (4, 12)]
+    newer = [n for n in CV2 if number(facts['versions'].get(n)) >= (4, 12)]
     return ' '.join(["'numpy<2'", *(f"'{name}<4.12'" for name in newer)])
 
 
@@ -219,8 +223,7 @@ def _check_torch(facts: Facts) -> Iterator[Finding]:
     if not number(version) or number(version) >= (2, 0):
         return
     remedy = f'pip install --upgrade {TORCH}'
-    if facts['versions'].get('torchvision'):
-        remedy += ' torchvision'
+    remedy += ' torchvision' if facts['versions'].get('torchvision') else ''
     if tuple(facts['python']) < (3, 9):
         remedy = FRESH
     yield Finding('error', f'torch {version}', 'torch 2.0 or later', remedy)
@@ -255,13 +258,12 @@ def _check_gpus(facts: Facts) -> Iterator[Finding]:
         return
     if torch['gpus']:
         got = f'{torch["gpus"][0]} does not compute: {test["error"]}'
+        mend = ('a GPU that is free', 'nvidia-smi')
         if 'kernel image' in test['error']:
-            yield Finding('error', got, 'torch for this GPU', reinstall)
-        else:
-            yield Finding('error', got, 'a GPU that is free', 'nvidia-smi')
+            mend = ('torch for this GPU', reinstall)
+        yield Finding('error', got, *mend)
         return
-    got = f'torch {version_of(facts, "torch")[1]} sees no GPU, and training '
-    got += 'on the CPU is slow'
+    got = f'torch {version_of(facts, "torch")[1]} sees no GPU; CPUs are slow'
     if facts['nvidia_driver'] and not torch['cuda']:
         yield Finding('warning', got, 'torch built for CUDA', reinstall)
     elif facts['nvidia_driver']:
@@ -271,11 +273,15 @@ def _check_gpus(facts: Facts) -> Iterator[Finding]:
         yield Finding('note', got, 'it serves for a first try', None)
 
 
-def _check_chumpy(facts: Facts) -> Iterator[Finding]:
-    version = facts['versions'].get('chumpy')
-    got = f'chumpy {version}' if version else 'chumpy is not installed'
+def _check_others(facts: Facts) -> Iterator[Finding]:
+    """What need not worry anybody."""
+    got = f'chumpy {facts["versions"].get("chumpy") or "is not installed"}'
     why = 'mmpose asks for it, SWAHR never imports it; numpy 1.24 broke it'
     yield Finding('note', got, why, None)
+    name, version = version_of(facts, 'cv2')
+    if number(version) >= (5,):
+        got = f'{name} {version} interpolates otherwise than OpenCV 4'
+        yield Finding('note', got, 'by some gray levels of 255', None)
 
 
 def _check_plugin(facts: Facts, healthy: bool) -> Iterator[Finding]:
@@ -285,9 +291,8 @@ def _check_plugin(facts: Facts, healthy: bool) -> Iterator[Finding]:
         return
     name = _missing_module(answer['error'])
     if name == 'swahr_mmpose':
-        expected = 'this repository, installed from its folder'
         remedy = 'pip install --no-deps -e .'
-        yield Finding('error', f'no {name}', expected, remedy)
+        yield Finding('error', f'no {name}', 'this repository', remedy)
     elif healthy:
         remedy = f'pip install {INSTALLED_AS.get(name, name)}'
         got = f'swahr_mmpose does not import: {answer["error"]}'

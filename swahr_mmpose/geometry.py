@@ -264,9 +264,9 @@ def resize_image(
         image (np.ndarray): uint8 (h, w, 3).
         resized (Resized): Where to.
         unbiased (bool): Whether a mirrored image is to become the mirrored
-            result, to the last bit.  OpenCV rounds positions to 1/32 pixel:
-            ``warpAffine`` upwards in doubt, ``remap`` to the even one, which
-            is the same from both sides.
+            result, to the last bit.  Positions are rounded to 1/32 pixel, in
+            doubt to the even one, which is the same from both sides: so does
+            ``remap`` of OpenCV 4, not that of 5 (nor ``warpAffine``).
 
     Returns:
         np.ndarray: uint8, of ``resized.size``.
@@ -274,8 +274,8 @@ def resize_image(
     if not unbiased:
         return cv2.warpAffine(image, resize_matrix(resized), resized.size)
     x, y = (
-        (np.arange(n) - n / 2) * (extent / n) + center
+        ((np.arange(n) - n / 2) * (extent / n) + center).astype(np.float32)
         for n, extent, center in zip(*resized[::2], resized.center)
     )
-    grid_x, grid_y = np.meshgrid(x.astype(np.float32), y.astype(np.float32))
+    grid_x, grid_y = np.meshgrid(np.round(x * 32) / 32, np.round(y * 32) / 32)
     return cv2.remap(image, grid_x, grid_y, cv2.INTER_LINEAR)

@@ -14,6 +14,7 @@ from pathlib import PureWindowsPath
 from reprlib import repr as short
 from typing import Any, Dict, Iterable, Iterator, Mapping, Optional, Tuple
 
+import cv2
 from PIL import Image
 
 __all__ = [
@@ -30,7 +31,7 @@ __all__ = [
 # How a file of each kind begins and, near its end, ends.
 _MARKS = {b'\xff\xd8': b'\xff\xd9', b'\x89PNG': b'IEND'}
 _TAIL = 4096
-# What OpenCV reads of what Pillow knows.
+# What each OpenCV reads of what Pillow knows; OpenCV 5 reads GIF as well.
 _FORMATS = 'JPEG MPO PNG BMP TIFF WEBP PPM JPEG2000'.split()
 # A longer image becomes enormous when its short side is enlarged.
 LARGEST_RATIO = 20
@@ -175,7 +176,7 @@ def _wrong_header(path: str, size: Optional[Size]) -> Optional[str]:
         return 'has more than 178 million pixels; make it smaller'
     except Exception:  # Pillow raises errors of many kinds
         return 'is no image file'
-    if kind not in _FORMATS:
+    if kind not in _FORMATS and not cv2.haveImageReader(path):
         return (
             f'is a {kind} file, which OpenCV cannot read; expected JPEG, PNG'
         )

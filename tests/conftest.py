@@ -2,6 +2,7 @@ import os
 import random
 from pathlib import Path
 
+import cv2
 import numpy as np
 import pytest
 import torch
@@ -10,6 +11,8 @@ import swahr_mmpose  # noqa: F401  (registers everything)
 
 ROOT = Path(__file__).parent.parent
 GOLDEN = ROOT / 'tests/golden'
+# OpenCV 5 interpolates between all positions, 4 between those of 1/32 pixel.
+OPENCV_5 = cv2.__version__ >= '5'
 # Larger reference arrays and real images, where a developer has them.
 SHARED = Path(os.environ.get('SWAHR_SHARED', ROOT.parent / 'shared'))
 
@@ -19,6 +22,22 @@ def _seed():
     random.seed(0)
     np.random.seed(0)
     torch.manual_seed(0)
+
+
+def assert_image_is_official(image, official):
+    """Equal with OpenCV 4, with which the official images were made."""
+    if OPENCV_5:
+        difference = np.abs(image.astype(int) - official)
+        assert difference.max() <= 8
+        assert difference.mean() < 0.5
+    else:
+        np.testing.assert_array_equal(image, official)
+
+
+def assert_mask_is_official(mask, official):
+    """As for images; at the edge some cells are in doubt."""
+    assert mask.shape == official.shape
+    assert np.mean(mask != official) <= (5e-4 if OPENCV_5 else 0)
 
 
 @pytest.fixture(scope='session')

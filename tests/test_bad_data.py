@@ -198,8 +198,8 @@ def palette(data):
     data.save(Image.fromarray(noise()).convert('P'), '1.png')
 
 
-def gif(data):
-    data.save(Image.fromarray(noise()), '1.gif')
+def tga(data):
+    data.save(Image.fromarray(noise()), '1.tga')
 
 
 def mislabelled(data):
@@ -367,10 +367,10 @@ BAD = {
         'images/1.jpg is no image file',
         Stops('images/1.jpg .* is not a complete image'),
     ),
-    'GIF': (
-        gif,
-        'images/1.gif is a GIF file, which OpenCV cannot read',
-        Stops('images/1.gif .* is not a complete image'),
+    'TGA': (
+        tga,
+        'images/1.tga is a TGA file, which OpenCV cannot read',
+        Stops('images/1.tga .* is not a complete image'),
     ),
     'too many pixels': (
         bomb,

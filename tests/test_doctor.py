@@ -221,6 +221,21 @@ def test_a_missing_package_is_told_alone_with_its_command(module):
     assert found.remedy == f'pip install {MISSING[module]}'
 
 
+@pytest.mark.parametrize(
+    ('versions', 'python'),
+    [({'numpy': '2.4.6'}, [3, 11, 7]), ({}, [3, 12, 1])],
+)
+def test_xtcocotools_is_built_where_it_has_no_wheel(versions, python):
+    build = (
+        "pip install cython 'setuptools<81' && pip install --no-cache-dir "
+        '--no-deps --no-build-isolation --no-binary xtcocotools xtcocotools'
+    )
+    error = {MASK: absent('xtcocotools'), OURS: absent('xtcocotools')}
+    facts = change({'xtcocotools': None, **versions}, error, python=python)
+    (found,) = conflicts(facts)
+    assert found.remedy == build
+
+
 def test_several_conflicts_are_told_errors_first():
     facts = change(
         {'mmcv-lite': '2.1.0', 'torch': '1.13.1', 'munkres': None},
@@ -228,6 +243,14 @@ def test_several_conflicts_are_told_errors_first():
     )
     severities = [f.severity for f in environment.diagnose(facts)]
     assert severities == ['error', 'error', 'warning', 'note']
+
+
+def test_another_opencv_is_noted_and_no_conflict():
+    facts = change({'opencv-python': '5.0.0.93'})
+    assert not conflicts(facts)
+    said = 'opencv-python 5.0.0.93 interpolates otherwise than OpenCV 4'
+    assert any(said in note for note in notes(facts))
+    assert not any('interpolates' in note for note in notes(HEALTHY))
 
 
 def test_a_healthy_environment_has_no_conflict():
