@@ -9,7 +9,6 @@ import urllib.request
 
 import cv2
 import numpy as np
-import onnx
 import pytest
 import torch
 from conftest import ROOT
@@ -21,7 +20,12 @@ from torch import nn
 
 from swahr_mmpose import export, parity, quantization
 from swahr_mmpose.apis import load_model
+from swahr_mmpose.checkpoint_files import TORCH_VERSION
 from swahr_mmpose.runtime import PoseModel
+
+if TORCH_VERSION < (2, 6):
+    pytest.skip('the exporter is newer', allow_module_level=True)
+onnx = pytest.importorskip('onnx')
 
 PHOTOGRAPHS = ['img0_single', 'img1_single', 'small_single']
 
@@ -385,7 +389,7 @@ def test_tool_refuses_checkpoints_that_would_run_code(monkeypatch, tmp_path):
 
     path = tmp_path / 'evil.pth'
     torch.save(dict(state_dict=Evil()), path)
-    with pytest.raises(Exception, match='(?i)weights.only'):
+    with pytest.raises(ValueError, match='is refused'):
         load_model(Config.fromfile(CONFIG), str(path))
 
 
