@@ -5,6 +5,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
+from hypothesis import Phase, settings
 
 import swahr_mmpose  # noqa: F401  (registers everything)
 
@@ -12,6 +13,12 @@ ROOT = Path(__file__).parent.parent
 GOLDEN = ROOT / 'tests/golden'
 # Larger reference arrays and real images, where a developer has them.
 SHARED = Path(os.environ.get('SWAHR_SHARED', ROOT.parent / 'shared'))
+
+# For mutation testing: the same inputs each time, and no search for a smaller
+# one that fails.
+settings.register_profile(
+    'mutation', derandomize=True, phases=[Phase.explicit, Phase.generate]
+)
 
 
 @pytest.fixture(autouse=True)

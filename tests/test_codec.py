@@ -1,3 +1,6 @@
+import re
+from functools import partial
+
 import numpy as np
 import pytest
 import torch
@@ -38,9 +41,8 @@ def make_codec(**kwargs):
 
 @pytest.fixture
 def official_solver(monkeypatch):
-    monkeypatch.setitem(
-        grouping.group_by_tags.__kwdefaults__, 'assign', assign_munkres
-    )
+    group = partial(grouping.group_by_tags, assign=assign_munkres)
+    monkeypatch.setattr(grouping, 'group_by_tags', group)
 
 
 def load_case(golden, case):
@@ -200,7 +202,12 @@ def test_maps_and_sizes_that_disagree_are_named():
         codec.batch_decode(torch.zeros(1, 14, 8, 8), torch.zeros(1, 14, 8, 8))
     with pytest.raises(ValueError, match='do not go with heatmaps'):
         codec.batch_decode(torch.zeros(1, 17, 8, 8), torch.zeros(1, 17, 16, 8))
-    with pytest.raises(ValueError, match=r'images of \(64, 64\)'):
+    expected = (
+        'the pipeline makes images of (64, 64), but the codec is for '
+        '(128, 128); give both the same input_size (a child config must set '
+        'the pipeline again when it changes the codec)'
+    )
+    with pytest.raises(ValueError, match=re.escape(expected)):
         codec.encode(np.zeros((1, 17, 2)), input_size=(64, 64))
 
 
@@ -214,8 +221,8 @@ def test_it_is_registered():
 
 def test_person_scale_widens_the_gaussians_of_wide_people():
     keypoints = np.array([[[33.0, 40.0]], [[97.0, 80.0]]])
-    codec = make_codec(person_scale=dict(base_width=256))
-    widths = np.array([256.0, 512.0])
+    codec = make_codec(person_scale=dict(base_width=100))
+    widths = np.array([100.0, 200.0])
     scaled = codec.encode(keypoints, person_width=widths)
     fixed = make_codec().encode(keypoints, person_width=widths)
     for level, stride in enumerate((4, 2)):
@@ -232,3 +239,28 @@ def test_person_scale_without_boxes_is_an_error():
     codec = make_codec(person_scale=dict())
     with pytest.raises(ValueError, match='widths of the people'):
         codec.encode(np.ones((1, 1, 2)))
+
+
+@pytest.mark.parametrize('unbiased', [False, True])
+def test_an_input_that_is_not_square_has_one_stride(unbiased):
+    codec = make_codec(
+        input_size=(128, 64),
+        heatmap_sizes=[(32, 16), (64, 32)],
+        unbiased=unbiased,
+    )
+    encoded = codec.encode(np.array([[[101.0, 41.0]]]))
+    for maps, stride in zip(encoded['heatmaps'], (4, 2)):
+        y, x = np.unravel_index(maps[0].argmax(), maps[0].shape)
+        assert (x, y) == (101 // stride, 41 // stride)
+    assert encoded['keypoint_indices'].tolist() == [[[10 * 32 + 25, 1]]]
+
+
+@pytest.mark.parametrize('unbiased', [False, True])
+def test_precision_of_the_keypoints_is_no_matter(unbiased):
+    keypoints = spread_keypoints(np.random.default_rng(2)).astype(np.float32)
+    codec = make_codec(unbiased=unbiased)
+    for one, other in zip(
+        codec.encode(keypoints)['heatmaps'],
+        codec.encode(keypoints.astype(np.float64))['heatmaps'],
+    ):
+        np.testing.assert_array_equal(one, other)

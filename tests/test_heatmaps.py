@@ -1,3 +1,5 @@
+import re
+
 import numpy as np
 import pytest
 from hypothesis import given, settings
@@ -6,6 +8,7 @@ from hypothesis import strategies as st
 from swahr_mmpose.heatmaps import (
     draw_gaussians,
     draw_scaled_gaussians,
+    keypoint_cells,
     keypoint_indices,
     scales_of_widths,
 )
@@ -115,6 +118,9 @@ def test_nobody_and_nothing_labelled_give_empty_maps():
     ).any()
     empty = keypoint_indices(np.zeros((0, 17, 2)), np.zeros((0, 17)), (8, 6))
     assert empty.shape == (0, 17, 2)
+    nothing = keypoint_indices(np.ones((2, 17, 2)), np.zeros((2, 17)), (8, 6))
+    assert not nothing.any()
+    assert nothing.dtype == empty.dtype == np.int64
 
 
 def test_unbiased_gaussian_is_centred_on_the_keypoint():
@@ -138,10 +144,18 @@ def test_shr_scales_are_widths_over_the_base():
     assert scales.tolist() == [2.0, 0.25, 1 / 16, 1 / 16]
     assert scales_of_widths(np.array([50.0]), 100, 0.75).tolist() == [0.75]
     assert scales_of_widths(np.zeros(0)).shape == (0,)
-    with pytest.raises(ValueError, match='do the annotations have boxes'):
+    assert scales_of_widths(np.array([50.0]), 0.5).tolist() == [100]
+    expected = (
+        'person_scale needs the widths of the people (person_width, from '
+        'BottomupRandomSquareAffine), and there are none; do the annotations '
+        'have boxes?'
+    )
+    with pytest.raises(ValueError, match=re.escape(expected)):
         scales_of_widths(None)
-    with pytest.raises(ValueError, match='base_width is 0'):
-        scales_of_widths(np.ones(1), 0)
+    for bad in ((0, 1), (1, 0), (-1, 1), (1, -1)):
+        expected = 'base_width is {} and min_scale {}; both must be positive'
+        with pytest.raises(ValueError, match=expected.format(*bad)):
+            scales_of_widths(np.ones(1), *bad)
 
 
 @pytest.mark.parametrize('unbiased', [False, True])
@@ -172,3 +186,15 @@ def test_shr_draws_each_person_with_its_own_sigma():
         keypoints, np.ones((2, 1)), (60, 40), np.array([1.0, 4.0])
     )[0]  # whole sigmas: the official kernel
     np.testing.assert_allclose(heatmap, official, rtol=1e-6)
+
+
+def test_the_official_convention_is_the_default():
+    points, size = np.array([[[10.7, 5.2]]]), (24, 16)
+    one = np.ones((1, 1))
+    assert keypoint_cells(points, one, size)[0].tolist() == [[[10, 5]]]
+    assert keypoint_indices(points, one, size).tolist() == [[[130, 1]]]
+    unbiased = keypoint_indices(points, one, size, unbiased=True)
+    assert unbiased.tolist() == [[[131, 1]]]
+    for sigma in (2.0, np.array([2.0])):
+        for draw in (draw_gaussians, draw_scaled_gaussians):
+            assert draw(points, one, size, sigma)[0, 5, 10] == 1
