@@ -203,7 +203,7 @@ def draw_gaussians(
     """
     num_people, num_keypoints = keypoints.shape[:2]
     heatmaps = np.zeros((num_keypoints, size[1], size[0]), dtype=np.float32)
-    sigmas = np.broadcast_to(np.asarray(sigma, float), (num_people,))
+    sigmas = np.broadcast_to(sigma, (num_people,))
     cells, counts = keypoint_cells(keypoints, visible, size, unbiased=unbiased)
     n, k = np.nonzero(counts)
     if not unbiased and np.ndim(sigma) == 0 and float(3 * sigma).is_integer():

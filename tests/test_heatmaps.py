@@ -73,6 +73,7 @@ def test_indices_equal_the_official_ones(golden):
         ((np.nan, 5), None, 0),
         ((np.inf, 5), None, 0),
         ((-1e300, 5), None, 0),
+        ((1e300, 5), None, 0),
     ],
 )
 def test_coordinates_are_truncated_and_those_outside_have_no_target(
@@ -116,6 +117,7 @@ def test_nobody_and_nothing_labelled_give_empty_maps():
     assert not draw_gaussians(
         np.ones((2, 17, 2)), np.zeros((2, 17)), (8, 6), 2.0
     ).any()
+    assert one(4, 4).dtype == one(4, 4, unbiased=True).dtype == np.float32
     empty = keypoint_indices(np.zeros((0, 17, 2)), np.zeros((0, 17)), (8, 6))
     assert empty.shape == (0, 17, 2)
     nothing = keypoint_indices(np.ones((2, 17, 2)), np.zeros((2, 17)), (8, 6))
@@ -186,6 +188,23 @@ def test_shr_draws_each_person_with_its_own_sigma():
         keypoints, np.ones((2, 1)), (60, 40), np.array([1.0, 4.0])
     )[0]  # whole sigmas: the official kernel
     np.testing.assert_allclose(heatmap, official, rtol=1e-6)
+
+
+@pytest.mark.parametrize('sigma', [0.5, 0.75, 1.0, 4 / 3, 1.5, 2.0, 2.5])
+def test_a_sigma_for_all_is_that_sigma_for_each(sigma):
+    rng = np.random.default_rng(0)
+    keypoints, visible = rng.uniform(0, 20, (6, 2, 2)), np.ones((6, 2))
+    np.testing.assert_array_equal(
+        draw_gaussians(keypoints, visible, (20, 20), sigma),
+        draw_gaussians(keypoints, visible, (20, 20), np.full(6, sigma)),
+    )
+
+
+def test_a_keypoint_that_is_not_finite_spoils_no_other():
+    points = np.array([[[np.nan, 3], [6, 5]], [[2, np.inf], [7, 4]]])
+    cells, counts = keypoint_cells(points, np.ones((2, 2)), (10, 10))
+    assert cells.tolist() == [[[0, 0], [6, 5]], [[0, 0], [7, 4]]]
+    assert counts.tolist() == [[False, True]] * 2
 
 
 def test_the_official_convention_is_the_default():

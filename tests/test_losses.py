@@ -413,3 +413,36 @@ def test_huge_tags_are_far_apart_without_a_warning():
     tags = torch.tensor([1e20, -1e20]).reshape(1, 1, 1, 2)
     indices = [torch.tensor([[[0, 1]], [[1, 1]]])]
     assert [float(x) for x in PullPushLoss()(tags, indices)] == [0, 0]
+
+
+@pytest.mark.parametrize('kwargs', METHODS)
+def test_the_module_is_the_formula_with_its_switches(kwargs):
+    pred, alpha, target, mask = random_batch()
+    chosen = dict(
+        dict(
+            scale_adaptive=True,
+            weight_adaptive=True,
+            gamma=0.01,
+            regularizer_weight=1.0,
+            expansion='taylor',
+            loss_weight=1.0,
+        ),
+        **kwargs,
+    )
+    alpha = alpha if chosen['scale_adaptive'] else None
+    regression, regularizer = plain_swahr_loss(
+        pred,
+        alpha,
+        target,
+        mask,
+        gamma=chosen['gamma'] if chosen['weight_adaptive'] else None,
+        expansion=chosen['expansion'],
+    )
+    factor = chosen['loss_weight']
+    torch.testing.assert_close(
+        SWAHRLoss(**kwargs)(pred, alpha, target, mask),
+        (
+            factor * regression,
+            factor * chosen['regularizer_weight'] * regularizer,
+        ),
+    )
