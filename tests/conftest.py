@@ -14,11 +14,16 @@ GOLDEN = ROOT / 'tests/golden'
 # Larger reference arrays and real images, where a developer has them.
 SHARED = Path(os.environ.get('SWAHR_SHARED', ROOT.parent / 'shared'))
 
-# For mutation testing: the same inputs each time, and no search for a smaller
-# one that fails.
+# For mutation testing: the same inputs each time, no search for a smaller one
+# that fails, and what is fast first.
 settings.register_profile(
     'mutation', derandomize=True, phases=[Phase.explicit, Phase.generate]
 )
+
+
+def pytest_collection_modifyitems(config, items):
+    if config.getoption('--hypothesis-profile') == 'mutation':
+        items.sort(key=lambda i: hasattr(i.function, 'hypothesis'))
 
 
 @pytest.fixture(autouse=True)

@@ -64,7 +64,7 @@ def run(patterns, workers):
             'Python 3.10 or newer)'
         )
     once = dict(
-        OMP_NUM_THREADS='1', PYTHONHASHSEED='0', SWAHR_FUZZ_EXAMPLES='50'
+        OMP_NUM_THREADS='1', PYTHONHASHSEED='0', SWAHR_FUZZ_EXAMPLES='100'
     )
     command = [sys.executable, '-m', 'mutmut', 'run']
     command += ['--max-children', str(workers), *patterns]
