@@ -62,7 +62,14 @@ setup(
         'xtcocotools>=1.12',
     ],
     extras_require=dict(
-        test=['hypothesis', 'munkres==1.1.4', 'mypy', 'pytest', 'ruff']
+        test=[
+            'coverage',
+            'hypothesis',
+            'munkres==1.1.4',
+            'mypy',
+            'pytest',
+            'ruff',
+        ]
     ),
     classifiers=[
         'License :: OSI Approved :: Apache Software License',

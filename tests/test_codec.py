@@ -183,7 +183,12 @@ def test_only_the_best_people_are_kept():
 @pytest.mark.parametrize(
     ('kwargs', 'message'),
     [
-        (dict(heatmap_sizes=[(32, 16)]), 'divided by one stride'),
+        (
+            dict(heatmap_sizes=[(32, 16)]),
+            r'each of heatmap_sizes \[\(32, 16\)\] must be input_size '
+            r'\(128, 128\) divided by one stride; derive them from '
+            r'input_size, e.g. \(w // 4, h // 4\)$',
+        ),
         (dict(heatmap_sizes=[]), 'divided by one stride'),
         (dict(heatmap_sizes=[(64, 64), (32, 32)]), 'increasing'),
         (dict(decode_keypoint_order=[0, 0, 1]), 'each of 0 to 2 once'),
@@ -264,3 +269,53 @@ def test_precision_of_the_keypoints_is_no_matter(unbiased):
         codec.encode(keypoints.astype(np.float64))['heatmaps'],
     ):
         np.testing.assert_array_equal(one, other)
+
+
+def test_defaults_are_those_of_the_paper_and_its_code():
+    codec = ScaleAwareAssociativeEmbedding((128, 128), [(32, 32)])
+    assert codec.sigma == 2
+    assert codec.person_scale is None
+    assert codec.unbiased is False
+    assert codec.decode_nms_kernel == 5
+    assert codec.decode_keypoint_thr == 0.1
+    assert codec.decode_tag_thr == 1
+    assert codec.decode_topk == 30
+    assert codec.decode_max_instances is None
+
+
+@pytest.mark.parametrize('finest', [(32, 16), (64, 32), (128, 64)])
+def test_unbiased_peaks_are_refined_by_cells_of_the_finest_level(finest):
+    """What lies between was enlarged, and is not looked at."""
+    codec = make_codec(
+        input_size=(128, 64),
+        heatmap_sizes=[(32, 16), finest],
+        unbiased=True,
+        decode_keypoint_order=[0],
+    )
+    step = 128 // finest[0]
+    y, x = torch.meshgrid(torch.arange(64), torch.arange(128), indexing='ij')
+    maps = torch.exp(-((x - 60.4) ** 2 + (y - 29.7) ** 2) / 50)[None, None]
+    for d in range(1, step):
+        maps[0, 0, 30, [60 - d, 60 + d]] = 0.9
+        maps[0, 0, [30 - d, 30 + d], 60] = 0.9
+    found, scores, _ = codec.batch_decode(maps, torch.zeros(1, 1, 64, 128))
+    assert scores[0][0, 0] == maps[0, 0, 30, 60]
+    np.testing.assert_allclose(found[0][0, 0], (60.4, 29.7), atol=1e-3)
+
+
+def test_decoding_keeps_no_gradients():
+    maps = torch.rand(1, 17, 8, 8, requires_grad=True)
+    keypoints, scores, _ = make_codec().batch_decode(maps, maps * 0)
+    assert len(keypoints[0]) == len(scores[0]) > 0
+
+
+def test_each_image_is_decoded_by_itself():
+    codec = make_codec()
+    maps, tags = torch.rand(2, 3, 17, 12, 40) ** 4
+    together = codec.batch_decode(maps, 5 * tags, scale_factor=2)
+    for b in range(3):
+        alone = codec.batch_decode(
+            maps[b : b + 1], 5 * tags[b : b + 1], scale_factor=2
+        )
+        for one, other in zip(together, alone):
+            np.testing.assert_array_equal(one[b], other[0])

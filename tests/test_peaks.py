@@ -15,7 +15,6 @@ from swahr_mmpose.peaks import (
 )
 from swahr_mmpose.runs import cut_into_runs
 
-
 EXAMPLES = int(os.environ.get('SWAHR_FUZZ_EXAMPLES', 1000))
 
 
