@@ -286,23 +286,57 @@ def test_defaults_are_those_of_the_paper_and_its_code():
 
 
 @pytest.mark.parametrize('finest', [(32, 16), (64, 32), (128, 64)])
-def test_unbiased_peaks_are_refined_by_cells_of_the_finest_level(finest):
+@pytest.mark.parametrize('scale_factor', [1, 2])
+def test_unbiased_peaks_are_refined_by_cells_of_the_finest_level(
+    finest, scale_factor
+):
     """What lies between was enlarged, and is not looked at."""
     codec = make_codec(
         input_size=(128, 64),
-        heatmap_sizes=[(32, 16), finest],
+        heatmap_sizes=[(16, 8), finest],
         unbiased=True,
         decode_keypoint_order=[0],
+        decode_nms_kernel=9,
     )
-    step = 128 // finest[0]
-    y, x = torch.meshgrid(torch.arange(64), torch.arange(128), indexing='ij')
-    maps = torch.exp(-((x - 60.4) ** 2 + (y - 29.7) ** 2) / 50)[None, None]
-    for d in range(1, step):
-        maps[0, 0, 30, [60 - d, 60 + d]] = 0.9
-        maps[0, 0, [30 - d, 30 + d], 60] = 0.9
-    found, scores, _ = codec.batch_decode(maps, torch.zeros(1, 1, 64, 128))
-    assert scores[0][0, 0] == maps[0, 0, 30, 60]
-    np.testing.assert_allclose(found[0][0, 0], (60.4, 29.7), atol=1e-3)
+    step = max(128 // finest[0] // scale_factor, 1)
+    maps = torch.full((1, 1, 40, 70), 0.05)
+    for d in (-step, 0, step):
+        maps[0, 0, 30, 50 + d] = np.exp(-((d - 0.4) ** 2) / 50)
+    for d in (-step, step):
+        change = np.exp(-((d + 0.3) ** 2) / 50 + 0.3**2 / 50)
+        maps[0, 0, 30 + d, 50] = maps[0, 0, 30, 50] * change
+    found, scores, _ = codec.batch_decode(maps, maps * 0, scale_factor)
+    expected = (np.array([50.4, 29.7]) + 0.5) * scale_factor - 0.5
+    assert scores[0][0, 0] == maps[0, 0, 30, 50]
+    np.testing.assert_allclose(found[0][0, 0], expected, atol=1e-3)
+
+
+def decode_points(points, **kwargs):
+    """Decode maps that hold ``{(keypoint, x): (score, tag)}`` alone."""
+    maps, tags = torch.zeros(2, 1, 3, 1, 64)
+    for (k, x), (score, tag) in points.items():
+        maps[0, k, 0, x], tags[0, k, 0, x] = score, tag
+    codec = make_codec(decode_keypoint_order=[0, 1, 2], **kwargs)
+    _, scores, _ = codec.batch_decode(maps, tags)
+    return scores[0] > 0
+
+
+def test_a_lower_threshold_finds_weaker_keypoints():
+    points = {(0, 9): (0.07, 0)}
+    assert len(decode_points(points)) == 0
+    assert len(decode_points(points, decode_keypoint_thr=0.05)) == 1
+
+
+def test_a_larger_tag_threshold_joins_farther_keypoints():
+    points = {(0, 9): (0.9, 0), (1, 9): (0.9, 2.5), (2, 9): (0.9, 1.2)}
+    assert len(decode_points(points, decode_tag_thr=1.0)) == 3
+    assert len(decode_points(points, decode_tag_thr=3.0)) == 1
+
+
+def test_only_the_first_topk_people_are_matched():
+    points = {(0, 9): (0.9, 0), (1, 9): (0.9, 5), (2, 9): (0.9, 5.5)}
+    assert len(decode_points(points, decode_topk=2)) == 2
+    assert len(decode_points(points, decode_topk=1)) == 3
 
 
 def test_decoding_keeps_no_gradients():
