@@ -324,7 +324,9 @@ def decode_points(points, **kwargs):
 def test_a_lower_threshold_finds_weaker_keypoints():
     points = {(0, 9): (0.07, 0)}
     assert len(decode_points(points)) == 0
-    assert len(decode_points(points, decode_keypoint_thr=0.05)) == 1
+    for threshold in (0.05, 0):
+        found = decode_points(points, decode_keypoint_thr=threshold)
+        assert len(found) == 1
 
 
 def test_a_larger_tag_threshold_joins_farther_keypoints():

@@ -223,3 +223,19 @@ def test_peaks_beside_what_is_no_number_are_none():
     pooled = F.max_pool2d(maps, 5, 1, 2)
     expected = (pooled == maps).flatten().nonzero()[:, 0]
     assert peaks_of(maps, 5) == expected.tolist()
+
+
+def test_leading_dimensions_and_known_runs_are_no_matter():
+    maps = torch.rand(2, 3, 6, 64)
+    expected = peak_indices(maps, 0.1, 3, cut_into_runs(maps, 0.1))
+    assert len(expected)
+    for same in (maps, maps.flatten(0, 1), maps[:, :, None].flatten(0, 1)):
+        assert peak_indices(same, 0.1, 3).equal(expected)
+    tags = torch.rand(2, 1, 3, 6, 64)
+    options = dict(threshold=0.1, kernel=3, topk=4)
+    runs = cut_into_runs(maps, 0.02)
+    for one, other in zip(
+        find_candidates(maps, tags, **options),
+        find_candidates(maps, tags, runs=runs, **options),
+    ):
+        assert one.equal(other)
