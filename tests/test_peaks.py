@@ -8,12 +8,13 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from swahr_mmpose.peaks import (
+    _may_be_peaks,
     find_candidates,
     log_parabola_shift,
     peak_indices,
     quarter_shift,
 )
-from swahr_mmpose.runs import cut_into_runs
+from swahr_mmpose.runs import RUN, cut_into_runs
 
 EXAMPLES = int(os.environ.get('SWAHR_FUZZ_EXAMPLES', 1000))
 
@@ -239,3 +240,24 @@ def test_leading_dimensions_and_known_runs_are_no_matter():
         find_candidates(maps, tags, runs=runs, **options),
     ):
         assert one.equal(other)
+
+
+@pytest.mark.parametrize('slopes_off', [False, True])
+def test_flags_of_runs_are_those_of_torch(slopes_off):
+    """The form that runs on a GPU, against the one of NumPy."""
+    values = torch.randint(5, (8 * RUN,)) / 5
+    expected = _may_be_peaks(values.numpy(), 0.3, slopes_off)
+    found = _may_be_peaks(values, 0.3, slopes_off)
+    np.testing.assert_array_equal(found, expected)
+    assert 0 < expected.sum() < len(expected)
+
+
+@pytest.mark.skipif(not torch.cuda.is_available(), reason='needs a GPU')
+@pytest.mark.parametrize('kernel', [1, 5])
+def test_a_gpu_finds_the_same_candidates(kernel):
+    maps, tags = torch.rand(2, 3, 20, 70), torch.rand(2, 1, 3, 20, 70)
+    options = dict(threshold=0.5, kernel=kernel, topk=10)
+    expected = find_candidates(maps, tags, **options)
+    found = find_candidates(maps.cuda(), tags.cuda(), **options)
+    for one, other in zip(found, expected):
+        torch.testing.assert_close(one.cpu(), other)
