@@ -293,7 +293,7 @@ def test_unbiased_peaks_are_refined_by_cells_of_the_finest_level(
     """What lies between was enlarged, and is not looked at."""
     codec = make_codec(
         input_size=(128, 64),
-        heatmap_sizes=[(16, 8), finest],
+        heatmap_sizes=[(8, 4), (16, 8), finest],
         unbiased=True,
         decode_keypoint_order=[0],
         decode_nms_kernel=9,
