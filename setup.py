@@ -68,7 +68,14 @@ setup(
     extras_require=dict(
         docs=['furo', 'myst-parser', 'sphinx'],
         export=['onnx>=1.17', 'onnxruntime>=1.17', 'onnxscript>=0.5'],
-        test=['hypothesis', 'munkres==1.1.4', 'mypy', 'pytest', 'ruff'],
+        test=[
+            'coverage',
+            'hypothesis',
+            'munkres==1.1.4',
+            'mypy',
+            'pytest',
+            'ruff',
+        ],
     ),
     classifiers=[
         'License :: OSI Approved :: Apache Software License',

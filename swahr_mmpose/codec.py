@@ -146,7 +146,7 @@ class ScaleAwareAssociativeEmbedding(BaseKeypointCodec):
                 'it changes the codec)'
             )
         if keypoints_visible is None:
-            keypoints_visible = np.ones(keypoints.shape[:2], np.float32)
+            keypoints_visible = np.ones(keypoints.shape[:2])
         sizes, options = self.heatmap_sizes, dict(unbiased=self.unbiased)
         cells = [self.to_cells(keypoints, s, bool(flip)) for s in sizes]
         draw: Any = heatmaps.draw_gaussians
@@ -180,7 +180,6 @@ class ScaleAwareAssociativeEmbedding(BaseKeypointCodec):
         keypoints, scores, _ = self.batch_decode(maps[None], tags[None])
         return keypoints[0], scores[0]
 
-    @torch.no_grad()
     def batch_decode(
         self,
         batch_heatmaps: Tensor,
@@ -203,30 +202,31 @@ class ScaleAwareAssociativeEmbedding(BaseKeypointCodec):
             (N, K, 2) in input pixels, their scores (N, K), and instance
             scores (N,): the mean over all K before missing ones are filled.
         """
-        thr = self.decode_keypoint_thr
-        # Above a fifth of it most missing keypoints are found.
-        maps, cut = runs.clean_runs(batch_heatmaps.float(), thr / 5)
-        tags = decoding.split_tags(
-            maps, batch_tags.float(), self.decode_keypoint_order
-        )
-        found = peaks.find_candidates(
-            maps,
-            tags,
-            threshold=thr,
-            kernel=self.decode_nms_kernel,
-            topk=self.decode_topk,
-            runs=cut,
-        )
-        decoded = [
-            self._decode_image(
-                maps[b],
-                tags[b],
-                peaks.Candidates(*(t[b] for t in found)),
-                cut.part(b, len(maps)),
-                scale_factor,
+        with torch.no_grad():
+            thr = self.decode_keypoint_thr
+            # Above a fifth of it most missing keypoints are found.
+            maps, cut = runs.clean_runs(batch_heatmaps.float(), thr / 5)
+            tags = decoding.split_tags(
+                maps, batch_tags.float(), self.decode_keypoint_order
             )
-            for b in range(len(maps))
-        ]
+            found = peaks.find_candidates(
+                maps,
+                tags,
+                threshold=thr,
+                kernel=self.decode_nms_kernel,
+                topk=self.decode_topk,
+                runs=cut,
+            )
+            decoded = [
+                self._decode_image(
+                    maps[b],
+                    tags[b],
+                    peaks.Candidates(*(t[b] for t in found)),
+                    cut.part(b, len(maps)),
+                    scale_factor,
+                )
+                for b in range(len(maps))
+            ]
         keypoints, scores, best = ([d[i] for d in decoded] for i in range(3))
         return keypoints, scores, best
 

@@ -18,7 +18,7 @@ __all__ = ['People', 'assign_nearest', 'group_by_tags']
 
 Assign = Callable[[np.ndarray, np.ndarray], 'tuple[np.ndarray, np.ndarray]']
 
-# Where a distance is no number, farther than any tag threshold.
+# Where a distance overflows, farther than any tag threshold.
 _FAR = 1e6
 
 
@@ -136,7 +136,7 @@ def _match(
     means = groups.mean_tags(max_groups)
     difference = tags[:, None].astype(np.float64) - means[None]
     distance = np.sqrt((difference**2).sum(axis=2))
-    distance = np.nan_to_num(distance, nan=_FAR, posinf=_FAR)
+    distance = np.minimum(distance, _FAR)
     cost = np.round(distance) * 100 - scores[:, None].astype(np.float64)
     slots = np.full(len(scores), -1)
     # Beyond the threshold no pair is accepted, so farther is not worse.

@@ -14,10 +14,18 @@ from torch import Tensor
 __all__ = [
     'adaptive_weight',
     'at_least_float32',
+    'check_expansion',
     'scale_adapted_target',
     'target_with_slope',
     'weight_with_slope',
 ]
+
+
+def check_expansion(expansion: str) -> None:
+    """Raise ValueError if it is neither of :func:`scale_adapted_target`."""
+    if expansion not in ('taylor', 'exact'):
+        expected = "'taylor' or 'exact', got"
+        raise ValueError(f'expansion must be {expected} {expansion!r}')
 
 
 def scale_adapted_target(
@@ -38,6 +46,7 @@ def scale_adapted_target(
     Returns:
         Tensor: Same shape.
     """
+    check_expansion(expansion)
     exponent = scale_maps * target.where(target > 0, 1.0).log()
     if expansion == 'taylor':
         return 0.5 * target * (1 + (1 + exponent) ** 2)
@@ -77,6 +86,7 @@ def target_with_slope(
     The latter is ``H ln H (1 + alpha ln H)``, or ``H' ln H`` of the exact
     form.
     """
+    check_expansion(expansion)
     log = target.where(target > 0, 1.0).log_()
     exponent = scale_maps * log
     if expansion == 'taylor':

@@ -91,7 +91,7 @@ def _official_kernel(sigma: float) -> np.ndarray:
     For a sigma whose triple is no integer it is neither centred nor 1 at its
     peak (Table 8, sigma 2.5: a 2 x 2 peak of 0.961).
     """
-    offsets = np.arange(0, 6 * sigma + 3, 1.0) - (3 * sigma + 1)
+    offsets = np.arange(6 * sigma + 3) - (3 * sigma + 1)
     squared = offsets[:, None] ** 2 + offsets[None, :] ** 2
     return np.exp(-squared / (2 * sigma**2)).astype(np.float32)
 
@@ -99,32 +99,34 @@ def _official_kernel(sigma: float) -> np.ndarray:
 def _paste(
     heatmap: np.ndarray, kernel: np.ndarray, left: int, top: int
 ) -> None:
-    """Combine a kernel with a heatmap by the maximum (Eq. 2), in place."""
+    """Combine a kernel with a heatmap by the maximum (Eq. 2), in place.
+
+    At least a cell of the kernel must fall on the heatmap.
+    """
     h, w = heatmap.shape
     x0, y0 = max(left, 0), max(top, 0)
     x1 = min(left + kernel.shape[1], w)
     y1 = min(top + kernel.shape[0], h)
-    if x0 >= x1 or y0 >= y1:
-        return
     region = heatmap[y0:y1, x0:x1]
     np.maximum(
         region, kernel[y0 - top : y1 - top, x0 - left : x1 - left], out=region
     )
 
 
-@functools.lru_cache(maxsize=32)
-def _stamp(sigma: float) -> Tuple[np.ndarray, np.ndarray, np.ndarray]:
+def _sorted_kernel(sigma: float) -> Tuple[np.ndarray, np.ndarray, np.ndarray]:
     """Offsets y and x and values of the kernel of a whole ``3 * sigma``.
 
     By rising value: written in this order, the larger of two Gaussians that
     overlap is written last, and stays.
     """
     kernel = _official_kernel(sigma)
-    reach = len(kernel) // 2
-    y, x = np.mgrid[-reach : reach + 1, -reach : reach + 1]
-    order = np.argsort(kernel, axis=None, kind='stable')
+    y, x = np.indices(kernel.shape) - len(kernel) // 2
+    order = np.argsort(kernel, axis=None)
     columns = (v.ravel()[order][:, None] for v in (y, x, kernel))
     return tuple(columns)  # type: ignore[return-value]
+
+
+_stamp = functools.lru_cache(maxsize=32)(_sorted_kernel)
 
 
 def _stamp_all(
@@ -144,7 +146,7 @@ def _stamp_all(
     limits = np.array([w, h]) - reach
     inside = ((cells >= reach) & (cells < limits)).all(axis=1)
     base = (k * h + cells[:, 1]) * w + cells[:, 0]
-    flat = heatmaps.reshape(-1)
+    flat = heatmaps.ravel()
     # For repeated indices NumPy keeps what is assigned last.
     flat[dy * w + dx + base[inside]] = values
     if inside.all():
@@ -201,7 +203,7 @@ def draw_gaussians(
     """
     num_people, num_keypoints = keypoints.shape[:2]
     heatmaps = np.zeros((num_keypoints, size[1], size[0]), dtype=np.float32)
-    sigmas = np.broadcast_to(np.asarray(sigma, float), (num_people,))
+    sigmas = np.broadcast_to(sigma, (num_people,))
     cells, counts = keypoint_cells(keypoints, visible, size, unbiased=unbiased)
     n, k = np.nonzero(counts)
     if not unbiased and np.ndim(sigma) == 0 and float(3 * sigma).is_integer():
@@ -245,7 +247,7 @@ def scales_of_widths(
             f'base_width is {base_width} and min_scale {min_scale}; both '
             'must be positive'
         )
-    return np.maximum(np.asarray(widths, float) / base_width, min_scale)
+    return np.maximum(np.asarray(widths) / base_width, min_scale)
 
 
 def draw_scaled_gaussians(
@@ -275,5 +277,5 @@ def draw_scaled_gaussians(
     """
     if not unbiased:
         cells, counts = keypoint_cells(keypoints, visible, size)
-        keypoints, visible = cells.astype(float), counts
+        keypoints, visible = cells, counts
     return draw_gaussians(keypoints, visible, size, sigmas, unbiased=True)

@@ -16,7 +16,7 @@ from typing import Optional, Tuple
 from mmpose.registry import MODELS
 from torch import Tensor, nn
 
-from .heatmap_formulas import at_least_float32
+from .heatmap_formulas import at_least_float32, check_expansion
 from .sparse_loss import heatmap_losses
 
 __all__ = ['SWAHRLoss', 'swahr_loss']
@@ -85,9 +85,7 @@ class SWAHRLoss(nn.Module):
         for name, value in limits.items():
             if value < 0:
                 raise ValueError(f'{name} must be at least 0, got {value}')
-        if expansion not in ('taylor', 'exact'):
-            expected = "'taylor' or 'exact', got"
-            raise ValueError(f'expansion must be {expected} {expansion!r}')
+        check_expansion(expansion)
         self.scale_adaptive = scale_adaptive
         self.weight_adaptive = weight_adaptive
         self.gamma = gamma

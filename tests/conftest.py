@@ -6,6 +6,7 @@ import cv2
 import numpy as np
 import pytest
 import torch
+from hypothesis import Phase, settings
 
 import swahr_mmpose  # noqa: F401  (registers everything)
 
@@ -13,8 +14,22 @@ ROOT = Path(__file__).parent.parent
 GOLDEN = ROOT / 'tests/golden'
 # OpenCV 5 interpolates between all positions, 4 between those of 1/32 pixel.
 OPENCV_5 = cv2.__version__ >= '5'
+like_opencv_4 = pytest.mark.skipif(
+    OPENCV_5, reason='OpenCV 5 resizes by other positions'
+)
 # Larger reference arrays and real images, where a developer has them.
 SHARED = Path(os.environ.get('SWAHR_SHARED', ROOT.parent / 'shared'))
+
+# For mutation testing: the same inputs each time, no search for a smaller one
+# that fails, and what is fast first.
+settings.register_profile(
+    'mutation', derandomize=True, phases=[Phase.explicit, Phase.generate]
+)
+
+
+def pytest_collection_modifyitems(config, items):
+    if config.getoption('--hypothesis-profile') == 'mutation':
+        items.sort(key=lambda i: hasattr(i.function, 'hypothesis'))
 
 
 @pytest.fixture(autouse=True)

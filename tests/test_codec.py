@@ -1,3 +1,6 @@
+import re
+from functools import partial
+
 import numpy as np
 import pytest
 import torch
@@ -38,9 +41,8 @@ def make_codec(**kwargs):
 
 @pytest.fixture
 def official_solver(monkeypatch):
-    monkeypatch.setitem(
-        grouping.group_by_tags.__kwdefaults__, 'assign', assign_munkres
-    )
+    group = partial(grouping.group_by_tags, assign=assign_munkres)
+    monkeypatch.setattr(grouping, 'group_by_tags', group)
 
 
 def load_case(golden, case):
@@ -181,7 +183,12 @@ def test_only_the_best_people_are_kept():
 @pytest.mark.parametrize(
     ('kwargs', 'message'),
     [
-        (dict(heatmap_sizes=[(32, 16)]), 'divided by one stride'),
+        (
+            dict(heatmap_sizes=[(32, 16)]),
+            r'each of heatmap_sizes \[\(32, 16\)\] must be input_size '
+            r'\(128, 128\) divided by one stride; derive them from '
+            r'input_size, e.g. \(w // 4, h // 4\)$',
+        ),
         (dict(heatmap_sizes=[]), 'divided by one stride'),
         (dict(heatmap_sizes=[(64, 64), (32, 32)]), 'increasing'),
         (dict(decode_keypoint_order=[0, 0, 1]), 'each of 0 to 2 once'),
@@ -200,7 +207,12 @@ def test_maps_and_sizes_that_disagree_are_named():
         codec.batch_decode(torch.zeros(1, 14, 8, 8), torch.zeros(1, 14, 8, 8))
     with pytest.raises(ValueError, match='do not go with heatmaps'):
         codec.batch_decode(torch.zeros(1, 17, 8, 8), torch.zeros(1, 17, 16, 8))
-    with pytest.raises(ValueError, match=r'images of \(64, 64\)'):
+    expected = (
+        'the pipeline makes images of (64, 64), but the codec is for '
+        '(128, 128); give both the same input_size (a child config must set '
+        'the pipeline again when it changes the codec)'
+    )
+    with pytest.raises(ValueError, match=re.escape(expected)):
         codec.encode(np.zeros((1, 17, 2)), input_size=(64, 64))
 
 
@@ -214,8 +226,8 @@ def test_it_is_registered():
 
 def test_person_scale_widens_the_gaussians_of_wide_people():
     keypoints = np.array([[[33.0, 40.0]], [[97.0, 80.0]]])
-    codec = make_codec(person_scale=dict(base_width=256))
-    widths = np.array([256.0, 512.0])
+    codec = make_codec(person_scale=dict(base_width=100))
+    widths = np.array([100.0, 200.0])
     scaled = codec.encode(keypoints, person_width=widths)
     fixed = make_codec().encode(keypoints, person_width=widths)
     for level, stride in enumerate((4, 2)):
@@ -232,3 +244,116 @@ def test_person_scale_without_boxes_is_an_error():
     codec = make_codec(person_scale=dict())
     with pytest.raises(ValueError, match='widths of the people'):
         codec.encode(np.ones((1, 1, 2)))
+
+
+@pytest.mark.parametrize('unbiased', [False, True])
+def test_an_input_that_is_not_square_has_one_stride(unbiased):
+    codec = make_codec(
+        input_size=(128, 64),
+        heatmap_sizes=[(32, 16), (64, 32)],
+        unbiased=unbiased,
+    )
+    encoded = codec.encode(np.array([[[101.0, 41.0]]]))
+    for maps, stride in zip(encoded['heatmaps'], (4, 2)):
+        y, x = np.unravel_index(maps[0].argmax(), maps[0].shape)
+        assert (x, y) == (101 // stride, 41 // stride)
+    assert encoded['keypoint_indices'].tolist() == [[[10 * 32 + 25, 1]]]
+
+
+@pytest.mark.parametrize('unbiased', [False, True])
+def test_precision_of_the_keypoints_is_no_matter(unbiased):
+    keypoints = spread_keypoints(np.random.default_rng(2)).astype(np.float32)
+    codec = make_codec(
+        input_size=(96, 96), heatmap_sizes=[(32, 32)], unbiased=unbiased
+    )
+    for one, other in zip(
+        codec.encode(keypoints)['heatmaps'],
+        codec.encode(keypoints.astype(np.float64))['heatmaps'],
+    ):
+        np.testing.assert_array_equal(one, other)
+
+
+def test_defaults_are_those_of_the_paper_and_its_code():
+    codec = ScaleAwareAssociativeEmbedding((128, 128), [(32, 32)])
+    assert codec.sigma == 2
+    assert codec.person_scale is None
+    assert codec.unbiased is False
+    assert codec.decode_nms_kernel == 5
+    assert codec.decode_keypoint_thr == 0.1
+    assert codec.decode_tag_thr == 1
+    assert codec.decode_topk == 30
+    assert codec.decode_max_instances is None
+
+
+@pytest.mark.parametrize('finest', [(32, 16), (64, 32), (128, 64)])
+@pytest.mark.parametrize('scale_factor', [1, 2])
+def test_unbiased_peaks_are_refined_by_cells_of_the_finest_level(
+    finest, scale_factor
+):
+    """What lies between was enlarged, and is not looked at."""
+    codec = make_codec(
+        input_size=(128, 64),
+        heatmap_sizes=[(8, 4), (16, 8), finest],
+        unbiased=True,
+        decode_keypoint_order=[0],
+        decode_nms_kernel=9,
+    )
+    step = max(128 // finest[0] // scale_factor, 1)
+    maps = torch.full((1, 1, 40, 70), 0.05)
+    for d in (-step, 0, step):
+        maps[0, 0, 30, 50 + d] = np.exp(-((d - 0.4) ** 2) / 50)
+    for d in (-step, step):
+        change = np.exp(-((d + 0.3) ** 2) / 50 + 0.3**2 / 50)
+        maps[0, 0, 30 + d, 50] = maps[0, 0, 30, 50] * change
+    found, scores, _ = codec.batch_decode(maps, maps * 0, scale_factor)
+    expected = (np.array([50.4, 29.7]) + 0.5) * scale_factor - 0.5
+    assert scores[0][0, 0] == maps[0, 0, 30, 50]
+    np.testing.assert_allclose(found[0][0, 0], expected, atol=1e-3)
+
+
+def decode_points(points, **kwargs):
+    """Decode maps that hold ``{(keypoint, x): (score, tag)}`` alone."""
+    maps, tags = torch.zeros(2, 1, 3, 1, 64)
+    for (k, x), (score, tag) in points.items():
+        maps[0, k, 0, x], tags[0, k, 0, x] = score, tag
+    codec = make_codec(decode_keypoint_order=[0, 1, 2], **kwargs)
+    _, scores, _ = codec.batch_decode(maps, tags)
+    return scores[0] > 0
+
+
+def test_a_lower_threshold_finds_weaker_keypoints():
+    points = {(0, 9): (0.07, 0)}
+    assert len(decode_points(points)) == 0
+    for threshold in (0.05, 0):
+        found = decode_points(points, decode_keypoint_thr=threshold)
+        assert len(found) == 1
+
+
+def test_a_larger_tag_threshold_joins_farther_keypoints():
+    points = {(0, 9): (0.9, 0), (1, 9): (0.9, 2.5), (2, 9): (0.9, 1.2)}
+    assert len(decode_points(points, decode_tag_thr=1.0)) == 3
+    assert len(decode_points(points, decode_tag_thr=3.0)) == 1
+
+
+def test_only_the_first_topk_people_are_matched():
+    points = {(0, 9): (0.9, 0), (1, 9): (0.9, 5), (2, 9): (0.9, 5.5)}
+    assert len(decode_points(points, decode_topk=2)) == 2
+    assert len(decode_points(points, decode_topk=1)) == 3
+
+
+def test_decoding_keeps_no_gradients():
+    maps = torch.rand(1, 17, 8, 8, requires_grad=True)
+    keypoints, scores, _ = make_codec().batch_decode(maps, maps * 0)
+    assert len(keypoints[0]) == len(scores[0]) > 0
+
+
+def test_each_image_is_decoded_by_itself():
+    codec = make_codec()
+    maps, tags = torch.rand(2, 3, 17, 12, 40) ** 4
+    together = codec.batch_decode(maps, 5 * tags, scale_factor=2)
+    for b in range(3):
+        alone = codec.batch_decode(
+            maps[b : b + 1], 5 * tags[b : b + 1], scale_factor=2
+        )
+        for one, other in zip(together, alone):
+            np.testing.assert_array_equal(one[b], other[0])

@@ -11,7 +11,7 @@ import cv2
 import numpy as np
 import pytest
 import torch
-from conftest import ROOT
+from conftest import ROOT, like_opencv_4
 from mmengine.config import Config
 from mmpose.registry import MODELS
 from test_estimator import load_official, make_batch, make_model
@@ -121,6 +121,7 @@ def torch_people(model, image, side=64, num_keypoints=17):
         return model.test_step(batch)[0]
 
 
+@like_opencv_4
 @pytest.mark.parametrize('fusion', ['inside', 'outside'])
 def test_people_are_those_of_the_model_at_any_size_and_batch(
     request, model, fusion
@@ -159,6 +160,7 @@ def test_without_people_everything_is_empty(inside):
     assert poses.as_dicts(high.settings.keypoints) == []
 
 
+@like_opencv_4
 def test_the_flip_test_can_be_turned_off_where_it_is_outside(
     inside, outside, model
 ):
@@ -208,6 +210,7 @@ def test_the_file_says_what_it_is(inside):
     assert settings.codec.topk == 30
 
 
+@like_opencv_4
 def test_people_may_be_looked_for_at_half_the_resolution(
     model, outside, tmp_path
 ):

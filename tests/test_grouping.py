@@ -152,3 +152,45 @@ def test_people_beyond_the_limit_may_start_but_are_not_matched():
 def test_candidates_without_a_finite_tag_take_no_part(tag):
     people = group([[0.9], [0.8]], [[0], [tag]])
     assert people.scores.tolist() == [[np.float32(0.9), 0]]
+
+
+def test_people_have_the_types_of_the_docstring():
+    people = group([[0.9], [0.05]], [[0], [0]])
+    assert people.cells.dtype == np.int64
+    assert people.scores.dtype == people.tags.dtype == np.float32
+    assert people.cells.shape == (1, 2, 2)
+    assert people.tags.shape == (1, 2, 1)
+
+
+@pytest.mark.parametrize(
+    ('options', 'most'),
+    [({}, 30), (dict(max_groups=None), 33), (dict(max_groups=40), 33)],
+)
+def test_as_many_people_as_the_limit_says_are_matched(options, most):
+    tags = 5.0 * np.arange(33)
+    people = group(np.full((2, 33), 0.9), [tags, tags + 0.5], **options)
+    assert len(people.scores) == most + 2 * (33 - most)
+    assert (people.scores > 0).all(axis=1).sum() == most
+
+
+def test_a_candidate_exactly_at_the_threshold_starts_another_person():
+    people = group([[0.9], [0.9]], [[0], [0.75]], tag_threshold=0.75)
+    assert len(people.scores) == 2
+    people = group([[0.9], [0.9]], [[0], [0.75]], tag_threshold=0.8)
+    assert len(people.scores) == 1
+
+
+def test_what_is_missing_is_zero():
+    people = group([[0.9], [0.05]], [[2], [3]])
+    assert people.tags.tolist() == [[[2], [0]]]
+    assert people.scores.tolist() == [[np.float32(0.9), 0]]
+    assert people.cells.tolist() == [[[0, 0], [0, 0]]]
+
+
+def test_a_mean_tag_that_overflows_fits_nobody():
+    with np.errstate(over='ignore'):
+        people = group([[0.9], [0.8], [0.7]], [[3e38], [3e38], [3.1e38]])
+    assert (people.scores > 0).tolist() == [
+        [True, True, False],
+        [False, False, True],
+    ]

@@ -1,3 +1,5 @@
+import re
+
 import numpy as np
 import pytest
 from hypothesis import given, settings
@@ -6,6 +8,7 @@ from hypothesis import strategies as st
 from swahr_mmpose.heatmaps import (
     draw_gaussians,
     draw_scaled_gaussians,
+    keypoint_cells,
     keypoint_indices,
     scales_of_widths,
 )
@@ -70,6 +73,7 @@ def test_indices_equal_the_official_ones(golden):
         ((np.nan, 5), None, 0),
         ((np.inf, 5), None, 0),
         ((-1e300, 5), None, 0),
+        ((1e300, 5), None, 0),
     ],
 )
 def test_coordinates_are_truncated_and_those_outside_have_no_target(
@@ -113,8 +117,12 @@ def test_nobody_and_nothing_labelled_give_empty_maps():
     assert not draw_gaussians(
         np.ones((2, 17, 2)), np.zeros((2, 17)), (8, 6), 2.0
     ).any()
+    assert one(4, 4).dtype == one(4, 4, unbiased=True).dtype == np.float32
     empty = keypoint_indices(np.zeros((0, 17, 2)), np.zeros((0, 17)), (8, 6))
     assert empty.shape == (0, 17, 2)
+    nothing = keypoint_indices(np.ones((2, 17, 2)), np.zeros((2, 17)), (8, 6))
+    assert not nothing.any()
+    assert nothing.dtype == empty.dtype == np.int64
 
 
 def test_unbiased_gaussian_is_centred_on_the_keypoint():
@@ -138,10 +146,18 @@ def test_shr_scales_are_widths_over_the_base():
     assert scales.tolist() == [2.0, 0.25, 1 / 16, 1 / 16]
     assert scales_of_widths(np.array([50.0]), 100, 0.75).tolist() == [0.75]
     assert scales_of_widths(np.zeros(0)).shape == (0,)
-    with pytest.raises(ValueError, match='do the annotations have boxes'):
+    assert scales_of_widths(np.array([50.0]), 0.5).tolist() == [100]
+    expected = (
+        'person_scale needs the widths of the people (person_width, from '
+        'BottomupRandomSquareAffine), and there are none; do the annotations '
+        'have boxes?'
+    )
+    with pytest.raises(ValueError, match=re.escape(expected)):
         scales_of_widths(None)
-    with pytest.raises(ValueError, match='base_width is 0'):
-        scales_of_widths(np.ones(1), 0)
+    for bad in ((0, 1), (1, 0), (-1, 1), (1, -1)):
+        expected = 'base_width is {} and min_scale {}; both must be positive'
+        with pytest.raises(ValueError, match=expected.format(*bad)):
+            scales_of_widths(np.ones(1), *bad)
 
 
 @pytest.mark.parametrize('unbiased', [False, True])
@@ -172,3 +188,32 @@ def test_shr_draws_each_person_with_its_own_sigma():
         keypoints, np.ones((2, 1)), (60, 40), np.array([1.0, 4.0])
     )[0]  # whole sigmas: the official kernel
     np.testing.assert_allclose(heatmap, official, rtol=1e-6)
+
+
+@pytest.mark.parametrize('sigma', [0.5, 0.75, 1.0, 4 / 3, 1.5, 2.0, 2.5])
+def test_a_sigma_for_all_is_that_sigma_for_each(sigma):
+    rng = np.random.default_rng(0)
+    keypoints, visible = rng.uniform(0, 20, (6, 2, 2)), np.ones((6, 2))
+    np.testing.assert_array_equal(
+        draw_gaussians(keypoints, visible, (20, 20), sigma),
+        draw_gaussians(keypoints, visible, (20, 20), np.full(6, sigma)),
+    )
+
+
+def test_a_keypoint_that_is_not_finite_spoils_no_other():
+    points = np.array([[[np.nan, 3], [6, 5]], [[2, np.inf], [7, 4]]])
+    cells, counts = keypoint_cells(points, np.ones((2, 2)), (10, 10))
+    assert cells.tolist() == [[[0, 0], [6, 5]], [[0, 0], [7, 4]]]
+    assert counts.tolist() == [[False, True]] * 2
+
+
+def test_the_official_convention_is_the_default():
+    points, size = np.array([[[10.7, 5.2]]]), (24, 16)
+    one = np.ones((1, 1))
+    assert keypoint_cells(points, one, size)[0].tolist() == [[[10, 5]]]
+    assert keypoint_indices(points, one, size).tolist() == [[[130, 1]]]
+    unbiased = keypoint_indices(points, one, size, unbiased=True)
+    assert unbiased.tolist() == [[[131, 1]]]
+    for sigma in (2.0, np.array([2.0])):
+        for draw in (draw_gaussians, draw_scaled_gaussians):
+            assert draw(points, one, size, sigma)[0, 5, 10] == 1

@@ -1,3 +1,5 @@
+import os
+
 import numpy as np
 import pytest
 import torch
@@ -10,6 +12,7 @@ from swahr_mmpose.heatmaps import keypoint_indices
 from swahr_mmpose.losses import swahr_loss
 from swahr_mmpose.tag_loss import pull_push
 
+EXAMPLES = int(os.environ.get('SWAHR_FUZZ_EXAMPLES', 1000))
 LOSS_FILES = [f'loss_0{i}.npz' for i in range(7)]
 METHODS = [
     dict(),
@@ -289,7 +292,7 @@ def test_half_precision_is_computed_in_float32():
     ('kwargs', 'message'),
     [
         (dict(gamma=-1), 'gamma must be at least 0, got -1'),
-        (dict(regularizer_weight=-1), 'regularizer_weight'),
+        (dict(regularizer_weight=-1), 'regularizer_weight must be at least 0'),
         (dict(expansion='cubic'), "'taylor' or 'exact', got 'cubic'"),
     ],
 )
@@ -300,11 +303,19 @@ def test_bad_arguments_are_named(kwargs, message):
 
 def test_shapes_that_disagree_are_named():
     pred, alpha, target, mask = random_batch()
-    with pytest.raises(ValueError, match='no scale maps; set scale_maps=True'):
+    with pytest.raises(
+        ValueError, match='got no scale maps; set scale_maps=True'
+    ):
         SWAHRLoss()(pred, None, target)
-    with pytest.raises(ValueError, match='scale maps; set scale_maps=False'):
+    with pytest.raises(
+        ValueError, match='got scale maps; set scale_maps=False'
+    ):
         SWAHRLoss(scale_adaptive=False)(pred, alpha, target)
-    with pytest.raises(ValueError, match='check input_size'):
+    expected = (
+        'check input_size, heatmap_sizes and num_keypoints of codec, pipeline '
+        'and head'
+    )
+    with pytest.raises(ValueError, match=expected):
         SWAHRLoss()(pred, alpha, target[..., :2])
     with pytest.raises(ValueError, match='mask has shape'):
         SWAHRLoss()(pred, alpha, target, mask[:, None])
@@ -329,7 +340,7 @@ def plain_swahr_loss(
     return (error * valid).mean(), regularizer
 
 
-@settings(max_examples=1000, deadline=None)
+@settings(max_examples=EXAMPLES, deadline=None)
 @given(
     seed=st.integers(0, 2**31),
     batch=st.integers(1, 3),
@@ -413,3 +424,55 @@ def test_huge_tags_are_far_apart_without_a_warning():
     tags = torch.tensor([1e20, -1e20]).reshape(1, 1, 1, 2)
     indices = [torch.tensor([[[0, 1]], [[1, 1]]])]
     assert [float(x) for x in PullPushLoss()(tags, indices)] == [0, 0]
+
+
+@pytest.mark.parametrize('kwargs', METHODS)
+def test_the_module_is_the_formula_with_its_switches(kwargs):
+    pred, alpha, target, mask = random_batch()
+    chosen = dict(
+        dict(
+            scale_adaptive=True,
+            weight_adaptive=True,
+            gamma=0.01,
+            regularizer_weight=1.0,
+            expansion='taylor',
+            loss_weight=1.0,
+        ),
+        **kwargs,
+    )
+    alpha = alpha if chosen['scale_adaptive'] else None
+    regression, regularizer = plain_swahr_loss(
+        pred,
+        alpha,
+        target,
+        mask,
+        gamma=chosen['gamma'] if chosen['weight_adaptive'] else None,
+        expansion=chosen['expansion'],
+    )
+    factor = chosen['loss_weight']
+    torch.testing.assert_close(
+        SWAHRLoss(**kwargs)(pred, alpha, target, mask),
+        (
+            factor * regression,
+            factor * chosen['regularizer_weight'] * regularizer,
+        ),
+    )
+
+
+@pytest.mark.parametrize('adaptive', [False, True])
+def test_the_function_has_the_defaults_of_the_paper(adaptive):
+    pred, alpha, target, _ = random_batch()
+    alpha = alpha if adaptive else None
+    torch.testing.assert_close(
+        swahr_loss(pred, alpha, target), plain_swahr_loss(pred, alpha, target)
+    )
+
+
+def test_an_unknown_expansion_is_named_by_the_functions_too():
+    pred, alpha, target, _ = random_batch()
+    for call in (
+        lambda: scale_adapted_target(target, alpha, 'Taylor'),
+        lambda: swahr_loss(pred, alpha, target, expansion='Taylor'),
+    ):
+        with pytest.raises(ValueError, match="'exact', got 'Taylor'"):
+            call()

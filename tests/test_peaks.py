@@ -1,16 +1,22 @@
+import os
+
 import numpy as np
+import pytest
 import torch
 import torch.nn.functional as F
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from swahr_mmpose.peaks import (
+    _may_be_peaks,
     find_candidates,
     log_parabola_shift,
     peak_indices,
     quarter_shift,
 )
-from swahr_mmpose.runs import cut_into_runs
+from swahr_mmpose.runs import RUN, cut_into_runs
+
+EXAMPLES = int(os.environ.get('SWAHR_FUZZ_EXAMPLES', 1000))
 
 
 def obvious_candidates(heatmap, threshold, kernel, topk):
@@ -31,7 +37,7 @@ def obvious_candidates(heatmap, threshold, kernel, topk):
 @given(
     st.integers(0, 2**31), st.sampled_from([2, 5, 30]), st.sampled_from([3, 5])
 )
-@settings(max_examples=300, deadline=None)
+@settings(max_examples=min(EXAMPLES, 300), deadline=None)
 def test_candidates_agree_with_the_obvious_search_ties_included(
     seed, topk, kernel
 ):
@@ -81,14 +87,98 @@ def test_quarter_shift_at_the_border_compares_with_the_cell_itself():
     assert shift_of([0.3, 1.0, 0.5, 0.0], 1)[0] == 0.25
 
 
-def test_log_parabola_finds_the_top_of_a_sampled_gaussian():
-    y, x = np.mgrid[:32, :40]
-    maps = np.exp(-((x - 20.3) ** 2 + (y - 11.8) ** 2) / 8)[None]
-    maps = torch.from_numpy(maps.astype(np.float32))
-    shift = log_parabola_shift(maps, torch.tensor([[[20, 12]]]), 1)
-    torch.testing.assert_close(
-        shift, torch.tensor([[[0.3, -0.2]]]), atol=1e-4, rtol=0
+def all_cells(maps):
+    """Of maps (K, H, W): each cell as that of a person, (H * W, K, 2)."""
+    y, x = np.divmod(np.arange(maps[0].numel()), maps.shape[2])
+    cells = torch.from_numpy(np.stack([x, y], axis=-1))
+    return cells[:, None].expand(-1, len(maps), -1)
+
+
+def test_quarter_shift_of_every_cell_compares_its_neighbours():
+    maps = np.random.default_rng(0).random((3, 5, 7))
+    framed = np.pad(maps, ((0, 0), (1, 1), (1, 1)), mode='edge')
+    right = framed[:, 1:-1, 2:] > framed[:, 1:-1, :-2]
+    below = framed[:, 2:, 1:-1] > framed[:, :-2, 1:-1]
+    expected = np.stack([right, below], axis=-1) * 0.5 - 0.25
+    maps = torch.from_numpy(maps)
+    shift = quarter_shift(maps, all_cells(maps))
+    assert shift.dtype == torch.float32
+    np.testing.assert_array_equal(
+        shift.transpose(0, 1).reshape(expected.shape), expected
     )
+
+
+@pytest.mark.parametrize('step', [1, 2, 4])
+def test_log_parabola_finds_the_top_of_a_sampled_gaussian(step):
+    y, x = np.mgrid[:32, :40]
+    for middle in ((20.3, 11.8), (34.3, 26.8), (5.3, 4.8)):
+        squares = (x - middle[0]) ** 2 + (y - middle[1]) ** 2
+        maps = np.exp(-squares / 8)[None].astype(np.float32)
+        cell = torch.tensor(middle).round().long()
+        shift = log_parabola_shift(
+            torch.from_numpy(maps), cell[None, None], step
+        )
+        torch.testing.assert_close(
+            shift, torch.tensor([[[0.3, -0.2]]]), atol=1e-3, rtol=0
+        )
+
+
+def test_log_parabola_is_zero_where_a_neighbour_lies_outside():
+    y, x = torch.meshgrid(torch.arange(5), torch.arange(7), indexing='ij')
+    maps = torch.exp(-((x - 2.8) ** 2 + (y - 2.2) ** 2) / 8)[None]
+    for step in (1, 2):
+        shift = log_parabola_shift(maps, all_cells(maps), step)
+        moved = (shift != 0).reshape(5, 7, 2)
+        assert moved[..., 0].equal((x >= step) & (x < 7 - step))
+        assert moved[..., 1].equal((y >= step) & (y < 5 - step))
+
+
+@pytest.mark.parametrize('step', [1, 2])
+def test_log_parabola_goes_at_most_half_a_step(step):
+    row = torch.tensor([0.1, 0.1, 0.5, 0.6, 0.6])
+    row = row if step == 2 else row[1:4]
+    maps = row.expand(len(row), -1)[None].contiguous()
+    cells = torch.full((1, 1, 2), step)
+    shift = log_parabola_shift(maps, cells, step)[0, 0]
+    assert shift.tolist() == [step / 2, 0]
+    shift = log_parabola_shift(maps.flip(2), cells, step)[0, 0]
+    assert shift.tolist() == [-step / 2, 0]
+
+
+def test_log_parabola_takes_what_is_not_positive_for_next_to_nothing():
+    row = torch.tensor([0.0, 0.5, -1.0])
+    maps = row.expand(3, -1)[None].contiguous()
+    cells = torch.ones(1, 1, 2, dtype=torch.long)
+    assert not log_parabola_shift(maps, cells, 1).any()
+    assert not log_parabola_shift(-maps, cells, 1).any()
+
+
+def test_of_many_equal_peaks_the_first_are_taken():
+    maps = torch.zeros(1, 2, 40, 50)
+    maps[0, :, ::2, ::2] = 0.5
+    tags = torch.zeros(1, 1, 2, 40, 50)
+    found = find_candidates(maps, tags, threshold=0.1, kernel=3, topk=30)
+    cells = [y * 50 + x for y in (0, 2) for x in range(0, 50, 2)][:30]
+    assert found.indices.tolist() == [[cells, cells]]
+
+
+def test_work_stays_on_the_device_of_the_maps():
+    maps = torch.rand(1, 2, 9, 11)
+    tags = torch.rand(1, 1, 2, 9, 11)
+
+    def work():
+        found = find_candidates(maps, tags, threshold=0.1, kernel=3, topk=4)
+        y, x = found.indices[0] // 11, found.indices[0] % 11
+        cells = torch.stack([x, y], dim=-1).transpose(0, 1)
+        return [
+            *found,
+            quarter_shift(maps[0], cells),
+            log_parabola_shift(maps[0], cells, 1),
+        ]
+
+    expected = work()
+    with torch.device('meta'):  # what is made without a device has no values
+        torch.testing.assert_close(work(), expected)
 
 
 def test_log_parabola_is_zero_without_a_top():
@@ -116,7 +206,7 @@ def peaks_of(maps, kernel):
     kernel=st.sampled_from([1, 3, 5, 7]),
     steps=st.sampled_from([3, 10, 1000]),
 )
-@settings(max_examples=1000, deadline=None)
+@settings(max_examples=EXAMPLES, deadline=None)
 def test_peaks_are_the_maxima_of_their_windows(
     seed, height, width, kernel, steps
 ):
@@ -134,3 +224,40 @@ def test_peaks_beside_what_is_no_number_are_none():
     pooled = F.max_pool2d(maps, 5, 1, 2)
     expected = (pooled == maps).flatten().nonzero()[:, 0]
     assert peaks_of(maps, 5) == expected.tolist()
+
+
+def test_leading_dimensions_and_known_runs_are_no_matter():
+    maps = torch.rand(2, 3, 6, 64)
+    expected = peak_indices(maps, 0.1, 3, cut_into_runs(maps, 0.1))
+    assert len(expected)
+    for same in (maps, maps.flatten(0, 1), maps[:, :, None].flatten(0, 1)):
+        assert peak_indices(same, 0.1, 3).equal(expected)
+    tags = torch.rand(2, 1, 3, 6, 64)
+    options = dict(threshold=0.1, kernel=3, topk=4)
+    runs = cut_into_runs(maps, 0.02)
+    for one, other in zip(
+        find_candidates(maps, tags, **options),
+        find_candidates(maps, tags, runs=runs, **options),
+    ):
+        assert one.equal(other)
+
+
+@pytest.mark.parametrize('slopes_off', [False, True])
+def test_flags_of_runs_are_those_of_torch(slopes_off):
+    """The form that runs on a GPU, against the one of NumPy."""
+    values = torch.randint(5, (8 * RUN,)) / 5
+    expected = _may_be_peaks(values.numpy(), 0.3, slopes_off)
+    found = _may_be_peaks(values, 0.3, slopes_off)
+    np.testing.assert_array_equal(found, expected)
+    assert 0 < expected.sum() < len(expected)
+
+
+@pytest.mark.skipif(not torch.cuda.is_available(), reason='needs a GPU')
+@pytest.mark.parametrize('kernel', [1, 5])
+def test_a_gpu_finds_the_same_candidates(kernel):
+    maps, tags = torch.rand(2, 3, 20, 70), torch.rand(2, 1, 3, 20, 70)
+    options = dict(threshold=0.5, kernel=kernel, topk=10)
+    expected = find_candidates(maps, tags, **options)
+    found = find_candidates(maps.cuda(), tags.cuda(), **options)
+    for one, other in zip(found, expected):
+        torch.testing.assert_close(one.cpu(), other)

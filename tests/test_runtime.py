@@ -7,6 +7,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
+from conftest import like_opencv_4
 from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 from test_decoding import HEATMAPS, TAGS, spoiled
@@ -88,6 +89,7 @@ def test_the_input_is_as_large_and_lies_where_it_does_in_the_package(
     np.testing.assert_allclose(ours.to_image(points), expected, atol=1e-9)
 
 
+@like_opencv_4
 @settings(max_examples=60, deadline=None)
 @given(
     st.tuples(st.integers(2, 200), st.integers(2, 200)),
@@ -105,6 +107,7 @@ def test_images_are_resized_as_by_opencv(size, side, unbiased, seed):
     np.testing.assert_array_equal(ours, theirs)  # to the last bit
 
 
+@like_opencv_4
 @pytest.mark.parametrize('unbiased', [False, True])
 @pytest.mark.parametrize('size', [(640, 427), (333, 500), (1201, 803)])
 def test_photographs_are_resized_as_by_opencv(unbiased, size):

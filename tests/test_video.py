@@ -11,7 +11,7 @@ def frame(value, size=(64, 48)):
 def write(path, count=7, size=(64, 48), fps=12.5):
     with VideoWriter(str(path), fps) as video:
         for n in range(count):
-            video.write(frame(30 * n, size))
+            video.write(frame(30 * n % 256, size))
     return str(path)
 
 
