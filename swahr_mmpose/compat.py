@@ -1,7 +1,7 @@
 # Copyright (c) swahr_mmpose contributors. Licensed under Apache-2.0.
 """Lets MMPose 1.3.2 import and resume on today's stack.
 
-Three things stand in the way, each mended once and as narrowly as possible:
+Four things stand in the way, each mended once and as narrowly as possible:
 
 * MMPose imports ``mmcv.ops``, which needs mmcv's compiled operators.  SWAHR
   calls none of them, so with mmcv-lite their place is taken by functions
@@ -14,6 +14,8 @@ Three things stand in the way, each mended once and as narrowly as possible:
   ``weights_only`` is never turned off.  Where MMEngine reads a file without
   it (an older torch, a URL), a reader of our own that keeps to the same list
   takes its place.
+* MMPose's drawing gives the radius of a circle as an array of one number,
+  which NumPy 2.4 does not take for a number.
 """
 
 from __future__ import annotations
@@ -180,9 +182,30 @@ def _read_checkpoints_safely() -> None:
         CheckpointLoader.register_scheme(prefixes, loader, force=True)
 
 
+def _draw_circles_of_one_radius() -> None:
+    """Have MMPose's visualizer pass radii to OpenCV as numbers."""
+    from mmpose.visualization.opencv_backend_visualizer import (
+        OpencvBackendVisualizer,
+    )
+
+    original = OpencvBackendVisualizer.draw_circles
+    if original.__module__ == __name__:
+        return
+
+    def draw_circles(
+        self: Any, center: Any, radius: Any, *args: Any, **kwargs: Any
+    ) -> Any:
+        if self.backend == 'opencv':
+            radius = np.asarray(radius).item()
+        return original(self, center, radius, *args, **kwargs)
+
+    OpencvBackendVisualizer.draw_circles = draw_circles
+
+
 def apply() -> None:
     """Apply all of the above; a second call changes nothing."""
     _import_mmcv_ops()
     _import_mmpose_visualization()
+    _draw_circles_of_one_radius()
     _allow_training_checkpoints()
     _read_checkpoints_safely()

@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 import torch
 from mmengine.logging import HistoryBuffer
+from mmpose.visualization import PoseLocalVisualizer
 
 from swahr_mmpose import checkpoint_files, compat
 from swahr_mmpose.checkpoint_files import read_checkpoint
@@ -137,3 +138,17 @@ def test_a_checkpoint_that_runs_code_is_refused(tmp_path, capsys, content):
     with pytest.raises(ValueError, match='is refused'):
         read_checkpoint(tmp_path / 'a.pth')
     assert not capsys.readouterr().out
+
+
+@pytest.mark.filterwarnings('error::DeprecationWarning')
+@pytest.mark.parametrize('alpha', [1.0, 0.5])
+def test_mmpose_draws_circles_with_every_numpy(alpha):
+    visualizer = PoseLocalVisualizer(name=f'circles {alpha}')
+    visualizer.set_image(np.zeros((20, 20, 3), np.uint8))
+    visualizer.draw_circles(
+        np.array([10, 10]),
+        radius=np.array([3]),
+        face_colors=(255, 0, 0),
+        alpha=alpha,
+    )
+    assert visualizer.get_image()[10, 10, 0] == round(255 * alpha + 0.1)
