@@ -8,14 +8,14 @@ from typing import Any, Mapping, Optional, Union
 import torch
 from mmengine.config import Config
 from mmengine.registry import init_default_scope
-from mmengine.runner import load_checkpoint
 from mmengine.runner.checkpoint import _load_checkpoint_to_model
 from mmpose.apis.inference import dataset_meta_from_config
 from mmpose.registry import DATASETS, MODELS
 from torch import nn
 
 from .checkpoint_files import read_checkpoint
-from .hooks import refuse_other_weights
+from .downloads import local_file
+from .hooks import refuse_other_weights, refuse_paths_outside
 
 __all__ = ['keypoint_index', 'load_dataset', 'load_model']
 
@@ -44,11 +44,8 @@ def load_model(
     settings = cfg.model.copy()
     settings.backbone.init_cfg = None
     model = MODELS.build(settings)
-    if '://' in checkpoint:
-        content = load_checkpoint(model, checkpoint, map_location='cpu')
-    else:
-        content = read_checkpoint(checkpoint)
-        _load_checkpoint_to_model(model, content)
+    content = read_checkpoint(local_file(checkpoint))
+    _load_checkpoint_to_model(model, content)
     refuse_other_weights(model, content, checkpoint)
     meta = (content.get('meta') or {}).get('dataset_meta')
     model.dataset_meta = meta or dataset_meta_from_config(cfg, 'test')
@@ -76,7 +73,9 @@ def load_dataset(
     loader = cfg.train_dataloader if training else cfg.test_dataloader
     dataset.pipeline = loader.dataset.pipeline
     dataset.test_mode = not training
-    return DATASETS.build(dataset)
+    built = DATASETS.build(dataset)
+    refuse_paths_outside(built)
+    return built
 
 
 def keypoint_index(

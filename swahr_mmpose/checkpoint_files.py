@@ -8,6 +8,7 @@ import hashlib
 import os
 import os.path as osp
 import pickle
+import tarfile
 import tempfile
 import zipfile
 from typing import Any, BinaryIO, Iterator, Union
@@ -52,20 +53,16 @@ def read_checkpoint(path: Path, map_location: Any = 'cpu') -> Any:
     with open(path, 'rb') as stream:
         magic = stream.read(4)
     zipped = magic == b'PK\x03\x04'
-    if not zipped and magic[:1] != b'\x80':
+    if not zipped and (magic[:1] != b'\x80' or tarfile.is_tarfile(path)):
         raise ValueError(
             f'{path} ({size} bytes) is no checkpoint: it begins with '
             f'{magic!r}, not as a file of torch.save does'
         )
     if zipped and not zipfile.is_zipfile(path):
         raise ValueError(_cut_short(path, size))
-    if zipped and _is_program(path):
-        raise ValueError(
-            f'{path} is a TorchScript program, expected weights; save the '
-            'state dict of the model instead'
-        )
     try:
-        return _load(path, map_location)
+        program = zipped and _is_program(path)
+        content = None if program else _load(path, map_location)
     except pickle.UnpicklingError as error:
         if 'pickle data was truncated' in str(error):
             raise ValueError(_cut_short(path, size)) from error
@@ -78,15 +75,23 @@ def read_checkpoint(path: Path, map_location: Any = 'cpu') -> Any:
             'its state dict again.'
         ) from error
     except Exception as error:  # a pickle cut anywhere raises anything
+        if isinstance(error, MemoryError) or 'CUDA' in str(error):
+            raise
         raise ValueError(
             f'{_cut_short(path, size)} ({_first_sentence(error)})'
         ) from error
+    if program:
+        raise ValueError(
+            f'{path} is a TorchScript program, expected weights; save the '
+            'state dict of the model instead'
+        )
+    return content
 
 
 def _is_program(path: Path) -> bool:
     """Whether a zip file is one of TorchScript, which torch would load."""
-    with zipfile.ZipFile(path) as archive:
-        return any(n.endswith('constants.pkl') for n in archive.namelist())
+    records = torch._C.PyTorchFileReader(str(path)).get_all_records()
+    return any(name.endswith('constants.pkl') for name in records)
 
 
 def _load(path: Path, map_location: Any) -> Any:

@@ -22,12 +22,11 @@ from __future__ import annotations
 
 import importlib
 import importlib.util
-import pickle
 import sys
 from contextlib import contextmanager
 from importlib.machinery import ModuleSpec
 from types import ModuleType
-from typing import Any, Callable, Dict, Iterator, List, NoReturn
+from typing import Any, Callable, Iterator, List, NoReturn
 
 import numpy as np
 import torch
@@ -111,59 +110,15 @@ def _import_mmpose_visualization() -> None:
         sys.modules['torchvision'] = None  # type: ignore[assignment]
 
 
-def _statistic(owner: Any, name: str) -> Any:
-    """Stands in for ``getattr`` while a checkpoint is read.
-
-    Methods of ``HistoryBuffer`` are the only attributes that training
-    checkpoints refer to by name, and hence all that it gives.
-    """
-    from mmengine.logging.history_buffer import HistoryBuffer
-
-    if owner is not HistoryBuffer or name not in (
-        'min',
-        'max',
-        'mean',
-        'current',
-    ):
-        raise pickle.UnpicklingError(
-            f'the checkpoint asks for attribute {name!r} of {owner!r}, which '
-            'no training checkpoint needs; do not trust it'
-        )
-    return getattr(owner, name)
-
-
-def _training_objects() -> Dict[str, Any]:
-    """What MMEngine writes into a training checkpoint, by its name there."""
-    from mmengine.logging.history_buffer import HistoryBuffer
-
-    # numpy 2 moved numpy.core to numpy._core; pickles name either one.
-    numpy_2 = int(np.__version__.split('.')[0]) >= 2
-    multiarray = importlib.import_module(
-        'numpy._core.multiarray' if numpy_2 else 'numpy.core.multiarray'
-    )
-    objects = {
-        'mmengine.logging.history_buffer.HistoryBuffer': HistoryBuffer,
-        'numpy.ndarray': np.ndarray,
-        'numpy.dtype': np.dtype,
-        'builtins.getattr': _statistic,
-        '__builtin__.getattr': _statistic,
-    }
-    for home in ('numpy.core.multiarray', 'numpy._core.multiarray'):
-        objects[f'{home}._reconstruct'] = multiarray._reconstruct
-        objects[f'{home}.scalar'] = multiarray.scalar
-    return objects
-
-
 def _allow_training_checkpoints() -> None:
-    """Allow-list it, in torch and in our own reader."""
-    objects = _training_objects()
-    safe_pickle.allow(objects)
-    if TORCH_VERSION < (2, 6):
-        return
-    safe: List[Any] = [(value, name) for name, value in objects.items()]
-    # Numbers, truth values and strings: the kinds that metainfo may hold.
-    safe += {type(np.dtype(code)) for code in '?bBhHiIlLqQefdU'}
-    torch.serialization.add_safe_globals(safe)
+    """Allow what MMEngine writes, in torch and in our own reader."""
+    from .training_objects import training_objects
+
+    objects, stateful = training_objects()
+    safe_pickle.allow(objects, tuple(stateful))
+    if TORCH_VERSION >= (2, 6):
+        named: List[Any] = [(value, name) for name, value in objects.items()]
+        torch.serialization.add_safe_globals([*named, *stateful])
 
 
 def _read_checkpoints_safely() -> None:

@@ -7,13 +7,14 @@ import os
 import os.path as osp
 import re
 from typing import Any, Optional
+from urllib.parse import urlparse
 
 import torch
 from mmengine.dist import barrier
 
 from .checkpoint_files import read_checkpoint
 
-__all__ = ['local_file', 'load_from_http', 'load_from_local']
+__all__ = ['load_from_http', 'load_from_local', 'local_file', 'without_code']
 
 
 def local_file(checkpoint: str, folder: Optional[str] = None) -> str:
@@ -32,9 +33,15 @@ def local_file(checkpoint: str, folder: Optional[str] = None) -> str:
     """
     if '://' not in checkpoint:
         return osp.expanduser(checkpoint)
-    name = checkpoint.rsplit('/', 1)[-1]
-    folder = folder or osp.join(torch.hub.get_dir(), 'checkpoints')
+    name = osp.basename(urlparse(checkpoint).path)
+    if name in ('', '.', '..'):
+        raise ValueError(f'{checkpoint} names no file, expected .../NAME.pth')
+    hub = torch.hub.get_dir()
+    folder = folder or osp.join(hub, 'checkpoints')
     path = osp.join(folder, name)
+    staged = osp.join(osp.dirname(hub), 'checkpoints', name)
+    if not osp.isfile(path) and osp.isfile(staged):
+        return staged  # where MMEngine keeps its downloads
     hashed = re.search(r'-([0-9a-f]{8,64})(_\d{8})?\.\w+$', name)
     local_rank: Any = os.environ.get('LOCAL_RANK', 0)
     if int(local_rank) == 0 and not osp.isfile(path):
@@ -54,7 +61,7 @@ def local_file(checkpoint: str, folder: Optional[str] = None) -> str:
 
 def load_from_local(filename: str, map_location: Any = None) -> Any:
     """In the place of MMEngine's: :func:`read_checkpoint`."""
-    return read_checkpoint(local_file(filename), map_location)
+    return without_code(read_checkpoint(local_file(filename), map_location))
 
 
 def load_from_http(
@@ -64,4 +71,20 @@ def load_from_http(
     progress: bool = True,
 ) -> Any:
     """In the place of MMEngine's, which runs what the file carries."""
-    return read_checkpoint(local_file(filename, model_dir), map_location)
+    path = local_file(filename, model_dir)
+    return without_code(read_checkpoint(path, map_location))
+
+
+def without_code(checkpoint: Any) -> Any:
+    """A checkpoint without the config that MMEngine would run on resuming.
+
+    It reads ``meta['config']``, which its files of today do not have, to
+    compare numbers of GPUs.
+
+    Args:
+        checkpoint: What was read; changed in place.
+    """
+    meta = checkpoint.get('meta') if isinstance(checkpoint, dict) else None
+    if isinstance(meta, dict):
+        meta.pop('config', None)
+    return checkpoint

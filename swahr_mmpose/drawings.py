@@ -7,12 +7,12 @@ import os
 import os.path as osp
 import sys
 import time
-from pathlib import Path
 from typing import Any, Callable, Optional, Sequence, Set
 
 import cv2
 import numpy as np
 
+from .checkpoint_files import replaced_file
 from .video import VideoWriter
 
 __all__ = ['LiveVideoWriter', 'PictureFolder', 'Window', 'refuse_to_overwrite']
@@ -72,8 +72,14 @@ class PictureFolder:
             number += 1
             free = f'{stem}_{number}{kind}'
         self.used.add(free)
-        encoded = cv2.imencode(kind, image)[1]
-        (Path(self.path) / free).write_bytes(encoded.tobytes())
+        written, encoded = cv2.imencode(kind, image)
+        if not written:
+            raise ValueError(
+                f'{free}: a picture of {image.shape[1]} x {image.shape[0]} '
+                f'cannot be stored as {kind}; take .png'
+            )
+        with replaced_file(osp.join(self.path, free)) as stream:
+            stream.write(encoded.tobytes())
         return free
 
 

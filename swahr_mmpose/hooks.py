@@ -13,6 +13,7 @@ from mmengine.runner import BaseLoop
 from mmpose.registry import HOOKS
 from torch import Tensor, nn
 
+from .downloads import without_code
 from .imagefiles import is_inside
 
 __all__ = [
@@ -74,6 +75,7 @@ class CheckCheckpointHook(Hook):
 
     def after_load_checkpoint(self, runner: Any, checkpoint: dict) -> None:
         """Compare the checkpoint with the runner's model."""
+        without_code(checkpoint)
         model = runner.model
         if is_model_wrapper(model):
             model = model.module
@@ -92,7 +94,8 @@ class CheckCheckpointHook(Hook):
 class CheckLossHook(Hook):
     """End a training whose losses are no numbers, and say which.
 
-    MMEngine goes on, and its next checkpoints hold NaN.
+    MMEngine goes on, and its next checkpoints hold NaN.  The last iteration
+    of each epoch is looked at as well, and weights before they are saved.
 
     Args:
         interval (int): Iterations between two looks, for each of which a GPU
@@ -110,7 +113,11 @@ class CheckLossHook(Hook):
         outputs: Optional[dict] = None,
     ) -> None:
         """Look at the losses of every so many iterations."""
-        if not self.every_n_train_iters(runner, self.interval):
+        loader = runner.train_dataloader
+        if not (
+            self.every_n_train_iters(runner, self.interval)
+            or self.end_of_epoch(loader, batch_idx)
+        ):
             return
         bad = [
             name
@@ -126,6 +133,17 @@ class CheckLossHook(Hook):
                 'before that; tools/check_dataset.py tells of bad annotations'
             )
 
+    def before_save_checkpoint(self, runner: Any, checkpoint: dict) -> None:
+        """Look at the weights; a loss may be finite and its step not."""
+        for name, value in checkpoint.get('state_dict', {}).items():
+            if torch.is_floating_point(value) and not value.isfinite().all():
+                raise FloatingPointError(
+                    f'iteration {runner.iter + 1}: {name} is not finite, and '
+                    'no checkpoint is written. Lower the learning rate, or '
+                    'clip gradients (optim_wrapper.clip_grad), and go on from '
+                    'the last checkpoint'
+                )
+
 
 @HOOKS.register_module()
 class CheckPathsHook(Hook):
@@ -138,6 +156,11 @@ class CheckPathsHook(Hook):
         """Look at the images of training and, if there is any, validation."""
         refuse_paths_outside(runner.train_dataloader.dataset)
         if runner.val_loop is not None:
+            refuse_paths_outside(runner.val_dataloader.dataset)
+
+    def before_val(self, runner: Any) -> None:
+        """Look at the images of a validation without training."""
+        if not isinstance(runner._train_loop, BaseLoop):
             refuse_paths_outside(runner.val_dataloader.dataset)
 
     def before_test(self, runner: Any) -> None:

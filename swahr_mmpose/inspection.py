@@ -71,22 +71,23 @@ def inspect_targets(sample: dict) -> Inspection:
 def inspect_sample(model: Any, sample: dict) -> Inspection:
     """A sample and what a model predicts of it.
 
-    The model's mode (training or evaluation) is as before afterwards, and no
-    random number is drawn.
+    Modes (training or evaluation) are as before afterwards, those of frozen
+    parts as well, and no random number is drawn.
 
     Args:
         model (nn.Module): An estimator with a ``HigherHRNetHead``.
         sample (dict): See :func:`inspect_targets`.
     """
     found = inspect_targets(sample)
-    training = model.training
+    modes = [(module, module.training) for module in model.modules()]
     model.eval()
     try:
         batch = model.data_preprocessor(pseudo_collate([sample]), False)
         feats = model.extract_feat(batch['inputs'])
         output = model.head(feats, with_scale_maps=True)
     finally:
-        model.train(training)
+        for module, training in modes:
+            module.training = training
     found = found._replace(predicted=_arrays(output.heatmaps))
     if output.scale_maps is None:
         return found

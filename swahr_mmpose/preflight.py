@@ -25,8 +25,6 @@ _ENCODING = dict(
 )
 # Steps of the pipeline that have to know of the convention.
 _UNBIASED = ('BottomupGetLossMask', 'BottomupPyramidResize')
-
-
 # What evaluation needs of annotations, by data set.
 _NEEDED = dict(
     CocoDataset=('area', 'iscrowd'),
@@ -111,7 +109,7 @@ def _read_json(ann_file: str) -> Any:
     if not osp.isfile(ann_file):
         raise FileNotFoundError(
             f'annotation file {ann_file} does not exist; set data_root and '
-            'ann_file in the config (see "Train and test" in the README)'
+            'ann_file in the config, or give the right path'
         )
     if not osp.getsize(ann_file):
         raise ValueError(
@@ -260,7 +258,8 @@ def check_before_run(cfg: Any, splits: Sequence[str]) -> None:
     init = init if isinstance(init, dict) else {}
     starts = 'train' in splits and not cfg.get('resume')
     for path in (cfg.get('load_from'), starts and init.get('checkpoint')):
-        if path and '://' not in path and not osp.isfile(path):
+        known = not path or '://' in path
+        if not (known or osp.isfile(osp.expanduser(path))):
             raise FileNotFoundError(f'checkpoint {path} does not exist')
     checked: Set[tuple] = set()
     for split in splits:

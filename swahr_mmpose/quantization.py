@@ -6,10 +6,11 @@ Needs ``onnx`` and ``onnxruntime``, of the extra ``export`` of the package.
 
 from __future__ import annotations
 
+import contextlib
 import logging
 import os
 import tempfile
-from typing import Any, Iterable, List, Optional, Tuple
+from typing import Any, Iterable, Iterator, List, Optional, Tuple
 
 import numpy as np
 import onnx
@@ -53,7 +54,11 @@ def _without_detours(graph: Any) -> None:
     }
     for node in maker.values():
         before = maker.get(node.input[0])
-        if before is not None and node.attribute[0].i == _FLOAT:
+        if (
+            before is not None
+            and node.attribute[0].i == _FLOAT
+            and before.attribute[0].i == onnx.TensorProto.FLOAT16
+        ):
             node.input[0] = before.input[0]
     used = {output.name for output in graph.output}
     used.update(name for node in graph.node for name in node.input)
@@ -93,8 +98,7 @@ def to_int8(source: str, target: str, images: Iterable[np.ndarray]) -> None:
     model = PoseModel(source, ['CPUExecutionProvider'])
     last, _ = end_of_graph(onnx.load(source).graph)
     kind = quantization.QuantType
-    logging.getLogger().setLevel(logging.ERROR)  # it advises on the root
-    with tempfile.TemporaryDirectory() as folder:
+    with tempfile.TemporaryDirectory() as folder, _quiet_root():
         path = os.path.join(folder, 'model.onnx')
         quantization.quantize_static(
             source,
@@ -108,6 +112,18 @@ def to_int8(source: str, target: str, images: Iterable[np.ndarray]) -> None:
             weight_type=kind.QInt8,
         )
         write_settings(onnx.load(path), model.settings, target)
+
+
+@contextlib.contextmanager
+def _quiet_root() -> Iterator[None]:
+    """Without the advice that the quantiser gives on the root logger."""
+    root = logging.getLogger()
+    level = root.level
+    root.setLevel(logging.ERROR)
+    try:
+        yield
+    finally:
+        root.setLevel(level)
 
 
 def end_of_graph(graph: Any) -> Tuple[List[str], List[str]]:

@@ -11,7 +11,7 @@ from __future__ import annotations
 
 import collections
 import pickle
-from typing import Any, BinaryIO, Dict, Mapping
+from typing import Any, BinaryIO, Dict, Mapping, Tuple
 
 import torch
 
@@ -47,20 +47,33 @@ _ALLOWED.update(
     for name, kind in vars(torch).items()
     if isinstance(kind, torch.dtype)
 )
+# Whose objects a file may give a state; of nothing else, neither a function
+# nor a class, may it set an attribute.
+_STATEFUL: Tuple[type, ...] = (collections.OrderedDict,)
 
 
-def allow(objects: Mapping[str, Any]) -> None:
+def allow(objects: Mapping[str, Any], stateful: Tuple[type, ...] = ()) -> None:
     """Allow more.
 
     Args:
         objects (Mapping[str, Any]): What ``module.name`` in a file stands
             for.  None of them may run what it is called with.
+        stateful (tuple[type]): Whose objects may be given a state; it is up
+            to their ``__setstate__`` to look at it.
     """
+    global _STATEFUL
     _ALLOWED.update(objects)
+    _STATEFUL = tuple(dict.fromkeys((*_STATEFUL, *stateful)))
 
 
-class Unpickler(pickle.Unpickler):
+# The one in Python: its steps can be looked at.
+_Plain: Any = pickle._Unpickler
+
+
+class Unpickler(_Plain):
     """Of the standard library, with a list of what may be looked up."""
+
+    dispatch: Dict[int, Any] = dict(_Plain.dispatch)
 
     def find_class(self, module: str, name: str) -> Any:
         """Look a name up, or refuse it."""
@@ -71,6 +84,28 @@ class Unpickler(pickle.Unpickler):
                 f'Unsupported global: GLOBAL {module}.{name} is not among '
                 'what checkpoints are made of'
             ) from None
+
+    def load_build(self) -> None:
+        """Give an object a state, if it is of a kind that has one."""
+        kind = type(self.stack[-2])
+        if kind not in _STATEFUL:
+            raise UnpicklingError(f'Unsupported state of {kind.__name__}')
+        super().load_build()
+
+    def load_binpersid(self) -> None:
+        """Look up a storage; torch would also take source code."""
+        name = self.stack[-1]
+        if not isinstance(name, tuple) or name[:1] != ('storage',):
+            raise UnpicklingError(f'Unsupported persistent id {name!r:.80}')
+        super().load_binpersid()
+
+    def load_persid(self) -> None:
+        """Refuse what torch never writes."""
+        raise UnpicklingError('Unsupported persistent id in text')
+
+    dispatch[pickle.BUILD[0]] = load_build
+    dispatch[pickle.BINPERSID[0]] = load_binpersid
+    dispatch[pickle.PERSID[0]] = load_persid
 
 
 def load(file: BinaryIO, **kwargs: Any) -> Any:

@@ -28,6 +28,14 @@ class SeededIndex(int):
         index.seed = seed
         return index
 
+    def __mod__(self, other: int) -> SeededIndex:
+        """As data sets that repeat one compute with indices."""
+        return SeededIndex(int(self) % other, self.seed)
+
+    def __sub__(self, other: int) -> SeededIndex:
+        """As data sets that join some compute with indices."""
+        return SeededIndex(int(self) - other, self.seed)
+
     def __reduce__(self) -> Any:
         """Pickled with its seed."""
         return SeededIndex, (int(self), self.seed)

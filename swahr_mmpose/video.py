@@ -6,6 +6,7 @@ from __future__ import annotations
 import math
 import os
 import os.path as osp
+import tempfile
 import warnings
 from types import TracebackType
 from typing import Any, Iterator, Optional, Tuple, Type, Union
@@ -112,11 +113,11 @@ class VideoWriter:
     """
 
     def __init__(self, path: str, fps: float) -> None:
-        stem, extension = osp.splitext(path)
+        extension = osp.splitext(path)[1]
         if extension.lower() not in _CODECS:
             raise ValueError(f'a video is written to .mp4 or .avi, got {path}')
         self.path, self.fps = path, fps
-        self.temporary = f'{stem}.part{extension}'
+        self.temporary = ''  # named when there is a first frame
         self.codec = _CODECS[extension.lower()]
         self.size: Tuple[int, int] = (0, 0)
         self.writer: Any = None
@@ -142,7 +143,13 @@ class VideoWriter:
         self.written += 1
 
     def _open(self, size: Tuple[int, int]) -> None:
-        os.makedirs(osp.dirname(osp.abspath(self.path)), exist_ok=True)
+        folder, name = osp.split(osp.abspath(self.path))
+        os.makedirs(folder, exist_ok=True)
+        stem, extension = osp.splitext(name)
+        handle, self.temporary = tempfile.mkstemp(
+            dir=folder, prefix=f'{stem}.', suffix=f'.part{extension}'
+        )
+        os.close(handle)
         self.size = size
         even = (size[0] - size[0] % 2, size[1] - size[1] % 2)
         if min(even) > 0:
@@ -173,6 +180,9 @@ class VideoWriter:
         try:
             if kind is None and self.writer is not None:
                 self._check_written()
+                umask = os.umask(0)
+                os.umask(umask)
+                os.chmod(self.temporary, 0o666 & ~umask)
                 os.replace(self.temporary, self.path)
         finally:
             if osp.exists(self.temporary):

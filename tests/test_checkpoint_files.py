@@ -61,6 +61,7 @@ def test_programs_of_torchscript_are_refused(tmp_path):
     with zipfile.ZipFile(tmp_path / 'x.pth', 'w') as archive:
         archive.writestr('x/constants.pkl', b'')
         archive.writestr('x/data.pkl', b'')
+        archive.writestr('x/version', b'3\n')
     with pytest.raises(ValueError, match='is a TorchScript program'):
         read_checkpoint(tmp_path / 'x.pth')
 

@@ -81,3 +81,25 @@ def test_files_are_themselves(tmp_path):
     assert local_file(str(tmp_path / 'x.pth')) == str(tmp_path / 'x.pth')
     with pytest.raises(FileNotFoundError, match=r'x\.pth does not exist'):
         CheckpointLoader.load_checkpoint(str(tmp_path / 'x.pth'))
+
+
+def test_a_query_is_no_part_of_the_name(site):
+    folder, url = site
+    torch.save(1, folder / 'a-00000000.pth')
+    with pytest.raises(RuntimeError, match='invalid hash'):
+        local_file(f'{url}/a-00000000.pth?download=1')
+    torch.save(1, folder / 'b.pth')
+    assert local_file(f'{url}/b.pth?download=1').endswith('/b.pth')
+
+
+@pytest.mark.parametrize('ending', ['/..', '/', '/.', ''])
+def test_a_url_that_names_no_file_is_refused(site, ending):
+    with pytest.raises(ValueError, match='names no file'):
+        local_file(site[1] + ending)
+
+
+def test_what_mmengine_has_fetched_is_used(site, tmp_path):
+    staged = tmp_path / 'checkpoints/c.pth'
+    staged.parent.mkdir()
+    torch.save(1, staged)
+    assert local_file(f'{site[1]}/c.pth') == str(staged)

@@ -96,16 +96,31 @@ def test_it_is_registered():
 def test_losses_that_are_no_numbers_end_the_run(value):
     hook = CheckLossHook(interval=10)
     outputs = dict(loss=value, loss_pull=0.1, loss_push=value, grad_norm=value)
-    hook.after_train_iter(SimpleNamespace(iter=8), 8, None, outputs)
+    loader = [0] * 25
+    at = [SimpleNamespace(iter=n, train_dataloader=loader) for n in range(50)]
+    hook.after_train_iter(at[8], 8, None, outputs)
     with pytest.raises(FloatingPointError, match='10: loss, loss_push not'):
-        hook.after_train_iter(SimpleNamespace(iter=9), 9, None, outputs)
+        hook.after_train_iter(at[9], 9, None, outputs)
+    with pytest.raises(FloatingPointError, match='25: loss, loss_push not'):
+        hook.after_train_iter(at[24], 24, None, outputs)
+
+
+def test_weights_that_are_no_numbers_are_not_saved():
+    runner, hook = SimpleNamespace(iter=9), CheckLossHook()
+    weights = dict(count=torch.tensor(3), weight=torch.zeros(2))
+    hook.before_save_checkpoint(runner, dict(state_dict=weights))
+    weights['weight'][1] = float('nan')
+    with pytest.raises(FloatingPointError, match='10: weight is not finite'):
+        hook.before_save_checkpoint(runner, dict(state_dict=weights))
 
 
 def test_losses_that_are_numbers_do_not_matter_to_it():
     outputs = dict(loss=torch.tensor(1e30), loss_pull=0.0)
     hook = CheckLossHook(interval=1)
     assert (
-        hook.after_train_iter(SimpleNamespace(iter=0), 0, None, outputs)
+        hook.after_train_iter(
+            SimpleNamespace(iter=0, train_dataloader=[0]), 0, None, outputs
+        )
         is None
     )
 
@@ -142,6 +157,10 @@ def test_images_outside_their_folder_end_the_run(tmp_path, name, wrap):
     hook = CheckPathsHook()
     with pytest.raises(ValueError, match='is not in .*images/, expected'):
         hook.before_test(SimpleNamespace(test_dataloader=loader))
+    with pytest.raises(ValueError, match='do not trust'):
+        hook.before_val(
+            SimpleNamespace(val_dataloader=loader, _train_loop=None)
+        )
     runner = dict(train_dataloader=good, val_dataloader=loader)
     hook.before_train(SimpleNamespace(**runner, val_loop=None))
     with pytest.raises(ValueError, match='do not trust'):

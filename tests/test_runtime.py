@@ -23,6 +23,7 @@ from swahr_mmpose.peaks import (
     quarter_shift,
 )
 from swahr_mmpose.runtime import Settings, grouping, images, maps, peaks
+from swahr_mmpose.runtime import model as runtime_model
 from swahr_mmpose.runtime.decoding import decode
 from swahr_mmpose.runtime.settings import FORMAT, KEY, Codec, read_settings
 
@@ -379,3 +380,10 @@ def test_the_runtime_imports_little():
             target |= {name.split('.')[0] for name in names}
     assert others <= allowed
     assert lazy == {'PIL'}  # of the command alone, which says what is lacking
+
+
+def test_images_that_would_become_enormous_are_refused():
+    long = np.zeros((1, 21, 3), np.uint8)
+    with pytest.raises(ValueError, match='21 x 1 would become enormous'):
+        runtime_model._check([long], 'bgr')
+    runtime_model._check([long[:, :20]], 'bgr')

@@ -83,3 +83,10 @@ def test_pictures_do_not_depend_on_the_number_of_workers(folder):  # noqa: F811
     assert all((alone[i] == helped[i]).all() for i in alone)
     later = pictures(folder, 0, epoch=2)
     assert any((alone[i] != later[i]).any() for i in alone)
+
+
+def test_data_sets_that_wrap_others_keep_the_seed():
+    index = SeededIndex(7, (1, 2, 7))
+    for changed, value in ((index % 5, 2), (index - 4, 3)):
+        assert changed == value
+        assert changed.seed == (1, 2, 7)

@@ -100,3 +100,11 @@ def test_frames_that_did_not_arrive_are_missed(tmp_path):
     with pytest.raises(OSError, match='3 of 4 frames were written; is the'):
         write_all(tmp_path / 'a.mp4', [frame(1)] * 3, miss=1)
     assert not list(tmp_path.iterdir())
+
+
+def test_a_file_of_a_like_name_stays(tmp_path):
+    (tmp_path / 'a.part.mp4').write_text('mine')
+    write(tmp_path / 'a.mp4')
+    assert (tmp_path / 'a.part.mp4').read_text() == 'mine'
+    names = sorted(p.name for p in tmp_path.iterdir())
+    assert names == ['a.mp4', 'a.part.mp4']

@@ -152,7 +152,8 @@ def tell_of_learned_scale(folder):
         told[f'lambda_{weight:g}'] = dict(
             zip((f'{b / SIGMA:.2f}' for b in BLOBS), found)
         )
-    right.plot(BLOBS / SIGMA, BLOBS / SIGMA, 'k:', label='all the way')
+    # H^(1/s) is a Gaussian of sigma_0 * sqrt(s).
+    right.plot(BLOBS / SIGMA, (BLOBS / SIGMA) ** 2, 'k:', label='all the way')
     right.set(
         xlabel="width of the network's blobs, in sigma_0",
         title='learned scale s',

@@ -36,6 +36,7 @@ from swahr_mmpose.cli import make_parser
 from swahr_mmpose.coco_files import choose_category, hold_out, read_coco
 from swahr_mmpose.completion import complete_annotations, keep_empty_images
 from swahr_mmpose.dataset_report import contents_of, report
+from swahr_mmpose.imagefiles import is_inside
 from swahr_mmpose.own_skeleton import Overrides, keypoint_names, make_skeleton
 from swahr_mmpose.preflight import check_before_run
 from swahr_mmpose.recipes import (
@@ -187,6 +188,11 @@ def draw(skeleton, info, content, folder):
         content['annotations'], key=lambda a: (a['num_keypoints'], a['area'])
     )
     (image,) = (i for i in content['images'] if i['id'] == best['image_id'])
+    if not is_inside(image['file_name']):
+        raise ValueError(
+            f'image {image["file_name"]} is not in {folder}; do not trust a '
+            'file that names others than its own images'
+        )
     flags = cv2.IMREAD_COLOR | cv2.IMREAD_IGNORE_ORIENTATION
     pixels = cv2.imread(str(folder / image['file_name']), flags)
     if pixels is None:

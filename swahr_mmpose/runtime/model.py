@@ -28,6 +28,8 @@ from .settings import Settings, read_settings
 
 __all__ = ['PoseModel', 'Poses']
 
+# A longer image becomes enormous when its short side is enlarged.
+_LARGEST_RATIO = 20
 _PREFERRED = ('CUDAExecutionProvider', 'CPUExecutionProvider')
 
 
@@ -219,6 +221,12 @@ def _check(images: Sequence[np.ndarray], channels: str) -> None:
             raise ValueError(
                 'an image is a uint8 array (height, width, 3), got '
                 f'{got} of shape {np.shape(image)}'
+            )
+        if max(image.shape[:2]) > _LARGEST_RATIO * min(image.shape[:2]):
+            raise ValueError(
+                f'an image of {image.shape[1]} x {image.shape[0]} would '
+                'become enormous when its short side is enlarged; one side '
+                f'may be {_LARGEST_RATIO} times the other'
             )
     sizes = {image.shape for image in images}
     if len(sizes) > 1:
