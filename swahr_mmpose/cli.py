@@ -6,7 +6,8 @@ from __future__ import annotations
 import argparse
 import os
 import os.path as osp
-from typing import Any, Optional
+from contextlib import contextmanager
+from typing import Any, Iterator, Optional
 
 import torch
 from mmengine.config import Config, DictAction
@@ -17,6 +18,7 @@ __all__ = [
     'is_first_process',
     'load_config',
     'make_parser',
+    'user_errors',
 ]
 
 
@@ -32,6 +34,19 @@ def make_parser(description: Optional[str]) -> argparse.ArgumentParser:
     return argparse.ArgumentParser(
         description=description, formatter_class=HelpFormatter
     )
+
+
+@contextmanager
+def user_errors() -> Iterator[None]:
+    """What is wrong with files and settings ends the tool, in a sentence.
+
+    For the steps that look at what the user gave; elsewhere an error keeps
+    its traceback.
+    """
+    try:
+        yield
+    except (OSError, ValueError) as error:
+        raise SystemExit(f'error: {error}') from error
 
 
 def add_common_arguments(parser: argparse.ArgumentParser) -> None:

@@ -259,7 +259,7 @@ def check_before_run(cfg: Any, splits: Sequence[str]) -> None:
     starts = 'train' in splits and not cfg.get('resume')
     for path in (cfg.get('load_from'), starts and init.get('checkpoint')):
         known = not path or '://' in path
-        if not (known or osp.isfile(osp.expanduser(path))):
+        if not (known or osp.isfile(osp.expanduser(str(path)))):
             raise FileNotFoundError(f'checkpoint {path} does not exist')
     checked: Set[tuple] = set()
     for split in splits:

@@ -20,7 +20,7 @@ from tqdm import tqdm
 
 from swahr_mmpose.apis import keypoint_index, load_dataset
 from swahr_mmpose.checkpoint_files import replaced_file
-from swahr_mmpose.cli import make_parser
+from swahr_mmpose.cli import make_parser, user_errors
 from swahr_mmpose.inspection import inspect_targets, links_of
 from swahr_mmpose.seeding import SeededIndex
 from swahr_mmpose.target_pictures import target_figure
@@ -72,10 +72,11 @@ def choose(dataset, args):
 def main():
     """Draw."""
     args = parse_args()
-    cfg = Config.fromfile(args.config)
-    cfg.merge_from_dict(args.cfg_options)
-    dataset = load_dataset(cfg, args.split, training=True)
-    keypoint = keypoint_index(dataset.metainfo, args.keypoint)
+    with user_errors():
+        cfg = Config.fromfile(args.config)
+        cfg.merge_from_dict(args.cfg_options)
+        dataset = load_dataset(cfg, args.split, training=True)
+        keypoint = keypoint_index(dataset.metainfo, args.keypoint)
     links = links_of(dataset.metainfo)
     shown = [(i, n) for i in choose(dataset, args) for n in range(args.repeat)]
     for index, turn in tqdm(shown):

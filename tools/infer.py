@@ -25,7 +25,7 @@ from mmengine.config import Config, DictAction
 from mmengine.device import get_device
 from tqdm import tqdm
 
-from swahr_mmpose.cli import make_parser
+from swahr_mmpose.cli import make_parser, user_errors
 from swahr_mmpose.coco_results import (
     CocoResultsWriter,
     image_ids,
@@ -255,6 +255,12 @@ def stop_signal(wanted):
 def main():
     """Look for people."""
     args = parse_args()
+    with user_errors():
+        look(args)
+
+
+def look(args):
+    """Look for people, and write what was found."""
     source = open_source(args.inputs, args.every)
     if source.left_out:
         names = ', '.join(os.path.basename(p) for p in source.left_out[:5])

@@ -17,6 +17,9 @@ _pip() {
     "$_root/.venv/bin/python" -m pip --disable-pip-version-check \
         install --quiet "$@"
 }
+# One at a time: a second script waits for the first.
+exec 9> "$_root/.venv.lock"
+if command -v flock > /dev/null; then flock 9; fi
 if [ "$(cat "$_root/.venv/.complete" 2>/dev/null)" != "$_stamp" ]; then
     _version=$("$_python" -c 'import sys; print("%d.%d" % sys.version_info[:2])')
     if [ "$_version" != 3.11 ]; then
@@ -37,5 +40,6 @@ if [ "$(cat "$_root/.venv/.complete" 2>/dev/null)" != "$_stamp" ]; then
     _pip --no-deps --no-build-isolation -e "$_root"
     echo "$_stamp" > "$_root/.venv/.complete"
 fi
+exec 9>&-
 # shellcheck disable=SC1091
 source "$_root/.venv/bin/activate"

@@ -20,6 +20,7 @@ from swahr_mmpose.cli import (
     is_first_process,
     load_config,
     make_parser,
+    user_errors,
 )
 from swahr_mmpose.preflight import check_before_run
 
@@ -76,11 +77,14 @@ class _WriteMetrics(Hook):
 def main():
     """Check, then test."""
     args = parse_args()
-    cfg = load_config(args)
-    merge_args(cfg, args)
-    if is_first_process() and not args.skip_checks:
-        check_before_run(cfg, ('test',))
+    with user_errors():
+        cfg = load_config(args)
+        merge_args(cfg, args)
+        if is_first_process() and not args.skip_checks:
+            check_before_run(cfg, ('test',))
     runner = Runner.from_cfg(cfg)
+    with user_errors():
+        runner.load_or_resume()
     if args.out:
         runner.register_hook(_WriteMetrics(args.out), 'LOWEST')
     runner.test()

@@ -22,6 +22,7 @@ from swahr_mmpose.cli import (
     is_first_process,
     load_config,
     make_parser,
+    user_errors,
 )
 from swahr_mmpose.preflight import check_before_run
 from swahr_mmpose.safe_checkpoints import latest_checkpoint
@@ -78,10 +79,11 @@ def merge_args(cfg, args):
 def main():
     """Check, then train."""
     args = parse_args()
-    cfg = load_config(args)
-    merge_args(cfg, args)
-    if is_first_process() and not args.skip_checks:
-        check_before_run(cfg, ('train', 'val'))
+    with user_errors():
+        cfg = load_config(args)
+        merge_args(cfg, args)
+        if is_first_process() and not args.skip_checks:
+            check_before_run(cfg, ('train', 'val'))
     Runner.from_cfg(cfg).train()
     print(f'checkpoints and logs are in {osp.abspath(cfg.work_dir)}')
 

@@ -26,7 +26,7 @@ from tqdm import tqdm
 
 from swahr_mmpose.apis import keypoint_index, load_dataset, load_model
 from swahr_mmpose.checkpoint_files import replaced_file
-from swahr_mmpose.cli import make_parser
+from swahr_mmpose.cli import make_parser, user_errors
 from swahr_mmpose.inspection import inspect_sample, links_of
 from swahr_mmpose.seeding import SeededIndex
 from swahr_mmpose.target_pictures import target_figure
@@ -117,10 +117,12 @@ def draw_targets(model, dataset, index, args):
 def main():
     """Draw."""
     args = parse_args()
-    cfg = Config.fromfile(args.config)
-    cfg.merge_from_dict(args.cfg_options)
-    model = load_model(cfg, args.checkpoint, args.device)
-    dataset = load_dataset(cfg, args.split, training=args.targets)
+    with user_errors():
+        cfg = Config.fromfile(args.config)
+        cfg.merge_from_dict(args.cfg_options)
+        model = load_model(cfg, args.checkpoint, args.device)
+        dataset = load_dataset(cfg, args.split, training=args.targets)
+        keypoint_index(dataset.metainfo, args.keypoint)
     draw = draw_targets if args.targets else draw_people
     for index in tqdm(range(min(args.num_images, len(dataset)))):
         name, figure = draw(model, dataset, index, args)
