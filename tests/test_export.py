@@ -13,6 +13,7 @@ import pytest
 import torch
 from conftest import ROOT, like_opencv_4
 from mmengine.config import Config
+from mmengine.registry import init_default_scope
 from mmpose.registry import MODELS
 from test_estimator import load_official, make_batch, make_model
 from test_tools import CONFIG
@@ -324,6 +325,7 @@ def run_tool(monkeypatch, name, *args):
 @pytest.fixture(scope='module')
 def checkpoint(tmp_path_factory):
     """Untrained weights for the synthetic config."""
+    init_default_scope('mmpose')
     model = make_lively(MODELS.build(Config.fromfile(CONFIG).model))
     path = tmp_path_factory.mktemp('weights') / 'a.pth'
     torch.save(dict(state_dict=model.state_dict(), meta={}), path)
@@ -381,6 +383,8 @@ def ask_service(target, image):
             assert isinstance(answer['people'], list)
             with pytest.raises(urllib.error.HTTPError, match='400'):
                 urllib.request.urlopen(url, b'no image', timeout=30)
+            with pytest.raises(urllib.error.HTTPError, match='400'):
+                urllib.request.urlopen(url, b'', timeout=30)
         finally:
             service.kill()
 

@@ -74,8 +74,13 @@ class Service(ThreadingHTTPServer):
                     raise Refused(413, f'the image has {pixels} pixels')
                 image = np.asarray(file.convert('RGB'))
         except (OSError, SyntaxError, Image.DecompressionBombError) as error:
-            raise Refused(400, f'no complete image file: {error}') from error
-        poses = self.model(image, 'rgb')
+            raise Refused(
+                400, f'no complete image file ({len(content)} bytes)'
+            ) from error
+        try:
+            poses = self.model(image, 'rgb')
+        except ValueError as error:  # it is too long for its width
+            raise Refused(413, str(error)) from error
         return poses.as_dicts(self.model.settings.keypoints, min_score)
 
 
@@ -112,9 +117,11 @@ class Handler(BaseHTTPRequestHandler):
             raise Refused(
                 400, f'Content-Length and min_score are numbers: {error}'
             ) from error
-        if not 0 < size <= self.server.max_bytes:
+        if size < 1:
+            raise Refused(400, 'no image: the body of the request is empty')
+        if size > self.server.max_bytes:
             raise Refused(
-                413, f'{size} bytes, expected 1 to {self.server.max_bytes}'
+                413, f'{size} bytes, expected up to {self.server.max_bytes}'
             )
         return self.rfile.read(size), min_score
 
