@@ -110,6 +110,24 @@ class _Loaded:
         return tuple(tuple(level.shape) for level in levels)
 
 
+def _check_numbers(nms: Optional[float], **counts: Optional[int]) -> None:
+    for name, number in counts.items():
+        if number is not None and number < 1:
+            raise ValueError(f'{name} must be 1 or more, got {number}')
+    if nms is not None and not 0 <= nms <= 1:
+        raise ValueError(f'nms is a similarity from 0 to 1, got {nms}')
+
+
+def _config(config: Union[str, Config], options: dict) -> Config:
+    """A config of its own, with some settings changed."""
+    if isinstance(config, Config):
+        cfg = copy.deepcopy(config)
+    else:
+        cfg = Config.fromfile(config)
+    cfg.merge_from_dict(options)
+    return cfg
+
+
 class Inferencer:
     """A model and how to use it.
 
@@ -152,20 +170,10 @@ class Inferencer:
         ignore_orientation: bool = False,
         cfg_options: Optional[dict] = None,
     ) -> None:
-        for name, number in (
-            ('batch_size', batch_size),
-            ('max_people', 1 if max_people is None else max_people),
-            ('workers', workers),
-        ):
-            if number < 1:
-                raise ValueError(f'{name} must be 1 or more, got {number}')
-        if nms is not None and not 0 <= nms <= 1:
-            raise ValueError(f'nms is a similarity from 0 to 1, got {nms}')
-        if isinstance(config, Config):
-            cfg = copy.deepcopy(config)
-        else:
-            cfg = Config.fromfile(config)
-        cfg.merge_from_dict(cfg_options or {})
+        _check_numbers(
+            nms, batch_size=batch_size, max_people=max_people, workers=workers
+        )
+        cfg = _config(config, cfg_options or {})
         model: nn.Module = load_model(cfg, checkpoint, device or get_device())
         self.model = cast(Any, model)
         self.metainfo: Dict[str, Any] = self.model.dataset_meta

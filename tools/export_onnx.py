@@ -58,6 +58,11 @@ def parse_args():
         action='store_true',
         help='do not run the mirrored image: half the time',
     )
+    _add_options(parser)
+    return parser.parse_args()
+
+
+def _add_options(parser):
     parser.add_argument(
         '--opset', type=int, default=18, help="version of ONNX's operators"
     )
@@ -94,7 +99,6 @@ def parse_args():
         metavar='KEY=VALUE',
         help='override settings of the config',
     )
-    return parser.parse_args()
 
 
 def read_images(paths):
