@@ -391,7 +391,7 @@ def test_the_tool_takes_numbers_in_names_as_ids(main, folder, tmp_path):
 
 def test_the_tool_stops_at_an_unreadable_picture(main, folder, tmp_path):
     (folder / 'broken.jpg').write_bytes(b'no image')
-    with pytest.raises(ValueError, match='broken.jpg .8 bytes. is not a comp'):
+    with pytest.raises(SystemExit, match='broken.jpg .8 bytes. is not a comp'):
         main(folder, '--json', tmp_path / 'a.json')
     assert [p.name for p in tmp_path.iterdir()] == ['pictures']
 
@@ -412,7 +412,7 @@ def test_the_tool_draws_a_video(main, tmp_path):
         f'walk_00000{n}.jpg' for n in range(7)
     }
     before = (tmp_path / 'walk.mp4').read_bytes()
-    with pytest.raises(ValueError, match='overwrite what they are made of'):
+    with pytest.raises(SystemExit, match='overwrite what they are made of'):
         main(path, '--out-dir', tmp_path)
     assert (tmp_path / 'walk.mp4').read_bytes() == before
 
