@@ -37,13 +37,13 @@ class People(NamedTuple):
 def assign_nearest(
     cost: np.ndarray, distance: np.ndarray
 ) -> tuple[np.ndarray, np.ndarray]:
-    """Pairs of least total cost; among equals, of least total distance.
+    """Pairs of least total cost; among equals, of least total farness.
 
     The cost, ``100 * round(distance) - score``, has many equal optima.  The
     term that decides between them is far below a float32 step of a score.
-    Of one dimension, two tags on the same side of two people are equally far
-    in either pairing; then that of the smaller squares is taken, which keeps
-    their order, where rounding would decide.
+    It is the distance and a hundredth of its square: of one dimension, two
+    tags on the same side of two people are equally far in either pairing,
+    and the squares keep their order where rounding would decide.
 
     Args:
         cost (np.ndarray): Shape (candidates, people).
@@ -52,7 +52,7 @@ def assign_nearest(
     Returns:
         tuple[np.ndarray, np.ndarray]: Rows, increasing, and their columns.
     """
-    preference = 1e-8 * distance + 1e-10 * distance**2
+    preference = 1e-8 * (distance + distance**2 / 100)
     rows, columns = linear_sum_assignment(cost + preference)
     return rows, columns
 

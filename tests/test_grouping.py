@@ -1,6 +1,6 @@
 import numpy as np
 import pytest
-from hypothesis import given, settings
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 from munkres import Munkres
 
@@ -82,8 +82,9 @@ def test_groups_agree_with_the_official_rule_under_its_solver(seed, limit):
 
 
 @given(st.integers(0, 2**31))
+@example(401)
 @settings(max_examples=60, deadline=None)
-def test_our_solver_has_the_least_cost_and_then_the_least_distance(seed):
+def test_our_solver_has_the_least_cost_and_then_the_least_farness(seed):
     rng = np.random.default_rng(seed)
     n, m = rng.integers(1, 6, 2)
     distance = rng.uniform(0, 3, (n, m))
@@ -92,7 +93,8 @@ def test_our_solver_has_the_least_cost_and_then_the_least_distance(seed):
     ours = assign_nearest(cost, distance)
     reference = assign_munkres(cost, distance)
     assert cost[ours].sum() == pytest.approx(cost[reference].sum(), abs=1e-9)
-    assert distance[ours].sum() <= distance[reference].sum() + 1e-6
+    farness = distance + distance**2 / 100
+    assert farness[ours].sum() <= farness[reference].sum() + 1e-5
 
 
 def test_among_equal_costs_the_nearer_person_is_preferred():
