@@ -14,6 +14,7 @@ from mmengine.config import Config, DictAction
 
 __all__ = [
     'HelpFormatter',
+    'add_cfg_options',
     'add_common_arguments',
     'is_first_process',
     'load_config',
@@ -49,14 +50,8 @@ def user_errors() -> Iterator[None]:
         raise SystemExit(f'error: {error}') from error
 
 
-def add_common_arguments(parser: argparse.ArgumentParser) -> None:
-    """The flags of MMPose's own ``tools/train.py`` and ``tools/test.py``."""
-    parser.add_argument(
-        '--work-dir',
-        help='folder of logs and results (default: '
-        './work_dirs/NAME_OF_CONFIG)',
-        default=argparse.SUPPRESS,
-    )
+def add_cfg_options(parser: argparse.ArgumentParser) -> None:
+    """The flag that changes settings of the config."""
     parser.add_argument(
         '--cfg-options',
         nargs='+',
@@ -66,6 +61,17 @@ def add_common_arguments(parser: argparse.ArgumentParser) -> None:
         help='override settings of the config, e.g. '
         "train_dataloader.batch_size=4 'model.test_cfg.flip_test=False'",
     )
+
+
+def add_common_arguments(parser: argparse.ArgumentParser) -> None:
+    """The flags of MMPose's own ``tools/train.py`` and ``tools/test.py``."""
+    parser.add_argument(
+        '--work-dir',
+        help='folder of logs and results (default: '
+        './work_dirs/NAME_OF_CONFIG)',
+        default=argparse.SUPPRESS,
+    )
+    add_cfg_options(parser)
     parser.add_argument(
         '--launcher',
         choices=['none', 'pytorch', 'slurm', 'mpi'],

@@ -15,12 +15,12 @@ crowds, people without keypoints, and what lies outside the photograph.
 import os
 from pathlib import Path
 
-from mmengine.config import Config, DictAction
+from mmengine.config import Config
 from tqdm import tqdm
 
 from swahr_mmpose.apis import keypoint_index, load_dataset
 from swahr_mmpose.checkpoint_files import replaced_file
-from swahr_mmpose.cli import make_parser, user_errors
+from swahr_mmpose.cli import add_cfg_options, make_parser, user_errors
 from swahr_mmpose.inspection import inspect_targets, links_of
 from swahr_mmpose.seeding import SeededIndex
 from swahr_mmpose.target_pictures import target_figure
@@ -49,9 +49,7 @@ def parse_args():
     parser.add_argument(
         '--keypoint', help='name of the one to show (default: all)'
     )
-    parser.add_argument(
-        '--cfg-options', nargs='+', action=DictAction, default={}
-    )
+    add_cfg_options(parser)
     return parser.parse_args()
 
 

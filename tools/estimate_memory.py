@@ -12,12 +12,12 @@ workspaces of cuDNN, and what the allocator cannot use; leave a tenth free.
 """
 
 import torch
-from mmengine.config import Config, DictAction
+from mmengine.config import Config
 from mmengine.registry import init_default_scope
 from mmpose.registry import MODELS
 
 import swahr_mmpose  # noqa: F401  (registers everything)
-from swahr_mmpose.cli import make_parser
+from swahr_mmpose.cli import add_cfg_options, make_parser
 
 GIB = 2**30
 # Tensors beside a weight: its gradient, and what the optimizer remembers.
@@ -35,9 +35,7 @@ def parse_args():
         '--amp', action='store_true', help='mixed precision, 16 bits'
     )
     parser.add_argument('--gpu', type=float, help='memory of a card, in GiB')
-    parser.add_argument(
-        '--cfg-options', nargs='+', action=DictAction, default={}
-    )
+    add_cfg_options(parser)
     return parser.parse_args()
 
 

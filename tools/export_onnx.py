@@ -21,11 +21,11 @@ import sys
 
 import cv2
 import numpy as np
-from mmengine.config import Config, DictAction
+from mmengine.config import Config
 from tqdm import tqdm
 
 from swahr_mmpose.apis import load_model
-from swahr_mmpose.cli import make_parser
+from swahr_mmpose.cli import add_cfg_options, make_parser
 
 try:
     from swahr_mmpose import export, parity, quantization
@@ -91,14 +91,7 @@ def _add_options(parser):
         action='store_true',
         help='do not copy swahr_runtime beside the model',
     )
-    parser.add_argument(
-        '--cfg-options',
-        nargs='+',
-        action=DictAction,
-        default={},
-        metavar='KEY=VALUE',
-        help='override settings of the config',
-    )
+    add_cfg_options(parser)
 
 
 def read_images(paths):

@@ -21,11 +21,11 @@ import sys
 import time
 from contextlib import ExitStack, closing, contextmanager
 
-from mmengine.config import Config, DictAction
+from mmengine.config import Config
 from mmengine.device import get_device
 from tqdm import tqdm
 
-from swahr_mmpose.cli import make_parser, user_errors
+from swahr_mmpose.cli import add_cfg_options, make_parser, user_errors
 from swahr_mmpose.coco_results import (
     CocoResultsWriter,
     image_ids,
@@ -124,14 +124,7 @@ def _add_ways_of_working(parser):
         action='store_true',
         help='leave pictures as they are stored, as annotations of COCO do',
     )
-    parser.add_argument(
-        '--cfg-options',
-        nargs='+',
-        action=DictAction,
-        default={},
-        metavar='KEY=VALUE',
-        help='override settings of the config',
-    )
+    add_cfg_options(parser)
 
 
 class Outputs:

@@ -20,12 +20,12 @@ from pathlib import Path
 import numpy as np
 import torch
 from matplotlib.figure import Figure
-from mmengine.config import Config, DictAction
+from mmengine.config import Config
 from mmengine.dataset import pseudo_collate
 from tqdm import tqdm
 
 from swahr_mmpose.apis import load_dataset, load_model
-from swahr_mmpose.cli import make_parser
+from swahr_mmpose.cli import add_cfg_options, make_parser
 from swahr_mmpose.scales import person_scales, rank_correlation
 
 
@@ -45,9 +45,7 @@ def parse_args():
     parser.add_argument(
         '--device', default='cuda' if torch.cuda.is_available() else 'cpu'
     )
-    parser.add_argument(
-        '--cfg-options', nargs='+', action=DictAction, default={}
-    )
+    add_cfg_options(parser)
     return parser.parse_args()
 
 

@@ -17,14 +17,14 @@ import cv2
 import mmengine
 import numpy as np
 import torch
-from mmengine.config import Config, DictAction
+from mmengine.config import Config
 from mmengine.dataset import pseudo_collate
 from mmengine.evaluator import Evaluator
 from mmengine.structures import InstanceData
 from tqdm import tqdm
 
 from swahr_mmpose.apis import load_dataset, load_model
-from swahr_mmpose.cli import make_parser
+from swahr_mmpose.cli import add_cfg_options, make_parser
 from swahr_mmpose.runtime import PoseModel
 
 
@@ -38,14 +38,7 @@ def parse_args():
         '--threads', type=int, help='of the network, on both sides'
     )
     parser.add_argument('--out', metavar='FILE', help='write results (.json)')
-    parser.add_argument(
-        '--cfg-options',
-        nargs='+',
-        action=DictAction,
-        default={},
-        metavar='KEY=VALUE',
-        help='override settings of the config',
-    )
+    add_cfg_options(parser)
     return parser.parse_args()
 
 

@@ -20,13 +20,13 @@ from pathlib import Path
 
 import cv2
 import torch
-from mmengine.config import Config, DictAction
+from mmengine.config import Config
 from mmengine.dataset import pseudo_collate
 from tqdm import tqdm
 
 from swahr_mmpose.apis import keypoint_index, load_dataset, load_model
 from swahr_mmpose.checkpoint_files import replaced_file
-from swahr_mmpose.cli import make_parser, user_errors
+from swahr_mmpose.cli import add_cfg_options, make_parser, user_errors
 from swahr_mmpose.inspection import inspect_sample, links_of
 from swahr_mmpose.seeding import SeededIndex
 from swahr_mmpose.target_pictures import target_figure
@@ -65,9 +65,7 @@ def parse_args():
     parser.add_argument(
         '--device', default='cuda' if torch.cuda.is_available() else 'cpu'
     )
-    parser.add_argument(
-        '--cfg-options', nargs='+', action=DictAction, default={}
-    )
+    add_cfg_options(parser)
     return parser.parse_args()
 
 
