@@ -5,7 +5,7 @@ import re
 import shutil
 from pathlib import Path
 
-from setuptools import setup
+from setuptools import find_packages, setup
 from setuptools.command.build_py import build_py
 
 HERE = Path(__file__).resolve().parent
@@ -30,7 +30,7 @@ class BuildWithMim(build_py):
             if editable:
                 (target / name).symlink_to(source)
             elif source.is_dir():
-                ignored = shutil.ignore_patterns('__pycache__', '*.pyc')
+                ignored = shutil.ignore_patterns('__pycache__', '*.pyc', 'dev')
                 shutil.copytree(source, target / name, ignore=ignored)
             else:
                 shutil.copy(source, target / name)
@@ -43,12 +43,15 @@ setup(
     'with associative embedding for MMPose 1.x',
     long_description=(HERE / 'README.md').read_text(encoding='utf-8'),
     long_description_content_type='text/markdown',
+    author='swahr_mmpose contributors',
+    project_urls={
+        'Paper': 'https://arxiv.org/abs/2012.15175',
+        'MMPose': 'https://github.com/open-mmlab/mmpose',
+    },
     license='Apache-2.0',
-    packages=[
-        'swahr_mmpose',
-        'swahr_mmpose.runtime',
-        'swahr_mmpose.synthetic',
-    ],
+    packages=find_packages(include=['swahr_mmpose*']),
+    package_data={'swahr_mmpose': ['py.typed']},
+    entry_points=dict(console_scripts=['swahr = swahr_mmpose.__main__:main']),
     cmdclass=dict(build_py=BuildWithMim),
     python_requires='>=3.8',
     # mmcv is left to the user: mmcv and mmcv-lite both serve, and a second
@@ -71,6 +74,7 @@ setup(
         test=[
             'coverage',
             'hypothesis',
+            'import-linter',
             'munkres==1.1.4',
             'mypy',
             'pytest',

@@ -1,5 +1,5 @@
 # Copyright (c) swahr_mmpose contributors. Licensed under Apache-2.0.
-"""Sphinx: bash tools/build_docs.sh."""
+"""Sphinx: bash tools/dev/build_docs.sh."""
 
 import re
 from pathlib import Path

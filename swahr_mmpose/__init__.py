@@ -7,56 +7,77 @@ nothing else::
     custom_imports = dict(imports=['swahr_mmpose'], allow_failed_imports=False)
 """
 
-from . import compat
-
-compat.apply()
-
-from .batches import EqualSizeBatchSampler  # noqa: E402
-from .codec import ScaleAwareAssociativeEmbedding  # noqa: E402
-from .estimator import (  # noqa: E402
-    BottomupPyramidDataPreprocessor,
-    BottomupPyramidPoseEstimator,
-)
-from .fusion import HeadOutput  # noqa: E402
-from .head import HigherHRNetHead  # noqa: E402
-from .hooks import CheckCheckpointHook, CheckLossHook, CheckPathsHook  # noqa: E402
-from .initializers import PretrainedBackbone  # noqa: E402
-from .losses import SWAHRLoss  # noqa: E402
-from .metrics import CrowdPoseMetric  # noqa: E402
-from .safe_checkpoints import SafeCheckpointHook  # noqa: E402
-from .samples import BottomupLoadImage, BottomupPackInputs  # noqa: E402
-from .seeding import SeededSampler  # noqa: E402
-from .tag_loss import PullPushLoss  # noqa: E402
-from .transforms import (  # noqa: E402
-    BottomupGetLossMask,
-    BottomupPyramidResize,
-    BottomupRandomSquareAffine,
-)
-from .visualization_hook import BottomupVisualizationHook  # noqa: E402
+import os.path as _osp
+import sys as _sys
 
 __version__ = '0.1.0'
 
-__all__ = [
-    'BottomupGetLossMask',
-    'BottomupLoadImage',
-    'BottomupPackInputs',
-    'BottomupPyramidDataPreprocessor',
-    'BottomupPyramidPoseEstimator',
-    'BottomupPyramidResize',
-    'BottomupRandomSquareAffine',
-    'BottomupVisualizationHook',
-    'CheckCheckpointHook',
-    'CheckLossHook',
-    'CheckPathsHook',
-    'CrowdPoseMetric',
-    'EqualSizeBatchSampler',
-    'HeadOutput',
-    'HigherHRNetHead',
-    'PretrainedBackbone',
-    'PullPushLoss',
-    'SWAHRLoss',
-    'SafeCheckpointHook',
-    'ScaleAwareAssociativeEmbedding',
-    'SeededSampler',
-    '__version__',
-]
+
+def _is_doctor() -> bool:
+    """Whether this process is ``swahr doctor``.
+
+    The doctor diagnoses environments in which the imports below fail.
+    """
+    program = _osp.basename(_sys.argv[0]) if _sys.argv else ''
+    return program in ('-m', 'swahr', 'swahr.exe') and (
+        _sys.argv[1:2] == ['doctor']
+    )
+
+
+if not _is_doctor():
+    from . import compat
+
+    compat.apply()
+
+    from .checkpoints import PretrainedBackbone
+    from .codecs import ScaleAwareAssociativeEmbedding
+    from .datasets import (
+        BottomupGetLossMask,
+        BottomupLoadImage,
+        BottomupPackInputs,
+        BottomupPyramidResize,
+        BottomupRandomSquareAffine,
+        EqualSizeBatchSampler,
+        SeededSampler,
+    )
+    from .engine.hooks import (
+        BottomupVisualizationHook,
+        CheckCheckpointHook,
+        CheckLossHook,
+        CheckPathsHook,
+        SafeCheckpointHook,
+    )
+    from .evaluation import CrowdPoseMetric
+    from .models import (
+        BottomupPyramidDataPreprocessor,
+        BottomupPyramidPoseEstimator,
+        HigherHRNetHead,
+        PullPushLoss,
+        SWAHRLoss,
+    )
+    from .structures import HeadOutput
+
+    __all__ = [
+        'BottomupGetLossMask',
+        'BottomupLoadImage',
+        'BottomupPackInputs',
+        'BottomupPyramidDataPreprocessor',
+        'BottomupPyramidPoseEstimator',
+        'BottomupPyramidResize',
+        'BottomupRandomSquareAffine',
+        'BottomupVisualizationHook',
+        'CheckCheckpointHook',
+        'CheckLossHook',
+        'CheckPathsHook',
+        'CrowdPoseMetric',
+        'EqualSizeBatchSampler',
+        'HeadOutput',
+        'HigherHRNetHead',
+        'PretrainedBackbone',
+        'PullPushLoss',
+        'SWAHRLoss',
+        'SafeCheckpointHook',
+        'ScaleAwareAssociativeEmbedding',
+        'SeededSampler',
+        '__version__',
+    ]

@@ -31,8 +31,9 @@ from typing import Any, Callable, Iterator, List, NoReturn
 import numpy as np
 import torch
 
-from . import safe_pickle
-from .checkpoint_files import TORCH_VERSION
+from swahr_mmpose.checkpoints.io import TORCH_VERSION
+
+from .checkpoints import safe_unpickler
 
 __all__ = ['apply']
 
@@ -112,10 +113,8 @@ def _import_mmpose_visualization() -> None:
 
 def _allow_training_checkpoints() -> None:
     """Allow what MMEngine writes, in torch and in our own reader."""
-    from .training_objects import training_objects
-
-    objects, stateful = training_objects()
-    safe_pickle.allow(objects, tuple(stateful))
+    objects, stateful = safe_unpickler.training_objects()
+    safe_unpickler.allow(objects, tuple(stateful))
     if TORCH_VERSION >= (2, 6):
         named: List[Any] = [(value, name) for name, value in objects.items()]
         torch.serialization.add_safe_globals([*named, *stateful])
@@ -125,7 +124,10 @@ def _read_checkpoints_safely() -> None:
     """Have MMEngine read files and URLs as :mod:`.checkpoint_files` does."""
     from mmengine.runner import CheckpointLoader, checkpoint
 
-    from .downloads import load_from_http, load_from_local
+    from swahr_mmpose.checkpoints.download import (
+        load_from_http,
+        load_from_local,
+    )
 
     # By their prefix, and by their name, for readers that call them.
     checkpoint.load_from_local = load_from_local

@@ -1,24 +1,14 @@
-import os
 import random
-from pathlib import Path
+import subprocess
+import sys
 
-import cv2
 import numpy as np
 import pytest
 import torch
+from helpers import GOLDEN, SHARED
 from hypothesis import Phase, settings
 
 import swahr_mmpose  # noqa: F401  (registers everything)
-
-ROOT = Path(__file__).parent.parent
-GOLDEN = ROOT / 'tests/golden'
-# OpenCV 5 interpolates between all positions, 4 between those of 1/32 pixel.
-OPENCV_5 = cv2.__version__ >= '5'
-like_opencv_4 = pytest.mark.skipif(
-    OPENCV_5, reason='OpenCV 5 resizes by other positions'
-)
-# Larger reference arrays and real images, where a developer has them.
-SHARED = Path(os.environ.get('SWAHR_SHARED', ROOT.parent / 'shared'))
 
 # For mutation testing: the same inputs each time, no search for a smaller one
 # that fails, and what is fast first.
@@ -39,20 +29,24 @@ def _seed():
     torch.manual_seed(0)
 
 
-def assert_image_is_official(image, official):
-    """Equal with OpenCV 4, with which the official images were made."""
-    if OPENCV_5:
-        difference = np.abs(image.astype(int) - official)
-        assert difference.max() <= 8
-        assert difference.mean() < 0.5
-    else:
-        np.testing.assert_array_equal(image, official)
+@pytest.fixture(scope='session')
+def shared():
+    """The folder of reference arrays and real images, or skip."""
+    if not SHARED.exists():
+        pytest.skip(f'{SHARED} is not here')
+    return SHARED
 
 
-def assert_mask_is_official(mask, official):
-    """As for images; at the edge some cells are in doubt."""
-    assert mask.shape == official.shape
-    assert np.mean(mask != official) <= (5e-4 if OPENCV_5 else 0)
+@pytest.fixture(scope='session')
+def synthetic(tmp_path_factory):
+    """A small synthetic data set."""
+    from swahr_mmpose.datasets.synthetic import make_synthetic_dataset
+
+    folder = tmp_path_factory.mktemp('data') / 'synthetic'
+    make_synthetic_dataset(
+        folder, num_train=8, num_val=6, image_size=(160, 128), max_height=120
+    )
+    return folder
 
 
 @pytest.fixture(scope='session')
@@ -70,26 +64,6 @@ def golden():
     return load
 
 
-@pytest.fixture(scope='session')
-def shared():
-    """The folder of reference arrays and real images, or skip."""
-    if not SHARED.exists():
-        pytest.skip(f'{SHARED} is not here')
-    return SHARED
-
-
-@pytest.fixture(scope='session')
-def synthetic(tmp_path_factory):
-    """A small synthetic data set."""
-    from swahr_mmpose.synthetic import make_synthetic_dataset
-
-    folder = tmp_path_factory.mktemp('data') / 'synthetic'
-    make_synthetic_dataset(
-        folder, num_train=8, num_val=6, image_size=(160, 128), max_height=120
-    )
-    return folder
-
-
 @pytest.fixture
 def official(golden):
     """A complete state dict of the official SWAHR, a small one."""
@@ -99,3 +73,20 @@ def official(golden):
         for key in archive
         if key.startswith(prefix)
     }
+
+
+@pytest.fixture
+def run_python():
+    """Run a program in a new interpreter; returns what it printed."""
+
+    def run(program):
+        done = subprocess.run(
+            [sys.executable, '-c', program],
+            capture_output=True,
+            text=True,
+            check=False,
+        )
+        assert done.returncode == 0, done.stderr[-3000:]
+        return done.stdout + done.stderr
+
+    return run

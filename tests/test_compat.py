@@ -8,8 +8,9 @@ import torch
 from mmengine.logging import HistoryBuffer
 from mmpose.visualization import PoseLocalVisualizer
 
-from swahr_mmpose import checkpoint_files, compat
-from swahr_mmpose.checkpoint_files import read_checkpoint
+from swahr_mmpose import compat
+from swahr_mmpose.checkpoints import io as checkpoint_io
+from swahr_mmpose.checkpoints.io import read_checkpoint
 
 CHECK = """
 from mmpose.registry import (HOOKS, KEYPOINT_CODECS, MODELS, TRANSFORMS)
@@ -100,7 +101,7 @@ def test_applying_twice_changes_nothing():
 def _reader(request, monkeypatch):
     """With torch's list of what may be read, and with ours."""
     if request.param == 'of old torch':
-        monkeypatch.setattr(checkpoint_files, 'TORCH_VERSION', (2, 0))
+        monkeypatch.setattr(checkpoint_io, 'TORCH_VERSION', (2, 0))
 
 
 @pytest.mark.usefixtures('_reader')

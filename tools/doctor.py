@@ -19,15 +19,16 @@ import shutil
 import subprocess
 import sys
 from concurrent.futures import ThreadPoolExecutor
-from importlib.util import find_spec, module_from_spec, spec_from_file_location
+from importlib.util import find_spec
 from pathlib import Path
+
+import doctor_checks
 
 try:
     from importlib import metadata
 except ImportError:  # Python 3.7, which is told that it is too old
     metadata = None
 
-ROOT = Path(__file__).resolve().parent.parent
 PROBE = """
 import importlib, json, sys
 sys.path = [p for p in sys.path if p]  # as for a script: not this folder
@@ -52,25 +53,7 @@ MORE_PROBES = {
 }
 
 
-def load_environment():
-    """The package's ``environment.py``, without importing the package."""
-    # In the repository, or in swahr_mmpose/.mim of an installed package.
-    for folder in (ROOT / 'swahr_mmpose', ROOT.parent):
-        path = folder / 'environment.py'
-        if path.is_file():
-            spec = spec_from_file_location('swahr_environment', str(path))
-            module = module_from_spec(spec)
-            sys.modules[spec.name] = module
-            spec.loader.exec_module(module)
-            return module
-    sys.exit(
-        f'error: swahr_mmpose/environment.py is not beside {ROOT / "tools"}; '
-        'expected a whole copy of the repository. Fetch it again'
-    )
-
-
-environment = load_environment()
-PACKAGES = environment.PACKAGES
+PACKAGES = doctor_checks.PACKAGES
 MODULES = [*PACKAGES, 'torchvision.transforms', 'mmcv._ext', 'torch.cuda']
 MODULES += ['swahr_mmpose']
 OPTIONAL = ['torchvision', 'chumpy', 'swahr_mmpose']
@@ -153,7 +136,7 @@ def read_bounds():
 
 
 def gather(seconds):
-    """The facts that ``environment.diagnose`` asks for."""
+    """The facts that ``doctor_checks.diagnose`` asks for."""
     facts = dict(python=list(sys.version_info[:3]), versions={}, imports={})
     if facts['python'] < [3, 8]:
         return facts  # no package that is needed runs on it
@@ -171,7 +154,7 @@ def table(facts):
     """What is installed: rows of name and version."""
     rows = {'Python': '.'.join(map(str, facts['python']))}
     for module in PACKAGES if facts['imports'] else ():
-        name, version = environment.version_of(facts, module)
+        name, version = doctor_checks.version_of(facts, module)
         rows[name] = version
         if version and not facts['imports'][module]['ok']:
             rows[name] += ' (does not import)'
@@ -192,7 +175,7 @@ def command(remedy):
 
 def make_report(facts):
     """All that is printed and written."""
-    found = environment.diagnose(facts)
+    found = doctor_checks.diagnose(facts)
     errors = sum(f.severity == 'error' for f in found)
     findings = [f._asdict() for f in found]
     for finding in findings:
@@ -203,7 +186,7 @@ def make_report(facts):
         verdict = (
             f'SWAHR cannot train here: {errors} error(s). Mend them from the '
             'top and run this again; or make a new environment, .venv, with '
-            f'versions that were run together:\n    {environment.FRESH}'
+            f'versions that were run together:\n    {doctor_checks.FRESH}'
         )
     return dict(
         installed=table(facts),

@@ -2,7 +2,7 @@
 # Install into .venv, make synthetic people, train a tiny SWAHR on them, test
 # it and draw what it finds. No GPU, no compiler, no download of data.
 #   bash tools/quickstart.sh [WORK_DIR]
-# Variables of the installation: see tools/setup_venv.sh.
+# Variables of the installation: see tools/dev/setup_venv.sh.
 set -euo pipefail
 case "${1:-}" in
 -h | --help)
@@ -12,7 +12,7 @@ case "${1:-}" in
 esac
 work_dir=$(realpath -m "${1:-$(dirname "$0")/../work_dirs/quickstart}")
 cd "$(dirname "$0")/.."
-source tools/setup_venv.sh
+source tools/dev/setup_venv.sh
 # MMEngine and MMPose warn of things that are no concern of this run.
 export PYTHONWARNINGS=ignore
 
@@ -21,7 +21,7 @@ data=data/synthetic
 started=$SECONDS
 
 echo "== 1/4 synthetic people"
-python tools/make_synthetic_dataset.py "$data"
+python tools/dataset_tools/make_synthetic_dataset.py "$data"
 echo "== 2/4 training; about four minutes on two cores that nothing else uses (on a busy machine OMP_NUM_THREADS=1 is faster)"
 python tools/train.py "$config" --work-dir "$work_dir" --no-validate
 checkpoint=$(cat "$work_dir/last_checkpoint")
@@ -29,7 +29,7 @@ echo "== 3/4 testing on pictures that it has not seen"
 python tools/test.py "$config" "$checkpoint" --work-dir "$work_dir/test" \
     --out "$work_dir/metrics.json"
 echo "== 4/4 pictures"
-python tools/visualize.py "$config" "$checkpoint" \
+python tools/analysis_tools/visualize.py "$config" "$checkpoint" \
     --out-dir "$work_dir/pictures" --num-images 12
 
 cat <<END

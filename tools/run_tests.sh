@@ -9,10 +9,12 @@ case "${1:-}" in
     ;;
 esac
 cd "$(dirname "$0")/.."
-source tools/setup_venv.sh
+source tools/dev/setup_venv.sh
 echo "== ruff"
 ruff check .
 ruff format --check .
+echo "== import-linter"
+lint-imports --no-logo
 echo "== mypy"
 mypy
 echo "== pytest"

@@ -1,92 +1,10 @@
 # Copyright (c) swahr_mmpose contributors. Licensed under Apache-2.0.
 """Train a model.
 
-  # one process
-  python tools/train.py CONFIG --work-dir work_dirs/run
-  # go on where it stopped
-  python tools/train.py CONFIG --work-dir work_dirs/run --resume
-  # 8 GPUs
-  bash tools/dist_train.sh CONFIG 8 --amp
-
-Data, sizes and checkpoint are checked before anything else, so that a typing
-error does not wait for the end of the first epoch.
+The code is in :mod:`swahr_mmpose.commands.train`.
 """
 
-import os.path as osp
-
-import torch
-from mmengine.runner import Runner
-
-from swahr_mmpose.cli import (
-    add_common_arguments,
-    is_first_process,
-    load_config,
-    make_parser,
-    user_errors,
-)
-from swahr_mmpose.preflight import check_before_run
-from swahr_mmpose.safe_checkpoints import latest_checkpoint
-
-
-def parse_args():
-    """Parse the command line."""
-    parser = make_parser(__doc__)
-    parser.add_argument('config', help='config file')
-    parser.add_argument(
-        '--resume',
-        nargs='?',
-        const='auto',
-        metavar='CHECKPOINT',
-        help='resume from a checkpoint; without a value from the latest one '
-        'of the work dir',
-    )
-    parser.add_argument(
-        '--amp', action='store_true', help='mixed precision, on a GPU'
-    )
-    parser.add_argument(
-        '--no-validate', action='store_true', help='never evaluate'
-    )
-    parser.add_argument(
-        '--auto-scale-lr',
-        action='store_true',
-        help='scale the learning rate to the actual total batch size',
-    )
-    add_common_arguments(parser)
-    args = parser.parse_args()
-    if args.amp and not torch.cuda.is_available():
-        parser.error('--amp needs a GPU, and torch finds none')
-    return args
-
-
-def merge_args(cfg, args):
-    """Write the arguments into the config."""
-    if args.no_validate:
-        cfg.val_cfg = cfg.val_dataloader = cfg.val_evaluator = None
-    if args.amp:
-        cfg.optim_wrapper.type = 'AmpOptimWrapper'
-        cfg.optim_wrapper.setdefault('loss_scale', 'dynamic')
-    if args.resume is not None:
-        path = args.resume
-        if path == 'auto':
-            path = latest_checkpoint(cfg.work_dir)
-            print(f'resuming from {path or "the start"}')
-        cfg.resume = path is not None
-        cfg.load_from = path or cfg.get('load_from')
-    if args.auto_scale_lr:
-        cfg.auto_scale_lr.enable = True
-
-
-def main():
-    """Check, then train."""
-    args = parse_args()
-    with user_errors():
-        cfg = load_config(args)
-        merge_args(cfg, args)
-        if is_first_process() and not args.skip_checks:
-            check_before_run(cfg, ('train', 'val'))
-    Runner.from_cfg(cfg).train()
-    print(f'checkpoints and logs are in {osp.abspath(cfg.work_dir)}')
-
+from swahr_mmpose.commands.train import main
 
 if __name__ == '__main__':
     main()

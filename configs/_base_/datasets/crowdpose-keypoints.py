@@ -1,5 +1,5 @@
 # CrowdPose: 14 keypoints, training and validation set merged as in the paper
-# (tools/merge_annotations.py), no masks. A leaf adds the pipelines. Not named
+# (tools/dataset_tools/merge_annotations.py), no masks. A leaf adds the pipelines. Not named
 # crowdpose.py for the reason in coco-keypoints.py.
 _base_ = './coco-keypoints.py'
 num_keypoints = 14

@@ -1,4 +1,4 @@
-# Synthetic people, made by tools/make_synthetic_dataset.py.
+# Synthetic people, made by tools/dataset_tools/make_synthetic_dataset.py.
 _base_ = './coco-keypoints.py'
 data_root = 'data/synthetic/'
 val_ann_file = 'annotations/person_keypoints_val.json'

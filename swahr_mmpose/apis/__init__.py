@@ -1,0 +1,7 @@
+# Copyright (c) swahr_mmpose contributors. Licensed under Apache-2.0.
+"""Inference on images, folders, videos and cameras."""
+
+from .inferencer import Inferencer
+from .loading import load_model
+
+__all__ = ['Inferencer', 'load_model']

@@ -1,0 +1,129 @@
+# Copyright (c) swahr_mmpose contributors. Licensed under Apache-2.0.
+"""The two ends of the pipeline: reading an image, packing a sample."""
+
+from __future__ import annotations
+
+from typing import Any, Dict, Optional
+
+import cv2
+import mmcv
+import numpy as np
+from mmcv.transforms import BaseTransform
+from mmengine import fileio
+from mmpose.registry import TRANSFORMS
+
+from swahr_mmpose.datasets.checks.image_files import is_truncated
+
+__all__ = ['BottomupLoadImage', 'as_bgr', 'read_image']
+
+
+@TRANSFORMS.register_module()
+class BottomupLoadImage(BaseTransform):
+    """Read the image as annotators saw it, or say which file is broken.
+
+    A file that is missing, unreadable or cut short ends in an error that
+    names it.
+
+    Required Keys: ``img_path``, or ``img`` to use an array.
+    Added Keys: ``img``, ``img_shape``, ``ori_shape``.
+
+    Args:
+        backend_args (dict, optional): File backend of MMEngine.
+        ignore_orientation (bool, optional): Leave pixels as they are stored,
+            whatever EXIF data say.  By default this is so for images of a
+            data set (those with an ``img_id``), as in COCO's annotations;
+            pictures that come alone, as from MMPose's inferencers, are turned
+            upright, as people see them and MMPose draws on them.
+    """
+
+    def __init__(
+        self,
+        backend_args: Optional[dict] = None,
+        ignore_orientation: Optional[bool] = None,
+    ) -> None:
+        self.backend_args = backend_args
+        self.ignore_orientation = ignore_orientation
+
+    def transform(self, results: Dict[str, Any]) -> Dict[str, Any]:
+        """Read the image into ``results['img']``, BGR uint8 (h, w, 3)."""
+        if results.get('img') is None:
+            ignored = self.ignore_orientation
+            if ignored is None:
+                ignored = results.get('img_id') is not None
+            results['img'] = read_image(
+                results['img_path'], ignored, self.backend_args
+            )
+        results['img'] = as_bgr(results['img'])
+        results.setdefault('img_path', None)
+        results['img_shape'] = results['img'].shape[:2]
+        results['ori_shape'] = results['img'].shape[:2]
+        return results
+
+
+def read_image(
+    path: str,
+    ignore_orientation: bool = False,
+    backend_args: Optional[dict] = None,
+) -> np.ndarray:
+    """Read a picture: grey becomes colour, transparency is dropped.
+
+    Args:
+        path (str): The file, or what the backend takes for one.
+        ignore_orientation (bool): Leave pixels as they are stored.
+        backend_args (dict, optional): File backend of MMEngine.
+
+    Returns:
+        np.ndarray: BGR, uint8 (h, w, 3).
+
+    Raises:
+        FileNotFoundError: If it does not exist.
+        ValueError: If it is no image, or not a whole one.
+    """
+    try:
+        content = fileio.get(path, backend_args=backend_args)
+    except FileNotFoundError as error:
+        raise FileNotFoundError(
+            f'image {path} does not exist; check data_root, data_prefix '
+            'and the file names in the annotation file'
+        ) from error
+    image = cause = None
+    try:
+        if content:
+            flag = (
+                'color_ignore_orientation' if ignore_orientation else 'color'
+            )
+            image = mmcv.imfrombytes(content, flag=flag)
+    except cv2.error as error:  # as for more pixels than OpenCV reads
+        cause = error
+    if image is None or is_truncated(content):
+        raise ValueError(
+            f'image {path} ({len(content)} bytes) is not a complete image '
+            'file; fetch it again or take it out of the annotation file'
+        ) from cause
+    return image
+
+
+def as_bgr(image: Any) -> np.ndarray:
+    """An array as the pipeline wants it: three channels of uint8.
+
+    Args:
+        image (np.ndarray): uint8; grey (h, w) or (h, w, 1), BGR (h, w, 3), or
+            BGRA (h, w, 4), whose transparency is dropped.
+
+    Returns:
+        np.ndarray: Shape (h, w, 3).
+
+    Raises:
+        ValueError: If it is another kind of array, or empty.
+    """
+    shape, dtype = np.shape(image), getattr(image, 'dtype', type(image))
+    channels = shape[2] if len(shape) == 3 else 1 if len(shape) == 2 else 0
+    if channels not in (1, 3, 4) or 0 in shape or dtype != np.uint8:
+        raise ValueError(
+            f'got an image of shape {shape} and type {dtype}, expected uint8 '
+            '(h, w), (h, w, 1), (h, w, 3) or (h, w, 4); put channels last, '
+            'scale values to 0 to 255, convert with astype(np.uint8)'
+        )
+    if channels == 1:
+        return np.repeat(image.reshape(*shape[:2], 1), 3, axis=2)
+    return np.ascontiguousarray(image[..., :3])

@@ -1,0 +1,14 @@
+# Copyright (c) swahr_mmpose contributors. Licensed under Apache-2.0.
+"""Hooks: checks, atomic checkpoints, visualization."""
+
+from .check_hooks import CheckCheckpointHook, CheckLossHook, CheckPathsHook
+from .checkpoint_hook import SafeCheckpointHook
+from .visualization_hook import BottomupVisualizationHook
+
+__all__ = [
+    'BottomupVisualizationHook',
+    'CheckCheckpointHook',
+    'CheckLossHook',
+    'CheckPathsHook',
+    'SafeCheckpointHook',
+]

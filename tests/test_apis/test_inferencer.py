@@ -1,0 +1,474 @@
+import contextlib
+import io
+import json
+import os
+import runpy
+import shutil
+import signal
+import sys
+import threading
+import time
+
+import cv2
+import numpy as np
+import pytest
+import torch
+from helpers import ROOT
+from helpers.datasets import write
+from helpers.tools import LEAVES, tool
+from mmengine.config import Config
+from mmengine.registry import init_default_scope
+from mmengine.structures import InstanceData
+from mmpose.apis import MMPoseInferencer
+from mmpose.registry import MODELS
+from pycocotools.coco import COCO
+
+from swahr_mmpose.apis.inferencer import Inferencer
+from swahr_mmpose.apis.video import VideoReader, VideoWriter
+
+CONFIG = str(next((ROOT / 'configs/synthetic').glob('swahr_*.py')))
+TOOL = str(ROOT / 'tools/infer.py')
+SMALL = {
+    'test_dataloader.dataset.pipeline.1.input_size': (64, 64),
+    'model.head.decoder.input_size': (64, 64),
+    'model.head.decoder.heatmap_sizes': [(16, 16), (32, 32)],
+    'model.head.decoder.decode_topk': 4,
+    'model.head.decoder.decode_max_instances': 4,
+    # Nothing of the data set is there.
+    'test_dataloader.dataset.data_root': '/nowhere/',
+    'test_evaluator.ann_file': '/nowhere/people.json',
+}
+
+
+@pytest.fixture(scope='module')
+def checkpoint(tmp_path_factory):
+    """Random weights that see people everywhere."""
+    init_default_scope('mmpose')
+    torch.manual_seed(0)
+    model = MODELS.build(Config.fromfile(CONFIG).model)
+    for layer in model.head.final_layers:
+        torch.nn.init.normal_(layer.weight, std=0.5)
+    path = tmp_path_factory.mktemp('weights') / 'random.pth'
+    torch.save(dict(state_dict=model.state_dict()), path)
+    return str(path)
+
+
+@pytest.fixture(scope='module')
+def infer(checkpoint):
+    return Inferencer(
+        CONFIG, checkpoint, 'cpu', threshold=0, cfg_options=SMALL
+    )
+
+
+def level(n):
+    """The value of the n-th image, which tells its number of people."""
+    return 20 * n
+
+
+class Counting:
+    """In the place of the network: as many people as the image is bright.
+
+    They stand where the image's value says, and 30 pixels apart.
+    """
+
+    def __init__(self):
+        self.batches = []
+
+    def __call__(self, batch):
+        inputs, samples = batch['inputs'], batch['data_samples']
+        assert len({tuple(image.shape) for image in inputs}) == 1
+        self.batches.append(len(inputs))
+        for image, sample in zip(inputs, samples):
+            value = float(image.float().median())  # borders are black
+            n = round(value / level(1))
+            places = value + 100 * np.arange(n)
+            keypoints = np.tile(np.linspace(0, 40, 17)[:, None], 2)
+            sample.pred_instances = InstanceData(
+                keypoints=keypoints + places[:, None, None],
+                keypoint_scores=np.ones((n, 17), np.float32),
+                bbox_scores=np.linspace(0.1, 0.9, n).astype(np.float32),
+            )
+        return samples
+
+
+def counting(checkpoint, **kwargs):
+    kwargs.setdefault('threshold', 0)
+    infer = Inferencer(CONFIG, checkpoint, 'cpu', cfg_options=SMALL, **kwargs)
+    infer.model.test_step = Counting()
+    return infer
+
+
+SIZES = [(64, 64), (80, 60), (64, 64), (33, 47), (64, 64), (80, 60)] * 2
+
+
+def image(n):
+    w, h = SIZES[n]
+    return np.full((h, w, 3), level(n), np.uint8)
+
+
+@pytest.fixture
+def folder(tmp_path):
+    folder = tmp_path / 'pictures'
+    folder.mkdir()
+    for n in range(len(SIZES)):
+        cv2.imwrite(str(folder / f'{n + 10}.png'), image(n))
+    (folder / 'notes.txt').write_text('no picture')
+    return folder
+
+
+@pytest.mark.parametrize('size', [1, 2, 3, 50])
+@pytest.mark.parametrize('ahead', [0, 1, 5])
+def test_results_come_in_order_in_batches_of_one_size(
+    checkpoint, folder, size, ahead
+):
+    infer = counting(checkpoint, batch_size=size, ahead=ahead)
+    results = list(infer(folder))
+    assert [r.name for r in results] == [
+        f'{n + 10}.png' for n in range(len(SIZES))
+    ]
+    for n, result in enumerate(results):
+        np.testing.assert_array_equal(result.image, image(n))
+        assert result.keypoints.shape == (n, 17, 2)
+        assert result.keypoint_scores.shape == (n, 17)
+        assert result.boxes.shape == (n, 4)
+        if n:
+            assert result.keypoints.min() == level(n)
+    batches = infer.model.test_step.batches
+    assert sum(batches) == len(SIZES)
+    assert max(batches) == min(size, 6)
+
+
+def test_kinds_of_input_give_the_same(checkpoint, folder, tmp_path):
+    infer = counting(checkpoint, batch_size=2)
+    expected = [r.keypoints for r in infer(str(folder))]
+    assert len(expected) == len(SIZES)
+    paths = sorted(folder.glob('*.png'))
+    arrays = [image(n) for n in range(len(SIZES))]
+    for inputs in (paths, arrays, (a for a in arrays)):
+        found = [r.keypoints for r in infer(inputs)]
+        for a, b in zip(expected, found):
+            np.testing.assert_array_equal(a, b)
+        assert len(found) == len(expected)
+    assert [r.index for r in infer(folder, every=5)] == [0, 5, 10]
+    video = write(tmp_path / 'walk.mp4')
+    frames = list(infer(video, every=2))
+    assert [r.name for r in frames] == [
+        f'walk_00000{n}.jpg' for n in (0, 2, 4, 6)
+    ]
+    assert [len(r.scores) for r in frames] == [0, 3, 6, 9]
+
+
+def test_threshold_and_number_of_people(checkpoint):
+    (every,) = counting(checkpoint)(image(5))
+    np.testing.assert_allclose(every.scores, [0.9, 0.7, 0.5, 0.3, 0.1])
+    assert np.diff(every.keypoints[:, 0, 0]).tolist() == [-100] * 4
+    (good,) = counting(checkpoint, threshold=0.4)(image(5))
+    np.testing.assert_allclose(good.scores, [0.9, 0.7, 0.5])
+    (best,) = counting(checkpoint, max_people=2)(image(5))
+    np.testing.assert_array_equal(best.keypoints, every.keypoints[:2])
+    (alike,) = counting(checkpoint, nms=0.0)(image(5))
+    assert 1 <= len(alike.scores) <= 5
+
+
+def test_an_unreadable_picture_stops_or_is_told(checkpoint, folder):
+    broken = folder / '12.png'
+    broken.write_bytes(broken.read_bytes()[:40])
+    for ahead in (0, 4):
+        infer = counting(checkpoint, ahead=ahead, batch_size=2)
+        before = threading.active_count()
+        with pytest.raises(ValueError, match='12.png .* not a complete'):
+            list(infer(folder))
+        assert threading.active_count() == before
+        told = []
+        results = infer(folder, on_error=lambda *a, told=told: told.append(a))
+        names = [r.name for r in results]
+        assert len(names) == len(SIZES) - 1
+        assert '12.png' not in names
+        ((item, error),) = told
+        assert item.path == str(broken)
+        assert '12.png' in str(error)
+    with pytest.raises(ValueError, match='image 1: got an image of shape'):
+        list(infer([image(1), image(1).astype(float)]))
+
+
+def test_an_endless_source_can_be_left(checkpoint):
+    def camera():
+        while True:
+            yield image(3)
+
+    before = threading.active_count()
+    results = counting(checkpoint, batch_size=3)(camera())
+    for n in range(10):
+        assert next(results).index == n
+    results.close()
+    assert threading.active_count() == before
+
+
+@pytest.mark.parametrize('flip', [False, True])
+def test_the_network_sees_people(infer, checkpoint, flip):
+    rng = np.random.default_rng(0)
+    picture = rng.integers(0, 256, (70, 90, 3), np.uint8)
+    with_flip = Inferencer(
+        Config.fromfile(CONFIG),
+        checkpoint,
+        'cpu',
+        threshold=0,
+        flip=flip,
+        cfg_options=SMALL,
+    )
+    assert with_flip.model.test_cfg['flip_test'] is flip
+    (result,) = with_flip(picture)
+    assert len(result.scores) > 0
+    assert np.isfinite(result.keypoints).all()
+    drawn = result.drawn()
+    assert drawn.shape == picture.shape
+    assert (drawn != picture).any()
+    (same,) = infer(picture)
+    assert (len(same.scores) == len(result.scores)) or flip
+
+
+def test_grey_transparent_odd_and_tiny_pictures(infer, tmp_path):
+    rng = np.random.default_rng(0)
+    shapes = [(31, 45), (64, 64, 4), (1, 1, 3), (17, 203, 3), (301, 77, 3)]
+    for n, shape in enumerate(shapes):
+        pixels = rng.integers(0, 256, shape, np.uint8)
+        cv2.imwrite(str(tmp_path / f'{n}.png'), pixels)
+    for result, shape in zip(infer(tmp_path), shapes):
+        assert result.image.shape == (*shape[:2], 3)
+        assert np.isfinite(result.keypoints).all()
+
+
+def test_people_are_found_in_upright_pictures(infer, checkpoint, tmp_path):
+    from PIL import Image
+
+    picture = Image.fromarray(np.zeros((40, 60, 3), np.uint8))
+    exif = picture.getexif()
+    exif[0x0112] = 6  # rotated by 90 degrees
+    path = tmp_path / 'a.jpg'
+    picture.save(path, exif=exif)
+    (result,) = infer(path)
+    assert result.image.shape == (60, 40, 3)
+    stored = counting(checkpoint, ignore_orientation=True)
+    (result,) = stored(path)
+    assert result.image.shape == (40, 60, 3)
+
+
+def test_a_pyramid_of_scales_goes_into_batches(checkpoint):
+    scales = {'test_dataloader.dataset.pipeline.1.scales': (0.5, 1.0, 2.0)}
+    images = [image(n) for n in (0, 1, 2)]
+    counts = []
+    for size in (1, 2):
+        infer = Inferencer(
+            CONFIG, checkpoint, 'cpu', threshold=0, batch_size=size,
+            cfg_options={**SMALL, **scales},
+        )  # fmt: skip
+        counts.append([r.keypoints.shape for r in infer(images)])
+    assert counts[0] == counts[1]
+
+
+@pytest.mark.parametrize(
+    ('kwargs', 'message'),
+    [
+        (dict(batch_size=0), 'batch_size must be 1 or more, got 0'),
+        (dict(max_people=0), 'max_people must be 1 or more, got 0'),
+        (dict(nms=2), 'nms is a similarity from 0 to 1, got 2'),
+    ],
+)
+def test_bad_arguments_are_named(kwargs, message):
+    with pytest.raises(ValueError, match=message):
+        Inferencer(CONFIG, 'none.pth', **kwargs)
+
+
+class Harmful:
+    def __reduce__(self):
+        return print, ('it ran',)
+
+
+def test_a_checkpoint_with_code_is_refused(tmp_path, capsys):
+    path = tmp_path / 'a.pth'
+    torch.save(dict(state_dict={}, meta=Harmful()), path)
+    with pytest.raises(ValueError, match='a.pth is refused: it holds more'):
+        Inferencer(CONFIG, str(path), 'cpu')
+    assert 'it ran' not in capsys.readouterr().out
+
+
+# MMPose's own inferencer
+
+
+@pytest.mark.parametrize('leaf', LEAVES)
+def test_configs_have_what_mmpose_asks_for(leaf):
+    cfg = Config.fromfile(ROOT / leaf)
+    assert cfg.data_mode == 'bottomup'
+    assert cfg.test_dataloader.dataset.data_mode == 'bottomup'
+    assert cfg.visualizer.type == 'PoseLocalVisualizer'
+
+
+def test_mmpose_infers_from_config_and_checkpoint(
+    infer, checkpoint, folder, tmp_path
+):
+    cfg = Config.fromfile(CONFIG)
+    cfg.merge_from_dict(SMALL)
+    path = tmp_path / 'small.py'
+    cfg.dump(path)
+    inferencer = MMPoseInferencer(
+        pose2d=str(path), pose2d_weights=checkpoint, device='cpu'
+    )
+    rng = np.random.default_rng(0)
+    picture = rng.integers(0, 256, (70, 90, 3), np.uint8)
+    shutil.rmtree(folder)
+    folder.mkdir()
+    cv2.imwrite(str(folder / 'a.png'), picture)
+    (ours,) = infer(picture)
+    for inputs in (str(folder), str(folder / 'a.png'), picture):
+        (found,) = inferencer(inputs, out_dir=str(tmp_path / 'out'))
+        (people,) = found['predictions']
+        assert len(people) == len(ours.scores)
+        nearest = [
+            min(abs(ours.keypoints - p['keypoints']).max(axis=(1, 2)))
+            for p in people
+        ]
+        assert max(nearest) < 1e-3
+    assert (tmp_path / 'out/visualizations/a.png').exists()
+    (found,) = inferencer(picture[..., 0], return_vis=True)
+    video = write(tmp_path / 'walk.mp4')
+    assert len(list(inferencer(video))) == 7
+
+
+# The tool
+
+
+def options():
+    return [
+        '--cfg-options',
+        *(f'{k}={v}'.replace(' ', '') for k, v in SMALL.items()),
+    ]
+
+
+@pytest.fixture
+def main(monkeypatch, capsys, checkpoint):
+    """The tool, in this process; returns what it prints."""
+
+    def call(*args):
+        command = [TOOL, CONFIG, checkpoint, *args, *options()]
+        monkeypatch.setattr(sys, 'argv', [str(a) for a in command])
+        runpy.run_path(TOOL, run_name='__main__')
+        return capsys.readouterr().out
+
+    return call
+
+
+@pytest.mark.slow
+def test_the_tool_goes_through_a_folder(checkpoint, folder, tmp_path):
+    (folder / 'broken.jpg').write_bytes(b'no image')
+    out = tmp_path / 'out'
+    done = tool(
+        'infer.py', CONFIG, checkpoint, folder, '--json', out / 'people.json',
+        '--out-dir', out, '--batch-size', '3', '--threshold', '0',
+        '--pose-nms', '0.9', '--max-people', '3', '--device', 'cpu',
+        '--on-error', 'skip', *options(),
+    )  # fmt: skip
+    assert f'{len(SIZES)} images, ' in done.stdout
+    assert f'1 images were skipped: {folder}/broken.jpg' in done.stdout
+    assert 'broken.jpg (8 bytes) is not a complete image' in done.stderr
+    assert f'results are in {out}/people.json' in done.stdout
+    assert len(list(out.glob('*.png'))) == len(SIZES)
+    with contextlib.redirect_stdout(io.StringIO()):
+        coco = COCO(out / 'people.images.json')
+        found = coco.loadRes(str(out / 'people.json'))
+    assert sorted(i['file_name'] for i in coco.imgs.values()) == sorted(
+        p.name for p in folder.glob('*.png')
+    )
+    assert 0 < len(found.anns) <= 3 * len(SIZES)
+
+
+def test_the_tool_takes_numbers_in_names_as_ids(main, folder, tmp_path):
+    printed = main(folder, '--json', tmp_path / 'a.json', '--every', '4')
+    assert '1 files are no pictures: notes.txt' in printed
+    table = json.loads((tmp_path / 'a.images.json').read_text())
+    assert [i['id'] for i in table['images']] == [10, 14, 18]
+
+
+def test_the_tool_stops_at_an_unreadable_picture(main, folder, tmp_path):
+    (folder / 'broken.jpg').write_bytes(b'no image')
+    with pytest.raises(SystemExit, match='broken.jpg .8 bytes. is not a comp'):
+        main(folder, '--json', tmp_path / 'a.json')
+    assert [p.name for p in tmp_path.iterdir()] == ['pictures']
+
+
+def test_the_tool_draws_a_video(main, tmp_path):
+    path = write(tmp_path / 'walk.mp4')
+    out = tmp_path / 'out'
+    printed = main(
+        path, '--out-dir', out, '--json', tmp_path / 'a.json', '--every', '2',
+        '--threshold', '2',
+    )  # fmt: skip
+    assert '4 images, 0 people' in printed
+    video = VideoReader(str(out / 'walk.mp4'))
+    assert (video.fps, video.count) == (12.5 / 2, 4)
+    assert json.loads((tmp_path / 'a.json').read_text()) == []
+    main(path, '--out-dir', out, '--as-pictures')
+    assert {p.name for p in out.glob('*.jpg')} == {
+        f'walk_00000{n}.jpg' for n in range(7)
+    }
+    before = (tmp_path / 'walk.mp4').read_bytes()
+    with pytest.raises(SystemExit, match='overwrite what they are made of'):
+        main(path, '--out-dir', tmp_path)
+    assert (tmp_path / 'walk.mp4').read_bytes() == before
+
+
+def test_a_camera_is_stopped_by_ctrl_c_and_files_are_complete(
+    main, tmp_path, monkeypatch
+):
+    class Camera:
+        """Gives frames for ever; at the fifth someone presses Ctrl-C."""
+
+        grabbed = 0
+
+        def __init__(self, number):
+            assert number == 3
+
+        def isOpened(self):  # noqa: N802
+            return True
+
+        def set(self, *_):
+            return True
+
+        def get(self, _):
+            return 0.0
+
+        def grab(self):
+            self.grabbed += 1
+            if self.grabbed == 5:
+                os.kill(os.getpid(), signal.SIGINT)
+            time.sleep(0.01)
+            return True
+
+        def retrieve(self):
+            return True, image(1)
+
+        def release(self):
+            pass
+
+    before = signal.getsignal(signal.SIGINT)
+    with monkeypatch.context() as patched:
+        patched.setattr('swahr_mmpose.apis.video.cv2.VideoCapture', Camera)
+        patched.setattr(VideoWriter, '_check_written', lambda _: None)
+        printed = main(
+            'webcam:3', '--json', tmp_path / 'a.json', '--out-dir', tmp_path
+        )
+    assert signal.getsignal(signal.SIGINT) is before
+    frames = json.loads((tmp_path / 'a.images.json').read_text())['images']
+    assert len(frames) >= 1
+    assert f'{len(frames)} images, ' in printed
+    video = list(VideoReader(str(tmp_path / 'camera3.mp4')))
+    assert len(video) >= len(frames)
+
+
+def test_the_tool_explains_itself(main, capsys):
+    for argument, message in (
+        ('--help', 'python tools/infer.py'),
+        ('photos', 'give --json, --out-dir or --show'),
+    ):
+        with pytest.raises(SystemExit):
+            main(argument)
+        assert message in ''.join(capsys.readouterr())

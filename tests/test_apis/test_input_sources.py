@@ -1,0 +1,109 @@
+import cv2
+import numpy as np
+import pytest
+from helpers.datasets import write
+
+from swahr_mmpose.apis.input_sources import Item, open_source
+
+IMAGE = np.full((30, 40, 3), 90, np.uint8)
+
+
+@pytest.fixture
+def folder(tmp_path):
+    for name in ('b.png', 'a.JPG', 'c.bmp'):
+        cv2.imwrite(str(tmp_path / name), IMAGE)
+    (tmp_path / 'notes.txt').write_text('no picture')
+    (tmp_path / 'README').write_text('no picture')
+    (tmp_path / 'more').mkdir()
+    cv2.imwrite(str(tmp_path / 'more/d.png'), IMAGE)
+    return tmp_path
+
+
+def names(source):
+    return [item.name for item in source.items]
+
+
+def test_of_a_folder_pictures_are_taken_and_the_rest_is_told(folder):
+    source = open_source(folder)
+    assert (source.kind, source.count) == ('pictures', 3)
+    assert names(source) == ['a.JPG', 'b.png', 'c.bmp']
+    assert {p.rsplit('/')[-1] for p in source.left_out} == {
+        'notes.txt', 'README', 'more'
+    }  # fmt: skip
+    assert all(item.load().shape == (30, 40, 3) for item in source.items)
+
+
+def test_pictures_and_folders_may_be_mixed(folder):
+    source = open_source([str(folder / 'b.png'), folder / 'more'])
+    assert names(source) == ['b.png', 'd.png']
+    assert [item.index for item in open_source(folder, every=2).items] == [
+        0,
+        2,
+    ]
+    assert names(open_source(str(folder / 'b.png'))) == ['b.png']
+
+
+def test_arrays_and_endless_iterables_are_sources(folder):
+    for inputs in (IMAGE, [IMAGE], (IMAGE,)):
+        source = open_source(inputs)
+        assert (source.kind, source.count) == ('arrays', 1)
+        assert [item.load().shape for item in source.items] == [IMAGE.shape]
+
+    def endless():
+        while True:
+            yield IMAGE
+
+    source = open_source(endless(), every=3)
+    assert source.count is None
+    items = iter(source.items)
+    assert [next(items).index for _ in range(3)] == [0, 3, 6]
+    mixed = open_source([IMAGE, str(folder / 'b.png')])
+    assert [item.load().shape for item in mixed.items] == [IMAGE.shape] * 2
+
+
+def test_a_video_is_a_source(tmp_path):
+    path = write(tmp_path / 'walk.mp4')
+    for inputs in (path, [path]):
+        source = open_source(inputs, every=3)
+        assert (source.kind, source.count) == ('video', 3)
+        assert source.path == path
+        assert source.fps == pytest.approx(12.5 / 3)
+        assert names(source) == [f'walk_00000{n}.jpg' for n in (0, 3, 6)]
+
+
+@pytest.mark.parametrize('inputs', ['webcam:99', '99', 99, ['webcam:99']])
+def test_cameras_are_numbers_or_named_as_in_mmpose(inputs):
+    with pytest.raises(ValueError, match='camera 99 cannot be opened'):
+        open_source(inputs)
+
+
+def test_what_is_no_source_says_why(folder):
+    write(folder / 'v.mp4')
+    (folder / 'empty').mkdir()
+    for inputs, kind, message in (
+        ('http://a/b.jpg', ValueError, 'URL; download it first'),
+        (str(folder / 'no.jpg'), FileNotFoundError, 'no.jpg does not exist'),
+        (folder / 'empty', ValueError, 'empty has no pictures, of 0 files'),
+        ([folder, folder / 'v.mp4'], ValueError, 'v.mp4 is a video or a cam'),
+    ):
+        with pytest.raises(kind, match=message):
+            open_source(inputs)
+    with pytest.raises(ValueError, match='every must be 1 or more, got 0'):
+        open_source(folder, every=0)
+
+
+def test_a_picture_that_cannot_be_read_is_named(folder):
+    (folder / 'b.png').write_bytes((folder / 'b.png').read_bytes()[:50])
+    with pytest.raises(ValueError, match='b.png .* not a complete image'):
+        Item(0, 'b', str(folder / 'b.png')).load()
+    thin = np.zeros((2, 100, 3), np.uint8)
+    with pytest.raises(ValueError, match='image 7 is of size 100x2; one side'):
+        Item(7, '7', None, thin).load()
+
+
+@pytest.mark.parametrize('shape', [(30, 40), (30, 40, 4)])
+def test_grey_and_transparent_pictures_become_bgr(tmp_path, shape):
+    path = str(tmp_path / 'a.png')
+    cv2.imwrite(path, np.full(shape, 77, np.uint8))
+    image = Item(0, 'a', path).load()
+    np.testing.assert_array_equal(image, np.full((30, 40, 3), 77))

@@ -1,0 +1,113 @@
+"""Whatever a network gives, decoding ends, in time and with whole arrays."""
+
+import os
+import resource
+import time
+import warnings
+
+import numpy as np
+import pytest
+import torch
+from helpers.codecs import HEATMAPS, TAGS, spoiled
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from swahr_mmpose import ScaleAwareAssociativeEmbedding
+
+K, TOPK = 3, 5
+# 10000 have passed; three minutes on two cores.
+EXAMPLES = int(os.environ.get('SWAHR_FUZZ_EXAMPLES', 1000))
+
+
+def codec(num_keypoints=K, topk=TOPK, **kwargs):
+    return ScaleAwareAssociativeEmbedding(
+        input_size=(64, 64),
+        heatmap_sizes=[(16, 16), (32, 32)],
+        decode_keypoint_order=list(range(num_keypoints)),
+        decode_topk=topk,
+        **kwargs,
+    )
+
+
+@settings(max_examples=EXAMPLES, deadline=None)
+@given(
+    seed=st.integers(0, 2**31),
+    heatmaps=st.sampled_from(list(HEATMAPS)),
+    tags=st.sampled_from(list(TAGS)),
+    size=st.sampled_from([(1, 1), (2, 3), (8, 40), (12, 64)]),
+    share=st.sampled_from([0.0, 0.0, 0.01, 0.5, 1.0]),
+    tag_dim=st.integers(1, 2),
+    coarse=st.booleans(),
+    unbiased=st.booleans(),
+)
+def test_any_maps_are_decoded_to_whole_people(
+    seed, heatmaps, tags, size, share, tag_dim, coarse, unbiased
+):
+    rng = np.random.default_rng(seed)
+    height, width = size
+    small = (-(-height // 2), -(-width // 4)) if coarse else size
+    maps = spoiled(HEATMAPS[heatmaps](rng, (2, K, *size)), rng, share)
+    share = rng.choice([0, share])
+    tags = spoiled(TAGS[tags](rng, (2, tag_dim * K, *small)), rng, share)
+    with warnings.catch_warnings():
+        warnings.simplefilter('error')
+        decoded = codec(unbiased=unbiased).batch_decode(maps, tags)
+    for keypoints, scores, instance_scores in zip(*decoded):
+        people = len(keypoints)
+        assert people <= K * TOPK
+        assert keypoints.shape == (people, K, 2)
+        assert scores.shape == (people, K)
+        assert instance_scores.shape == (people,)
+        for array in (keypoints, scores, instance_scores):
+            assert array.dtype == np.float32
+            assert np.isfinite(array).all()
+        found = scores > 0
+        assert (scores >= 0).all()
+        assert found.any(axis=1).all()
+        inside = (keypoints >= -0.5) & (keypoints <= [width, height])
+        assert inside[found].all()
+        assert (keypoints[~found] == 0).all()
+
+
+@pytest.mark.parametrize('heatmaps', ['constant', 'noise', 'checkers'])
+def test_the_worst_maps_take_bounded_time_and_memory(heatmaps):
+    """Every second cell a peak, at full size: seconds, not minutes."""
+    rng = np.random.default_rng(0)
+    shape = (1, 17, 512, 768)
+    maps = torch.from_numpy(HEATMAPS[heatmaps](rng, shape)).float()
+    tags = torch.from_numpy(TAGS['noise'](rng, shape)).float()
+    before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    started = time.perf_counter()
+    found = codec(17, 30).batch_decode(maps, tags)
+    seconds = time.perf_counter() - started
+    extra = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before
+    assert len(found[0][0]) <= 17 * 30
+    # At most 5 s and 500 MiB: room for slow machines, not for a mistake.
+    assert seconds < 60
+    assert extra < 2**20  # in KiB
+
+
+def test_memory_layouts_and_empty_batches_are_no_matter():
+    maps = torch.rand(2, K, 4, 64)
+    tags = torch.zeros(2, K, 4, 32)
+    expected = codec().batch_decode(maps[..., :32].clone(), tags)
+    got = codec().batch_decode(maps[..., :32], tags)
+    for one, other in zip(expected, got):
+        for a, b in zip(one, other):
+            np.testing.assert_array_equal(a, b)
+    assert codec().batch_decode(maps[:0], maps[:0]) == ([], [], [])
+
+
+def test_infinities_count_as_nothing_and_minus_infinity_is_lowest():
+    maps = torch.zeros(1, K, 2, 40)
+    maps[0, :, 0, 3] = 0.9
+    spoiled_maps = maps.clone()
+    spoiled_maps[0, 1, 1, 35:] = torch.tensor(
+        [np.nan, np.inf, -np.inf, np.nan, np.inf]
+    )
+    tags = torch.zeros(1, K, 2, 40)
+    for one, other in zip(
+        codec().batch_decode(maps, tags),
+        codec().batch_decode(spoiled_maps, tags),
+    ):
+        np.testing.assert_array_equal(one[0], other[0])

@@ -1,0 +1,219 @@
+import re
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from swahr_mmpose.codecs.gaussian_targets import (
+    draw_gaussians,
+    draw_scaled_gaussians,
+    keypoint_cells,
+    keypoint_indices,
+    scales_of_widths,
+)
+
+
+def official_heatmaps(joints, size, sigma):
+    """The rule of the official generator, one pixel at a time."""
+    w, h = size
+    maps = np.zeros((joints.shape[1], h, w), np.float32)
+    for person in joints:
+        for k, (px, py, v) in enumerate(person):
+            x, y = int(px), int(py)
+            if v <= 0 or not (0 <= x < w and 0 <= y < h):
+                continue
+            for j in range(max(y - 7, 0), min(y + 8, h)):
+                for i in range(max(x - 7, 0), min(x + 8, w)):
+                    g = np.exp(-((i - x) ** 2 + (j - y) ** 2) / (2 * sigma**2))
+                    maps[k, j, i] = max(maps[k, j, i], np.float32(g))
+    return maps
+
+
+def one(x, y, **kwargs):
+    return draw_gaussians(
+        np.array([[[x, y]]]), np.ones((1, 1)), (128, 128), 2.0, **kwargs
+    )[0]
+
+
+@pytest.mark.parametrize('group', ['random_names', 'scale_aware_names'])
+def test_heatmaps_equal_the_official_ones_to_the_bit(golden, group):
+    z = golden('targets.npz')
+    for name in z[group]:
+        joints, side = z[f'{name}joints'], int(z[f'{name}output_res'])
+        sigma = (
+            joints[:, 0, 3]
+            if group == 'scale_aware_names'
+            else float(z[f'{name}sigma'])
+        )
+        maps = draw_gaussians(
+            joints[..., :2], joints[..., 2], (side, side), sigma
+        )
+        np.testing.assert_array_equal(maps, z[f'{name}heatmaps'])
+
+
+def test_indices_equal_the_official_ones(golden):
+    z = golden('targets.npz')
+    for name in z['random_names']:
+        joints, side = z[f'{name}joints'], int(z[f'{name}output_res'])
+        ours = keypoint_indices(joints[..., :2], joints[..., 2], (side, side))
+        for person, official in zip(ours, z[f'{name}joints_index_shared_tag']):
+            got = [int(i) for i, counts in person if counts]
+            assert got == [int(i) for i, counts in official if counts]
+
+
+@pytest.mark.parametrize(
+    ('point', 'cell', 'count'),
+    [
+        ((64.9, 32.2), (64, 32), 225),
+        ((-0.9, 5.3), (0, 5), 104),
+        ((127.99, 5), (127, 5), 104),
+        ((-1, 5.3), None, 0),
+        ((128, 5), None, 0),
+        ((np.nan, 5), None, 0),
+        ((np.inf, 5), None, 0),
+        ((-1e300, 5), None, 0),
+        ((1e300, 5), None, 0),
+    ],
+)
+def test_coordinates_are_truncated_and_those_outside_have_no_target(
+    point, cell, count
+):
+    heatmap = one(*point)
+    assert np.count_nonzero(heatmap) == count
+    if cell:
+        assert heatmap[cell[1], cell[0]] == 1
+        assert heatmap.max() == 1
+        index = keypoint_indices(
+            np.array([[point]]), np.ones((1, 1)), (128, 128)
+        )[0, 0]
+        assert index.tolist() == [cell[1] * 128 + cell[0], 1]
+
+
+def test_window_of_sigma_two_is_fifteen_cells_wide():
+    heatmap = one(64, 32)
+    assert heatmap[32, 71] == pytest.approx(2.187491e-3)
+    assert heatmap[39, 71] == pytest.approx(4.785117e-6)
+    assert heatmap[32, 72] == 0
+
+
+@given(st.integers(0, 2**31), st.integers(0, 4))
+@settings(max_examples=25, deadline=None)
+def test_pasting_agrees_with_the_rule_pixel_by_pixel(seed, people):
+    rng = np.random.default_rng(seed)
+    size = tuple(rng.integers(1, 40, 2).tolist())
+    joints = rng.uniform(-10, 50, (people, 3, 3))
+    joints[..., 2] = rng.integers(0, 3, (people, 3))
+    ours = draw_gaussians(joints[..., :2], joints[..., 2], size, 2.0)
+    np.testing.assert_allclose(
+        ours, official_heatmaps(joints, size, 2.0), rtol=1e-6
+    )
+
+
+def test_nobody_and_nothing_labelled_give_empty_maps():
+    assert not draw_gaussians(
+        np.zeros((0, 17, 2)), np.zeros((0, 17)), (8, 6), 2.0
+    ).any()
+    assert not draw_gaussians(
+        np.ones((2, 17, 2)), np.zeros((2, 17)), (8, 6), 2.0
+    ).any()
+    assert one(4, 4).dtype == one(4, 4, unbiased=True).dtype == np.float32
+    empty = keypoint_indices(np.zeros((0, 17, 2)), np.zeros((0, 17)), (8, 6))
+    assert empty.shape == (0, 17, 2)
+    nothing = keypoint_indices(np.ones((2, 17, 2)), np.zeros((2, 17)), (8, 6))
+    assert not nothing.any()
+    assert nothing.dtype == empty.dtype == np.int64
+
+
+def test_unbiased_gaussian_is_centred_on_the_keypoint():
+    heatmap = one(60.3, 41.7, unbiased=True)
+    y, x = np.mgrid[:128, :128]
+    inside = heatmap > 1e-4
+    expected = np.exp(-((x - 60.3) ** 2 + (y - 41.7) ** 2) / 8)
+    np.testing.assert_allclose(heatmap[inside], expected[inside], rtol=1e-5)
+
+
+def test_unbiased_gaussian_mirrors_exactly():
+    np.testing.assert_allclose(
+        one(60.3, 41.7, unbiased=True)[:, ::-1],
+        one(127 - 60.3, 41.7, unbiased=True),
+        rtol=1e-5,
+    )
+
+
+def test_shr_scales_are_widths_over_the_base():
+    scales = scales_of_widths(np.array([512.0, 64.0, 1.0, 0.0]))
+    assert scales.tolist() == [2.0, 0.25, 1 / 16, 1 / 16]
+    assert scales_of_widths(np.array([50.0]), 100, 0.75).tolist() == [0.75]
+    assert scales_of_widths(np.zeros(0)).shape == (0,)
+    assert scales_of_widths(np.array([50.0]), 0.5).tolist() == [100]
+    expected = (
+        'person_scale needs the widths of the people (person_width, from '
+        'BottomupRandomSquareAffine), and there are none; do the annotations '
+        'have boxes?'
+    )
+    with pytest.raises(ValueError, match=re.escape(expected)):
+        scales_of_widths(None)
+    for bad in ((0, 1), (1, 0), (-1, 1), (1, -1)):
+        expected = 'base_width is {} and min_scale {}; both must be positive'
+        with pytest.raises(ValueError, match=expected.format(*bad)):
+            scales_of_widths(np.ones(1), *bad)
+
+
+@pytest.mark.parametrize('unbiased', [False, True])
+@pytest.mark.parametrize('sigma', [0.125, 0.5, 1.3, 2.0, 4.0])
+def test_shr_gaussians_are_centred_and_as_wide_as_asked(sigma, unbiased):
+    keypoints = np.array([[[30.4, 25.7]]])
+    heatmap = draw_scaled_gaussians(
+        keypoints, np.ones((1, 1)), (60, 50), np.array([sigma]),
+        unbiased=unbiased,
+    )[0]  # fmt: skip
+    x, y = (30.4, 25.7) if unbiased else (30, 25)
+    gy, gx = np.mgrid[:50, :60]
+    expected = np.exp(-((gx - x) ** 2 + (gy - y) ** 2) / (2 * sigma**2))
+    near = np.maximum(abs(gx - x), abs(gy - y)) <= 3 * sigma
+    np.testing.assert_allclose(heatmap[near], expected[near], rtol=1e-5)
+    assert heatmap[~near].max() < 0.02
+
+
+def test_shr_draws_each_person_with_its_own_sigma():
+    keypoints = np.array([[[15.0, 20]], [[45, 20]]])
+    heatmap = draw_scaled_gaussians(
+        keypoints, np.ones((2, 1)), (60, 40), np.array([1.0, 4.0])
+    )[0]
+    assert heatmap[20, 15] == heatmap[20, 45] == 1
+    assert heatmap[20, 17] == pytest.approx(np.exp(-2), rel=1e-5)
+    assert heatmap[20, 47] == pytest.approx(np.exp(-1 / 8), rel=1e-5)
+    official = draw_gaussians(
+        keypoints, np.ones((2, 1)), (60, 40), np.array([1.0, 4.0])
+    )[0]  # whole sigmas: the official kernel
+    np.testing.assert_allclose(heatmap, official, rtol=1e-6)
+
+
+@pytest.mark.parametrize('sigma', [0.5, 0.75, 1.0, 4 / 3, 1.5, 2.0, 2.5])
+def test_a_sigma_for_all_is_that_sigma_for_each(sigma):
+    rng = np.random.default_rng(0)
+    keypoints, visible = rng.uniform(0, 20, (6, 2, 2)), np.ones((6, 2))
+    np.testing.assert_array_equal(
+        draw_gaussians(keypoints, visible, (20, 20), sigma),
+        draw_gaussians(keypoints, visible, (20, 20), np.full(6, sigma)),
+    )
+
+
+def test_a_keypoint_that_is_not_finite_spoils_no_other():
+    points = np.array([[[np.nan, 3], [6, 5]], [[2, np.inf], [7, 4]]])
+    cells, counts = keypoint_cells(points, np.ones((2, 2)), (10, 10))
+    assert cells.tolist() == [[[0, 0], [6, 5]], [[0, 0], [7, 4]]]
+    assert counts.tolist() == [[False, True]] * 2
+
+
+def test_the_official_convention_is_the_default():
+    points, size = np.array([[[10.7, 5.2]]]), (24, 16)
+    one = np.ones((1, 1))
+    assert keypoint_cells(points, one, size)[0].tolist() == [[[10, 5]]]
+    assert keypoint_indices(points, one, size).tolist() == [[[130, 1]]]
+    unbiased = keypoint_indices(points, one, size, unbiased=True)
+    assert unbiased.tolist() == [[[131, 1]]]
+    for sigma in (2.0, np.array([2.0])):
+        for draw in (draw_gaussians, draw_scaled_gaussians):
+            assert draw(points, one, size, sigma)[0, 5, 10] == 1

@@ -1,0 +1,258 @@
+import copy
+import json
+import shutil
+
+import cv2
+import numpy as np
+import pytest
+from mmengine.config import Config
+
+from swahr_mmpose.datasets.checks.preflight import (
+    check_before_run,
+    check_config,
+    check_dataset,
+)
+
+LEAF = 'configs/coco/swahr_higherhrnet-w32_8xb20-300e_coco-512x512.py'
+
+
+@pytest.fixture
+def content(synthetic):
+    file = synthetic / 'annotations/person_keypoints_val.json'
+    return json.loads(file.read_text())
+
+
+def write(tmp_path, content):
+    file = tmp_path / 'ann.json'
+    file.write_text(
+        content if isinstance(content, str) else json.dumps(content)
+    )
+    return str(file)
+
+
+def test_a_whole_data_set_passes(synthetic):
+    counts = check_dataset(
+        str(synthetic / 'annotations/person_keypoints_val.json'),
+        str(synthetic / 'images/val'),
+        17,
+    )
+    assert counts['images'] == 6
+
+
+@pytest.mark.parametrize(
+    ('key', 'value', 'message'),
+    [
+        ('keypoints', None, 'annotation 1 .* has no keypoints'),
+        ('keypoints', [1] * 42, '42 numbers in keypoints, expected 51'),
+        ('bbox', None, 'has no bbox'),
+        ('image_id', 999, 'image 999 belongs to no image'),
+        ('keypoints', [float('nan')] * 51, 'else than numbers in keypoints'),
+        ('bbox', [1, 2, 3], '3 numbers in bbox, expected 4'),
+        (
+            'segmentation',
+            dict(size=[1, 1], counts=[1]),
+            r'a mask of size \[1, 1\], its image \[128, 160\]',
+        ),
+        ('segmentation', dict(counts=[1]), 'a mask without size or counts'),
+        ('segmentation', [[1, 2, 3]], 'neither a mask nor a list of polyg'),
+        ('segmentation', [1, 2, 3, 4, 5, 6], 'neither a mask nor'),
+        ('segmentation', [[]], 'neither a mask nor a list'),
+        ('segmentation', [[1, 2, 3, 4, 5, None]], 'neither a mask nor'),
+        ('category_id', 0, 'is of category 0, people are of 1'),
+        ('id', 2, 'annotation id 2 is there 2 times'),
+    ],
+)
+def test_a_bad_annotation_is_named(tmp_path, content, key, value, message):
+    annotation = content['annotations'][0]
+    annotation[key] = value
+    if value is None:
+        del annotation[key]
+    with pytest.raises(ValueError, match=message):
+        check_dataset(write(tmp_path, content), '.', 17)
+
+
+@pytest.mark.parametrize(
+    ('content', 'message'),
+    [
+        ('{"images": [', 'ann.json is not valid JSON .* fetch it again'),
+        ([1], 'no list "images"'),
+        ({'images': [{'id': 1}]}, 'image 1 has no file_name, height, width'),
+        ({'images': []}, 'has no annotations'),
+    ],
+)
+def test_a_bad_file_is_named(tmp_path, content, message):
+    with pytest.raises(ValueError, match=message):
+        check_dataset(write(tmp_path, content), '.', 17)
+
+
+def test_a_test_set_needs_no_annotations(tmp_path):
+    file = write(tmp_path, {'images': []})
+    assert check_dataset(file, '.', 17, needs_annotations=False) == {
+        'images': 0,
+        'annotations': 0,
+    }
+
+
+def test_a_missing_file_is_named():
+    with pytest.raises(FileNotFoundError, match='x.json does not exist; set'):
+        check_dataset('x.json', '.', 17)
+
+
+def test_missing_and_broken_images_are_all_named(tmp_path, content, synthetic):
+    for image in content['images']:
+        name = image['file_name']
+        whole = (synthetic / 'images/val' / name).read_bytes()
+        (tmp_path / name).write_bytes(whole)
+    first, second, third = (i['file_name'] for i in content['images'][:3])
+    (tmp_path / first).unlink()
+    (tmp_path / second).write_bytes(b'')
+    (tmp_path / third).write_bytes((tmp_path / third).read_bytes()[:-2000])
+    with pytest.raises(ValueError, match='3 problem') as error:
+        check_dataset(write(tmp_path, content), str(tmp_path), 17)
+    for line in (
+        f'{first} does not exist',
+        f'{second} is empty',
+        f'{third} is cut short',
+    ):
+        assert line in str(error.value)
+
+
+def test_long_lists_are_counted_by_kind_and_shortened(tmp_path, content):
+    first = content['annotations'][0]
+    content['annotations'] = [dict(first, bbox=None) for _ in range(30)]
+    file = write(tmp_path, content)
+    found = '37 problem.* of 3 kind'  # 30, one repeated id, 6 missing images
+    with pytest.raises(ValueError, match=found) as error:
+        check_dataset(file, '.', 17)
+    assert '30 annotations: annotation 1 of image 9 has no' in str(error.value)
+    assert '... and 25 more' in str(error.value)
+    assert len(str(error.value).splitlines()) == 1 + 1 + 6 + 6 + 2
+    with pytest.raises(ValueError, match='and 28 more') as shorter:
+        check_dataset(file, '.', 17, shown=2)
+    assert len(str(shorter.value)) < len(str(error.value))
+
+
+def test_annotations_and_images_are_checked_in_one_pass(tmp_path, content):
+    content['annotations'][0]['bbox'] = [9, 9, -1, 5]
+    with pytest.raises(ValueError, match='bbox of negative size') as error:
+        check_dataset(write(tmp_path, content), str(tmp_path), 17)
+    name = content['images'][0]['file_name']
+    assert f'6 image files: {tmp_path}/{name} does not' in str(error.value)
+    for remedy in ('Correct the annotation file', 'Set data_prefix'):
+        assert remedy in str(error.value)
+
+
+def test_images_too_long_for_testing_do_not_stop_training(synthetic, tmp_path):
+    cfg = make_cfg(synthetic)
+    content = json.loads(
+        (synthetic / 'annotations/person_keypoints_val.json').read_text()
+    )
+    content['images'][0].update(file_name='long.png', width=420, height=20)
+    cv2.imwrite(str(tmp_path / 'long.png'), np.zeros((20, 420, 3), np.uint8))
+    for image in content['images'][1:]:
+        source = synthetic / 'images/val' / image['file_name']
+        shutil.copy(source, tmp_path)
+    for person in content['annotations']:
+        person.pop('segmentation', None)
+    for split in ('train', 'val'):
+        cfg[f'{split}_dataloader'].dataset.update(
+            data_root=str(tmp_path),
+            ann_file=write(tmp_path, content),
+            data_prefix=dict(img=''),
+        )
+    check_before_run(cfg, ('train',))
+    with pytest.raises(ValueError, match='420x20 .* be resized to 10752x512'):
+        check_before_run(cfg, ('train', 'val'))
+
+
+def test_the_shipped_config_agrees_with_itself():
+    check_config(Config.fromfile(LEAF))
+
+
+@pytest.mark.parametrize(
+    ('change', 'message'),
+    [
+        (
+            {'model.head.decoder.input_size': (640, 640)},
+            r'decoder.input_size = \(640, 640\)',
+        ),
+        (
+            {'val_dataloader.dataset.pipeline.1.input_size': (256, 256)},
+            r'val_dataloader: BottomupPyramidResize.input_size = \(256, 256\)',
+        ),
+        (
+            {'model.head.decoder.heatmap_sizes': [(64, 64), (128, 128)]},
+            'heatmap_sizes',
+        ),
+        ({'model.head.num_keypoints': 14}, 'num_keypoints = 14'),
+        ({'model.head.decoder.unbiased': True}, 'decoder.unbiased = True'),
+        ({'codec.sigma': 3.0}, r'codec.sigma = 3\.0'),
+        ({'model.head.in_channels': 48}, 'in_channels = 48'),
+        ({'scale_range': (0.75, 1.25)}, r'scale_range = \(0.75, 1.25\)'),
+        (
+            {'train_dataloader.dataset.pipeline.3.unbiased': True},
+            'BottomupGetLossMask.unbiased = True',
+        ),
+        ({'codec.person_scale': {}}, r'codec.person_scale = \{\}'),
+    ],
+)
+def test_sizes_that_disagree_are_named_with_their_place(change, message):
+    cfg = Config.fromfile(LEAF)
+    cfg.merge_from_dict(copy.deepcopy(change))
+    with pytest.raises(ValueError, match=message):
+        check_config(cfg)
+
+
+def test_other_models_are_left_alone():
+    check_config(Config(dict(model=dict(head=dict(type='RTMOHead')))))
+
+
+def make_cfg(synthetic, **changes):
+    cfg = Config.fromfile(LEAF)
+    cfg.val_dataloader.dataset.update(
+        data_root=str(synthetic),
+        ann_file='annotations/person_keypoints_val.json',
+        data_prefix=dict(img='images/val'),
+    )
+    cfg.merge_from_dict(changes)
+    return cfg
+
+
+def test_a_run_is_checked_as_a_whole(synthetic, capsys):
+    check_before_run(make_cfg(synthetic), ('val',))
+    assert '6 images' in capsys.readouterr().out
+
+
+def test_a_missing_checkpoint_is_named(synthetic):
+    with pytest.raises(FileNotFoundError, match='nothing.pth does not exist'):
+        check_before_run(make_cfg(synthetic, load_from='nothing.pth'), ())
+
+
+def test_another_skeleton_is_named(synthetic):
+    cfg = make_cfg(synthetic)
+    cfg.val_dataloader.dataset.type = 'CrowdPoseDataset'
+    with pytest.raises(ValueError, match='CrowdPoseDataset has 14 keypoints'):
+        check_before_run(cfg, ('val',))
+
+
+def test_what_a_metric_needs_is_asked_for(tmp_path, content):
+    del content['annotations'][0]['area']
+    path = write(tmp_path, content)
+    with pytest.raises(
+        ValueError, match='image 9 has no area, which the metric'
+    ):
+        check_dataset(path, '.', 17, required=('area',))
+    content['images'].append(content['images'][0])
+    del content['categories']
+    with pytest.raises(ValueError, match='image id 9 is there 2') as caught:
+        check_dataset(write(tmp_path, content), '.', 17)
+    assert 'no list "categories"' in str(caught.value)
+
+
+def test_a_missing_backbone_file_is_named_before_the_run(synthetic):
+    cfg = Config.fromfile(LEAF)
+    cfg.model.backbone.init_cfg = dict(
+        type='PretrainedBackbone', checkpoint='work_dirs/none/epoch_300.pth'
+    )
+    with pytest.raises(FileNotFoundError, match='none/epoch_300.pth does'):
+        check_before_run(cfg, ('train',))

@@ -1,0 +1,336 @@
+"""Annotations of keypoints alone are made whole, and described."""
+
+import copy
+import json
+import re
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from swahr_mmpose.datasets.checks.annotations import find_bad_annotations
+from swahr_mmpose.datasets.custom.coco_json import (
+    choose_category,
+    hold_out,
+    read_coco,
+)
+from swahr_mmpose.datasets.custom.completion import (
+    AREA_SHARE,
+    BOX_MARGIN,
+    complete_annotations,
+    keep_empty_images,
+)
+from swahr_mmpose.datasets.custom.report import (
+    advise,
+    contents_of,
+    input_side_for,
+)
+from swahr_mmpose.datasets.transforms.loss_mask import valid_region
+
+NAMES = ['head', 'body', 'tail']
+WHOLE = [10, 20, 2, 50, 40, 1, 110, 60, 2]
+ONE = [70, 30, 2, 0, 0, 0, 0, 0, 0]
+NOBODY = [0] * 9
+
+
+def document(*annotations, images=1):
+    """A file whose annotations are of image 1 unless they say otherwise."""
+    sizes = dict(width=200, height=100)
+    return dict(
+        images=[
+            dict(id=n, file_name=f'{n}.jpg', **sizes)
+            for n in range(1, images + 1)
+        ],
+        categories=[dict(id=7, name='fish', keypoints=NAMES)],
+        annotations=[
+            dict(dict(id=n, image_id=1, category_id=7), **a)
+            for n, a in enumerate(annotations, 1)
+        ],
+    )
+
+
+def completed(*annotations, **kwargs):
+    whole, rules = complete_annotations(document(*annotations, **kwargs), 3)
+    assert whole['info']['completed'] == rules
+    required = ('area', 'iscrowd', 'num_keypoints')
+    assert not find_bad_annotations(whole, 3, required=required)
+    return whole['annotations'], rules
+
+
+def test_keypoints_alone_are_enough():
+    (annotation,), rules = completed(dict(keypoints=WHOLE))
+    margin = BOX_MARGIN * 100
+    # cut at the image's border: 0 is not below 10 - margin
+    expected = [10 - margin, 20 - margin, 100 + 2 * margin, 40 + 2 * margin]
+    assert annotation['bbox'] == pytest.approx(expected)
+    assert annotation['area'] == pytest.approx(AREA_SHARE * 120 * 60)
+    assert annotation['num_keypoints'] == 3
+    assert annotation['iscrowd'] == 0
+    assert annotation['category_id'] == 1
+    assert sum(rules.values()) == 5
+
+
+def test_boxes_end_at_the_border_of_the_image():
+    (annotation,), _ = completed(dict(keypoints=[0, 0, 2, 0, 0, 0, 199, 9, 2]))
+    x, y, w, h = annotation['bbox']
+    assert (x, y) == (0, 0)
+    assert x + w == 200
+    assert 9 < y + h <= 100
+
+
+def test_what_is_there_stays_as_it_is():
+    given = dict(
+        keypoints=WHOLE,
+        bbox=[0, 0, 150, 90],
+        area=777,
+        iscrowd=0,
+        num_keypoints=3,
+        category_id=1,
+        segmentation=[[0, 0, 150, 0, 150, 90]],
+    )
+    content = document(given)
+    before = copy.deepcopy(content)
+    whole, rules = complete_annotations(content, 3)
+    assert content == before
+    assert whole['annotations'] == before['annotations']
+    assert not rules
+
+
+def test_an_outline_tells_box_and_area():
+    square = [[20, 10, 59, 10, 59, 49, 20, 49]]
+    (annotation,), _ = completed(dict(keypoints=WHOLE, segmentation=square))
+    assert annotation['bbox'] == pytest.approx([20, 10, 39, 39], abs=1)
+    assert annotation['area'] == pytest.approx(39 * 39, abs=80)
+    mask = dict(size=[100, 200], counts=[0, 100 * 30, 100 * 170])
+    (annotation,), _ = completed(dict(keypoints=WHOLE, segmentation=mask))
+    assert annotation['bbox'] == [0, 0, 30, 100]
+    assert annotation['area'] == 3000
+
+
+def test_a_box_alone_tells_the_area():
+    (annotation,), _ = completed(dict(keypoints=WHOLE, bbox=[5, 5, 120, 80]))
+    assert annotation['area'] == pytest.approx(AREA_SHARE * 120 * 80)
+
+
+@pytest.mark.parametrize('box', [[0, 0, 0, 0], [], None, [10, 10, 5, 0]])
+def test_a_box_of_no_size_is_none(box):
+    (annotation,), _ = completed(dict(keypoints=WHOLE, bbox=box, area=0))
+    assert min(annotation['bbox'][2:]) > 0
+    assert annotation['area'] > 0
+
+
+def test_one_keypoint_gets_a_box_of_the_median_size():
+    (_, alone), rules = completed(dict(keypoints=WHOLE), dict(keypoints=ONE))
+    assert alone['bbox'][2:] == pytest.approx([120, 90], abs=1)  # cut at 0
+    assert any('at one point' in rule for rule in rules)
+    (alone,), _ = completed(dict(keypoints=ONE))
+    assert alone['area'] > 0
+
+
+def test_labels_are_counted_not_believed():
+    (annotation,), rules = completed(dict(keypoints=WHOLE, num_keypoints=17))
+    assert annotation['num_keypoints'] == 3
+    assert rules['num_keypoints not that of the labels: counted'] == 1
+
+
+def test_annotations_without_id_are_numbered():
+    found, _ = completed(
+        dict(keypoints=WHOLE, id=None), dict(keypoints=WHOLE, id=1)
+    )
+    assert [a['id'] for a in found] == [1, 2]
+
+
+def test_what_says_nothing_is_left_out_and_counted():
+    found, rules = completed(dict(keypoints=WHOLE), {}, dict(keypoints=NOBODY))
+    assert len(found) == 1
+    assert rules['no box, outline or labelled keypoint: left out'] == 2
+
+
+@pytest.mark.parametrize('crowd', [0, 1])
+def test_the_loss_leaves_out_boxes_of_whom_nothing_is_labelled(crowd):
+    labels = WHOLE if crowd else NOBODY
+    found, _ = completed(
+        dict(keypoints=labels, bbox=[20, 10, 40, 30], iscrowd=crowd)
+    )
+    region = valid_region(found, (200, 100))
+    assert not region[11:39, 21:59].any()
+    assert region.sum() == pytest.approx(200 * 100 - 40 * 30, abs=80)
+
+
+def test_the_loss_looks_at_all_who_are_labelled():
+    found, _ = completed(dict(keypoints=WHOLE), dict(keypoints=ONE))
+    assert valid_region(found, (200, 100)).all()
+
+
+@pytest.mark.parametrize(
+    'keypoints', [WHOLE[:-1], [*WHOLE[:-1], None], ['x'] * 9, [np.nan] * 9]
+)
+def test_odd_keypoints_are_named(keypoints):
+    content = document(dict(keypoints=keypoints))
+    with pytest.raises(ValueError, match='annotation 1 of image 1 has'):
+        complete_annotations(content, 3)
+
+
+@pytest.mark.parametrize(
+    'outline', [[[1, 2, 'x']], [[1e9] * 6], {'size': [1, 1]}, 'x', [5]]
+)
+def test_odd_outlines_are_named(outline):
+    content = document(dict(keypoints=WHOLE, segmentation=outline))
+    with pytest.raises(ValueError, match='annotation 1 of image 1'):
+        complete_annotations(content, 3)
+
+
+@given(
+    st.lists(
+        st.lists(
+            st.tuples(
+                st.floats(-50, 250), st.floats(-50, 150), st.integers(0, 2)
+            ),
+            min_size=3,
+            max_size=3,
+        ),
+        max_size=4,
+    )
+)
+def test_any_labels_end_in_a_file_that_trains(people):
+    keypoints = [[v for point in person for v in point] for person in people]
+    found, _ = completed(*(dict(keypoints=k) for k in keypoints))
+    labelled = [k for k in keypoints if any(k[2::3])]
+    assert [a['keypoints'] for a in found] == labelled
+    for annotation in found:
+        assert min(annotation['bbox'][2:]) > 0
+        assert annotation['area'] > 0
+    contents_of(dict(document(), annotations=found), 3)
+
+
+def test_several_categories_are_chosen_from():
+    content = document(dict(keypoints=WHOLE), dict(category_id=8))
+    content['categories'].append(dict(id=8, name='frog', keypoints=NAMES))
+    with pytest.raises(ValueError, match=r"'fish', 'frog'.*--category fish"):
+        choose_category(content)
+    with pytest.raises(ValueError, match="no category 'cat'"):
+        choose_category(content, 'cat')
+    fish = choose_category(content, 'fish')
+    whole, rules = complete_annotations(content, 3, fish['id'])
+    assert [c['name'] for c in whole['categories']] == ['fish']
+    assert len(whole['annotations']) == 1
+    assert rules['of another category: left out'] == 1
+
+
+def test_images_without_annotation_can_be_background():
+    whole, _ = complete_annotations(
+        document(dict(keypoints=WHOLE), images=3), 3
+    )
+    kept, count = keep_empty_images(whole, 3)
+    assert count == 2
+    assert {a['image_id'] for a in kept['annotations']} == {1, 2, 3}
+    assert not find_bad_annotations(kept, 3, required=('area', 'iscrowd'))
+    nobody = kept['annotations'][1:]
+    assert valid_region(nobody, (200, 100)).all()
+    assert contents_of(kept, 3).num_empty == 2
+
+
+def test_images_held_out_are_others_and_show_somebody():
+    people = [dict(keypoints=WHOLE, image_id=n) for n in range(1, 41, 2)]
+    content = document(*people, images=40)
+    train, val = hold_out(content, 0.1)
+    ids = [{i['id'] for i in part['images']} for part in (train, val)]
+    assert not ids[0] & ids[1]
+    assert len(ids[0]) + len(ids[1]) == 40
+    assert len(ids[1]) == 4
+    assert len(val['annotations']) == 2
+    for part, images in zip((train, val), ids):
+        assert {a['image_id'] for a in part['annotations']} <= images
+
+
+@pytest.mark.parametrize(('images', 'share'), [(1, 0.1), (5, 0.0), (5, 0.9)])
+def test_what_cannot_be_parted_is_told(images, share):
+    people = [dict(keypoints=WHOLE, image_id=n + 1) for n in range(images)]
+    with pytest.raises(ValueError, match='--val'):
+        hold_out(document(*people, images=images), share)
+
+
+def test_two_images_are_one_for_each():
+    people = [dict(keypoints=WHOLE, image_id=n) for n in (1, 2)]
+    for part in hold_out(document(*people, images=2), 0.1):
+        assert len(part['images']) == len(part['annotations']) == 1
+
+
+@pytest.mark.parametrize(
+    ('content', 'message'),
+    [
+        ('[]', 'no list "images"'),
+        ('{"images": []}', 'no list "images"'),
+        ('{"images"', 'not valid JSON'),
+        ('{"images": [5]}', 'no records'),
+        ('{"images": [{"id": 1}]}', 'have not all of'),
+    ],
+)
+def test_files_that_are_no_coco_files_are_named(tmp_path, content, message):
+    path = tmp_path / 'a.json'
+    path.write_text(content)
+    with pytest.raises(ValueError, match=message):
+        read_coco(path)
+
+
+def test_a_coco_file_is_read(tmp_path):
+    path = tmp_path / 'a.json'
+    path.write_text(json.dumps(document()))
+    assert read_coco(path) == document()
+
+
+def contents(*annotations, **kwargs):
+    whole, _ = complete_annotations(document(*annotations, **kwargs), 3)
+    return contents_of(whole, 3)
+
+
+def test_the_suggested_input_makes_nine_in_ten_large_enough():
+    rng = np.random.default_rng(0)
+    people = [
+        dict(keypoints=WHOLE, bbox=[0, 0, w, 5])
+        for w in rng.uniform(5, 90, 50)
+    ]
+    held = contents(*people)
+    side = input_side_for(held)
+    assert side % 64 == 0
+    cells = held.sides * side / held.short_sides / 4
+    assert (cells >= 8).mean() >= 0.9
+    fewer = held.sides * (side - 64) / held.short_sides / 4
+    assert (fewer >= 8).mean() < 0.92
+
+
+@pytest.mark.parametrize(
+    ('annotation', 'side', 'word'),
+    [
+        (dict(bbox=[0, 0, 4, 4]), 256, 'take --input-size 832'),
+        (dict(bbox=[0, 0, 1, 1]), 256, 'into tiles'),
+        (dict(keypoints=ONE), 256, 'never learned: body, tail'),
+        (dict(keypoints=ONE), 256, '1 instances have one labelled'),
+        (dict(keypoints=[0, 0, 2, 5, 5, 2, 9, 9, 2]), 256, r'at \(0, 0\)'),
+        (dict(keypoints=[500, 5, 2, 5, 5, 2, 9, 9, 2]), 256, 'outside their'),
+        (dict(area=3000), 256, r'AP \(L\) will be -1'),
+        (dict(area=20000), 256, r'AP \(M\) will be -1'),
+        (dict(area=100), 256, r'neither in AP \(M\) nor'),
+        (dict(keypoints=NOBODY), 256, 'every AP will be -1'),
+    ],
+)
+def test_what_is_unusual_is_told(annotation, side, word):
+
+    held = contents({'keypoints': WHOLE, **annotation})
+    said = '\n'.join(advise(held, held, NAMES, side))
+    assert re.search(word, said)
+
+
+def test_crowded_images_and_images_without_annotation_are_told():
+    held = contents(*[dict(keypoints=WHOLE)] * 21, images=3)
+    said = '\n'.join(advise(held, held, NAMES, 256))
+    assert '2 images without annotation' in said
+    assert 'up to 21 instances' in said
+
+
+def test_nothing_unusual_is_nothing_said():
+    people = [dict(keypoints=WHOLE, image_id=n) for n in range(1, 101)]
+    people.append(dict(keypoints=WHOLE, area=10000, image_id=1))
+    held = contents(*people, images=100)
+    assert advise(held, held, NAMES, 256) == []

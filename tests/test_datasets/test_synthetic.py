@@ -1,0 +1,352 @@
+# Copyright (c) swahr_mmpose contributors. Licensed under Apache-2.0.
+"""Tests of the generator of the synthetic data set."""
+
+import dataclasses
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import cv2
+import numpy as np
+import pytest
+from pycocotools import mask as mask_utils
+from pycocotools.coco import COCO
+
+from swahr_mmpose.datasets.synthetic import (
+    KEYPOINT_NAMES,
+    SyntheticConfig,
+    is_complete,
+    make_synthetic_dataset,
+)
+
+ROOT = Path(__file__).resolve().parents[2]
+TOOL = ROOT / 'tools/dataset_tools/make_synthetic_dataset.py'
+# 24 pictures: two show nobody (7 and 19), three a crowd (2, 10 and 18).
+MANY = {
+    'num_train': 24,
+    'num_val': 2,
+    'image_size': (320, 256),
+    'min_height': 24,
+    'max_height': 240,
+    'seed': 3,
+}
+FEW = {
+    'num_train': 3,
+    'num_val': 2,
+    'image_size': (128, 96),
+    'min_height': 20,
+    'max_height': 90,
+}
+
+
+@pytest.fixture(scope='module')
+def dataset(tmp_path_factory):
+    """The directory of a data set with every kind of picture."""
+    out = tmp_path_factory.mktemp('synthetic') / 'data'
+    make_synthetic_dataset(out, **MANY)
+    return out
+
+
+@pytest.fixture(scope='module')
+def coco(dataset):
+    """Its training annotations."""
+    return COCO(dataset / 'annotations' / 'person_keypoints_train.json')
+
+
+@pytest.fixture(scope='module')
+def people(coco):
+    """The annotations that are no crowds."""
+    return coco.loadAnns(coco.getAnnIds(iscrowd=False))
+
+
+def read_files(root):
+    """All files below a directory, as {relative path: bytes}."""
+    return {
+        path.relative_to(root).as_posix(): path.read_bytes()
+        for path in root.rglob('*')
+        if path.is_file()
+    }
+
+
+def keypoints_of(annotation):
+    """The (17, 3) x, y, v of an annotation."""
+    return np.array(annotation['keypoints'], float).reshape(17, 3)
+
+
+def test_same_arguments_give_the_same_files(tmp_path):
+    for name in ('one', 'two'):
+        make_synthetic_dataset(tmp_path / name, **FEW)
+    files = read_files(tmp_path / 'one')
+    assert files == read_files(tmp_path / 'two')
+    assert sorted(files) == [
+        'annotations/person_keypoints_train.json',
+        'annotations/person_keypoints_val.json',
+        'dataset.json',
+        'images/train/000000000001.jpg',
+        'images/train/000000000002.jpg',
+        'images/train/000000000003.jpg',
+        'images/val/000000000004.jpg',
+        'images/val/000000000005.jpg',
+    ]
+
+
+def test_another_seed_gives_other_pictures(tmp_path):
+    for seed in (0, 1):
+        make_synthetic_dataset(tmp_path / str(seed), **FEW, seed=seed)
+    name = 'images/train/000000000001.jpg'
+    assert (tmp_path / '0' / name).read_bytes() != (
+        tmp_path / '1' / name
+    ).read_bytes()
+
+
+def test_a_picture_depends_on_seed_split_and_index_alone(tmp_path):
+    make_synthetic_dataset(tmp_path / 'few', **FEW)
+    make_synthetic_dataset(tmp_path / 'more', **{**FEW, 'num_train': 5})
+    few, more = (read_files(tmp_path / n) for n in ('few', 'more'))
+    for index in (1, 2, 3):
+        name = f'images/train/{index:012d}.jpg'
+        assert few[name] == more[name]
+    assert (
+        few['images/val/000000000004.jpg']
+        == more['images/val/000000000006.jpg']
+    )
+    assert (
+        few['images/train/000000000001.jpg']
+        != few['images/val/000000000004.jpg']
+    )
+
+
+def test_annotations_load_in_pycocotools_and_match_the_pictures(dataset, coco):
+    assert len(coco.imgs) == MANY['num_train']
+    assert coco.cats[1]['keypoints'] == KEYPOINT_NAMES
+    assert sorted(coco.anns) == list(range(1, len(coco.anns) + 1))
+    for image_id, image in coco.imgs.items():
+        assert image['file_name'] == f'{image_id:012d}.jpg'
+        pixels = cv2.imread(
+            str(dataset / 'images' / 'train' / image['file_name'])
+        )
+        assert pixels.shape == (image['height'], image['width'], 3)
+        assert (image['width'], image['height']) == MANY['image_size']
+
+
+def test_image_ids_are_unique_across_the_splits(dataset, coco):
+    val = json.loads(
+        (dataset / 'annotations' / 'person_keypoints_val.json').read_text()
+    )
+    assert not {i['id'] for i in val['images']} & set(coco.imgs)
+
+
+def test_keypoints_lie_in_the_box_and_the_picture(people):
+    width, height = MANY['image_size']
+    assert people
+    for person in people:
+        x, y, w, h = person['bbox']
+        assert min(x, y, width - x - w, height - y - h) >= 0
+        points = keypoints_of(person)
+        labelled = points[points[:, 2] > 0]
+        assert len(labelled) == person['num_keypoints'] > 0
+        assert (labelled[:, :2] >= (x, y)).all()
+        assert (labelled[:, :2] <= (x + w, y + h)).all()
+        assert not points[points[:, 2] == 0].any()
+
+
+def test_every_person_shows_a_share_of_the_keypoints(people):
+    shares = [(keypoints_of(p)[:, 2] == 2).mean() for p in people]
+    assert min(shares) >= 0.3
+
+
+def test_outlines_cover_the_area_and_hold_the_keypoints(coco, people):
+    for person in people:
+        mask = coco.annToMask(person).astype(np.uint8)
+        # An outline runs through the centres of the border's pixels and
+        # leaves out half of these; holes are filled.
+        assert 0.6 < mask.sum() / person['area'] < 1.5
+        mask = cv2.dilate(mask, np.ones((3, 3), np.uint8))
+        x, y, v = keypoints_of(person).T
+        column, row = (np.rint(c[v > 0]).astype(int) for c in (x, y))
+        assert mask[row, column].mean() > 0.9
+
+
+def test_a_seen_keypoint_shows_its_marker(dataset, coco, people):
+    # The right wrist is a bright blue disc, with a dot if there is room.
+    wrist = KEYPOINT_NAMES.index('right_wrist')
+    values = []
+    for person in people:
+        x, y, v = keypoints_of(person)[wrist].round().astype(int)
+        if v == 2 and person['bbox'][3] > 80:
+            name = coco.imgs[person['image_id']]['file_name']
+            image = cv2.imread(str(dataset / 'images' / 'train' / name))
+            around = image[max(y - 5, 0) : y + 6, max(x - 5, 0) : x + 6]
+            blue, green, red = np.moveaxis(around.astype(int), -1, 0)
+            values.append((blue - np.maximum(green, red)).max())
+    assert len(values) > 5
+    assert np.mean(np.array(values) > 80) > 0.9
+
+
+def test_sizes_span_the_range(people):
+    heights = [p['bbox'][3] for p in people if p['num_keypoints'] == 17]
+    # Bent legs make a person shorter than when standing.
+    assert min(heights) < 1.5 * MANY['min_height']
+    assert max(heights) > 0.7 * MANY['max_height']
+
+
+def test_a_crowd_is_one_rle_mask_without_keypoints(coco):
+    crowds = coco.loadAnns(coco.getAnnIds(iscrowd=True))
+    assert [c['image_id'] - 1 for c in crowds] == [2, 10, 18]
+    for crowd in crowds:
+        rle = mask_utils.frPyObjects(
+            crowd['segmentation'], *MANY['image_size'][::-1]
+        )
+        assert mask_utils.area(rle) == crowd['area'] > 0
+        assert mask_utils.toBbox(rle).tolist() == crowd['bbox']
+        assert crowd['num_keypoints'] == 0
+        assert crowd['keypoints'] == [0] * 51
+
+
+def test_some_pictures_show_nobody(coco):
+    nobody = [i - 1 for i in coco.imgs if not coco.getAnnIds(imgIds=[i])]
+    assert {7, 19} <= set(nobody)
+    assert len(nobody) <= 4
+
+
+def test_some_keypoints_are_hidden_and_most_are_seen(people):
+    flags = np.concatenate([keypoints_of(p)[:, 2] for p in people])
+    assert (flags == 1).any()
+    assert (flags == 2).mean() > 0.8
+
+
+def test_a_directory_with_files_is_refused(tmp_path):
+    (tmp_path / 'mine.txt').write_text('keep')
+    with pytest.raises(FileExistsError, match='choose another'):
+        make_synthetic_dataset(tmp_path, **FEW)
+    with pytest.raises(FileExistsError, match='remove it yourself'):
+        make_synthetic_dataset(tmp_path, **FEW, overwrite=True)
+    assert [p.name for p in tmp_path.iterdir()] == ['mine.txt']
+
+
+def test_overwrite_replaces_a_data_set(tmp_path):
+    make_synthetic_dataset(tmp_path / 'data', **FEW)
+    make_synthetic_dataset(tmp_path / 'data', **FEW, seed=1, overwrite=True)
+    assert is_complete(tmp_path / 'data', **FEW, seed=1)
+    assert [p.name for p in tmp_path.iterdir()] == ['data']
+
+
+def test_an_empty_directory_is_filled(tmp_path):
+    (tmp_path / 'data').mkdir()
+    make_synthetic_dataset(tmp_path / 'data', **FEW)
+    assert is_complete(tmp_path / 'data', **FEW)
+
+
+@pytest.mark.parametrize('error', [RuntimeError, KeyboardInterrupt])
+def test_a_failure_leaves_nothing_behind(tmp_path, error):
+
+    def fail(done, total):
+        if done == 2:
+            raise error
+
+    with pytest.raises(error):
+        make_synthetic_dataset(tmp_path / 'data', **FEW, progress=fail)
+    assert not list(tmp_path.iterdir())
+
+
+def test_a_failure_keeps_the_data_set_to_overwrite(tmp_path):
+    make_synthetic_dataset(tmp_path / 'data', **FEW)
+    before = read_files(tmp_path)
+
+    def fail(done, total):
+        raise RuntimeError
+
+    with pytest.raises(RuntimeError):
+        make_synthetic_dataset(
+            tmp_path / 'data', **FEW, overwrite=True, progress=fail
+        )
+    assert read_files(tmp_path) == before
+
+
+def test_progress_counts_up_to_the_total(tmp_path):
+    calls = []
+    make_synthetic_dataset(
+        tmp_path / 'data', **FEW, progress=lambda *call: calls.append(call)
+    )
+    assert calls == [(n, 5) for n in (1, 2, 3, 4, 5)]
+
+
+def test_is_complete_wants_the_same_arguments_and_all_files(tmp_path):
+    out = tmp_path / 'data'
+    assert not is_complete(out, **FEW)
+    make_synthetic_dataset(out, **FEW)
+    assert is_complete(out, **FEW)
+    assert is_complete(out, **{**FEW, 'image_size': [128, 96]})
+    assert not is_complete(out, **FEW, seed=1)
+    assert not is_complete(out)
+    (out / 'images' / 'val' / '000000000004.jpg').unlink()
+    assert not is_complete(out, **FEW)
+
+
+@pytest.mark.parametrize('content', ['', '[]', '{}', '{"arguments": 1}'])
+def test_is_complete_doubts_a_strange_record(tmp_path, content):
+    (tmp_path / 'dataset.json').write_text(content)
+    assert not is_complete(tmp_path, **FEW)
+
+
+@pytest.mark.parametrize(
+    ('wrong', 'message'),
+    [
+        ({'num_train': -1}, r'\(-1, 48, 0\), expected whole numbers from 0'),
+        ({'num_val': 1.5}, 'expected whole numbers'),
+        ({'seed': -3}, 'expected whole numbers'),
+        ({'image_size': (512,)}, 'expected two whole numbers'),
+        ({'min_height': 4}, 'min_height is 4 .* expected 16 <= min_height'),
+        ({'min_height': 90, 'max_height': 80}, 'min_height <= max_height'),
+        ({'max_height': 500}, 'max_height <= 360, the height of the pictures'),
+    ],
+)
+def test_wrong_arguments_are_named_before_anything_is_written(
+    tmp_path, wrong, message
+):
+    with pytest.raises(ValueError, match=message):
+        make_synthetic_dataset(tmp_path / 'data', **wrong)
+    assert not list(tmp_path.iterdir())
+
+
+@pytest.mark.parametrize('size', [(64, 64), (64, 416), (416, 64)])
+def test_unusual_picture_shapes_work(tmp_path, size):
+    counts = make_synthetic_dataset(
+        tmp_path / 'data',
+        num_train=4,
+        num_val=0,
+        image_size=size,
+        max_height=size[1],
+    )['train']
+    assert counts['images'] == 4
+
+
+def run_tool(*arguments):
+    """Runs the tool as from a checkout; returns the finished process."""
+    path = os.pathsep.join([str(ROOT), os.environ.get('PYTHONPATH', '')])
+    return subprocess.run(
+        [sys.executable, str(TOOL), *map(str, arguments)],
+        env={**os.environ, 'PYTHONPATH': path},
+        capture_output=True,
+        text=True,
+    )
+
+
+def test_the_tool_writes_a_data_set_and_says_where(tmp_path):
+    out = tmp_path / 'data'
+    done = run_tool(out, '--num-train', 4, '--num-val', 2)
+    assert done.returncode == 0, done.stderr
+    assert f'Wrote {out}' in done.stdout
+    assert 'train: 4 images' in done.stdout
+    assert is_complete(out, num_train=4, num_val=2)
+
+
+def test_the_tool_explains_itself_with_the_defaults_of_the_function():
+    done = run_tool('--help')
+    assert done.returncode == 0, done.stderr
+    assert 'Examples:' in done.stdout
+    for field in dataclasses.fields(SyntheticConfig):
+        assert '--' + field.name.replace('_', '-') in done.stdout
+        assert f'(default: {field.default})' in done.stdout

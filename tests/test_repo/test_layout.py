@@ -1,0 +1,74 @@
+"""Public names, registered names and file sizes."""
+
+from pathlib import Path
+
+import pytest
+from mmengine.registry import WEIGHT_INITIALIZERS
+from mmpose.registry import (
+    DATA_SAMPLERS,
+    HOOKS,
+    KEYPOINT_CODECS,
+    METRICS,
+    MODELS,
+    TRANSFORMS,
+)
+
+import swahr_mmpose
+
+PACKAGE = Path(swahr_mmpose.__file__).parent
+REGISTERED = {
+    DATA_SAMPLERS: ['EqualSizeBatchSampler', 'SeededSampler'],
+    HOOKS: [
+        'BottomupVisualizationHook', 'CheckCheckpointHook', 'CheckLossHook',
+        'CheckPathsHook', 'SafeCheckpointHook'
+    ],
+    KEYPOINT_CODECS: ['ScaleAwareAssociativeEmbedding'],
+    METRICS: ['CrowdPoseMetric'],
+    MODELS: [
+        'BottomupPyramidDataPreprocessor', 'BottomupPyramidPoseEstimator',
+        'HigherHRNetHead', 'PullPushLoss', 'SWAHRLoss'
+    ],
+    TRANSFORMS: [
+        'BottomupGetLossMask', 'BottomupLoadImage', 'BottomupPackInputs',
+        'BottomupPyramidResize', 'BottomupRandomSquareAffine'
+    ],
+    WEIGHT_INITIALIZERS: ['PretrainedBackbone'],
+}  # fmt: skip
+NAMES = sorted(name for names in REGISTERED.values() for name in names)
+
+
+def test_public_names_are_what_is_registered_and_two_more():
+    public = [*NAMES, 'HeadOutput', '__version__']
+    assert sorted(swahr_mmpose.__all__) == sorted(public)
+
+
+@pytest.mark.parametrize('registry', REGISTERED, ids=lambda r: r.name)
+def test_names_are_registered_and_public(registry):
+    for name in REGISTERED[registry]:
+        assert registry.get(name) is getattr(swahr_mmpose, name)
+
+
+def test_files_stay_below_500_lines():
+    long = {
+        str(p.relative_to(PACKAGE)): n
+        for p in PACKAGE.rglob('*.py')
+        if (n := len(p.read_text().splitlines())) > 500
+    }
+    assert not long
+
+
+@pytest.mark.parametrize(
+    ('old', 'new', 'name'),
+    [
+        ('inference', 'apis.inferencer', 'Inferencer'),
+        ('runtime', 'deploy.runtime', 'PoseModel'),
+    ],
+)
+def test_old_names_work_with_a_warning(old, new, name, run_python):
+    said = run_python(
+        'import warnings; warnings.simplefilter("always")\n'
+        f'from swahr_mmpose.{old} import {name}\n'
+        f'import swahr_mmpose.{new} as new\n'
+        f'assert {name} is new.{name}'
+    )
+    assert f'DeprecationWarning: swahr_mmpose.{old} is deprecated' in said

@@ -1,0 +1,84 @@
+import pickle
+
+import numpy as np
+import pytest
+import torch
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from mmpose.structures import MultilevelPixelData, PoseDataSample
+
+from swahr_mmpose.structures import SparseFields, stack_heatmaps, stack_masks
+
+SIZES = [(5, 7), (10, 14)]
+
+
+def random_fields(seed, share=0.1):
+    rng = np.random.default_rng(seed)
+    heatmaps = [
+        (rng.random((3, *s)) * (rng.random((3, *s)) < share)).astype('f4')
+        for s in SIZES
+    ]
+    return heatmaps, [rng.random(s) < 0.7 for s in SIZES]
+
+
+@settings(max_examples=100, deadline=None)
+@given(
+    seed=st.integers(0, 2**31),
+    share=st.sampled_from([0.0, 0.1, 1.0]),
+    masked=st.booleans(),
+    batch=st.integers(1, 3),
+)
+def test_a_batch_is_the_same_from_sparse_and_from_dense_fields(
+    seed, share, masked, batch
+):
+    samples = [random_fields(seed + b, share) for b in range(batch)]
+    sparse, dense = [], []
+    for heatmaps, masks in samples:
+        masks = masks if masked else None
+        sparse.append(SparseFields.pack(heatmaps, masks))
+        fields = MultilevelPixelData()
+        fields.set_field([torch.from_numpy(h) for h in heatmaps], 'heatmaps')
+        if masked:
+            masks = [torch.from_numpy(m) for m in masks]
+            fields.set_field(masks, 'heatmap_mask')
+        dense.append(fields)
+    for level in range(2):
+        targets, masks = (
+            [stack(fields, level) for fields in (sparse, dense)]
+            for stack in (stack_heatmaps, stack_masks)
+        )
+        assert targets[0].dtype == targets[1].dtype
+        assert torch.equal(*targets)
+        assert (masks[0] is None) is not masked
+        assert masks[0] is None or torch.equal(*masks)
+
+
+def test_a_sample_survives_the_way_to_the_model():
+    """Pickled by the worker, moved by the data preprocessor."""
+    heatmaps, masks = random_fields(0)
+    sample = PoseDataSample()
+    sample.gt_fields = SparseFields.pack(heatmaps, masks)
+    sample = pickle.loads(pickle.dumps(sample)).to('cpu')
+    for got, expected in zip(sample.gt_fields.heatmaps, heatmaps):
+        np.testing.assert_array_equal(got, expected)
+    for got, expected in zip(sample.gt_fields.heatmap_mask, masks):
+        np.testing.assert_array_equal(got, expected)
+
+
+def test_fields_without_masks_say_so():
+    fields = SparseFields.pack(random_fields(0)[0])
+    assert not hasattr(fields, 'heatmap_mask')
+    with pytest.raises(AttributeError, match='no masks'):
+        _ = fields.heatmap_mask
+
+
+def test_unequal_fields_are_not_stacked():
+    heatmaps, masks = random_fields(0)
+    with pytest.raises(ValueError, match='different shapes, or masks in part'):
+        stack_heatmaps(
+            [SparseFields.pack(heatmaps, masks), SparseFields.pack(heatmaps)],
+            0,
+        )
+    other = [h.transpose(0, 2, 1) for h in heatmaps]
+    with pytest.raises(ValueError, match='different shapes'):
+        stack_heatmaps([SparseFields.pack(h) for h in (heatmaps, other)], 0)

@@ -1,0 +1,136 @@
+# Copyright (c) swahr_mmpose contributors. Licensed under Apache-2.0.
+r"""Train on a few images until the model knows them: is the chain right?
+
+  # on images of COCO
+  python tools/analysis_tools/overfit.py \
+      configs/coco/swahr_higherhrnet-tiny_1xb4-300e_coco-512x512.py
+
+  # on images of another annotation file
+  python tools/analysis_tools/overfit.py CONFIG --ann-file my/train.json --img-dir my/images
+
+A model that cannot learn a handful of images by heart has wrong data,
+geometry, targets, losses or decoding. The images keep their scale and are not
+rotated; they are still shifted. Exits with 1 where AP stays below --target-ap.
+"""
+
+import json
+import os.path as osp
+import sys
+from pathlib import Path
+
+from mmengine.runner import Runner
+
+from swahr_mmpose.datasets.checks.preflight import check_before_run
+from swahr_mmpose.utils.cli import (
+    add_common_arguments,
+    load_config,
+    make_parser,
+)
+
+
+def parse_args():
+    """Parse the command line."""
+    parser = make_parser(__doc__)
+    parser.add_argument('config', help='config file')
+    parser.add_argument(
+        '--ann-file', help='annotation file (default: the training set)'
+    )
+    parser.add_argument(
+        '--img-dir', help='folder of its images (default: the training set)'
+    )
+    parser.add_argument('--num-images', type=int, default=8)
+    parser.add_argument(
+        '--min-height',
+        type=float,
+        default=0,
+        help='only images whose people are all at least so many px tall; a '
+        'small input cannot resolve small ones',
+    )
+    parser.add_argument('--epochs', type=int, default=600)
+    parser.add_argument('--target-ap', type=float, default=0.8)
+    parser.add_argument(
+        '--flip-prob', type=float, default=0.0, help='probability to mirror'
+    )
+    add_common_arguments(parser)
+    return parser.parse_args()
+
+
+def select(ann_file, num_images, min_height):
+    """The part of an annotation file about its first suitable images."""
+    content = json.loads(Path(ann_file).read_text(encoding='utf-8'))
+    labelled, small = set(), set()
+    for a in content['annotations']:
+        visible = a['keypoints'][2::3]
+        if sum(v > 0 for v in visible) >= min(5, len(visible)):
+            labelled.add(a['image_id'])
+        if a['bbox'][3] < min_height:
+            small.add(a['image_id'])
+    images = [i for i in content['images'] if i['id'] in labelled - small]
+    content['images'] = images[:num_images]
+    ids = {i['id'] for i in content['images']}
+    content['annotations'] = [
+        a for a in content['annotations'] if a['image_id'] in ids
+    ]
+    return content
+
+
+def rewrite(cfg, args):
+    """Make the config train and test on the same few images."""
+    train = cfg.train_dataloader.dataset
+    root = train.get('data_root') or ''
+    ann_file = args.ann_file or osp.join(root, train.ann_file)
+    img_dir = args.img_dir or osp.join(root, train.data_prefix.img)
+    few = Path(cfg.work_dir) / 'few_images.json'
+    few.parent.mkdir(parents=True, exist_ok=True)
+    content = select(ann_file, args.num_images, args.min_height)
+    few.write_text(json.dumps(content))
+    for loader in (cfg.train_dataloader, cfg.val_dataloader):
+        loader.dataset.update(
+            data_root='',
+            ann_file=str(few),
+            data_prefix=dict(img=osp.abspath(img_dir)),
+        )
+        loader.update(num_workers=0, persistent_workers=False)
+    cfg.val_evaluator.ann_file = str(few)
+    for step in train.pipeline:
+        if step.type == 'BottomupRandomSquareAffine':
+            step.update(rotation=0, scale=(1, 1), flip_prob=args.flip_prob)
+    if args.flip_prob == 0:
+        # A model that has seen no mirrored image cannot be asked about one.
+        cfg.model.test_cfg.flip_test = False
+    cfg.param_scheduler = [
+        dict(
+            type='LinearLR',
+            start_factor=1.0,
+            end_factor=0.01,
+            end=args.epochs,
+            by_epoch=True,
+            convert_to_iter_based=True,
+        )
+    ]
+    cfg.train_cfg.update(max_epochs=args.epochs, val_interval=args.epochs)
+    cfg.default_hooks.checkpoint.interval = args.epochs
+
+
+def main():
+    """Train, test, judge."""
+    args = parse_args()
+    cfg = load_config(args)
+    rewrite(cfg, args)
+    cfg.merge_from_dict(args.cfg_options)
+    if not args.skip_checks:
+        check_before_run(cfg, ('train', 'val'))
+    runner = Runner.from_cfg(cfg)
+    runner.train()
+    ap = runner.message_hub.get_scalar('val/coco/AP').current()
+    reached = ap >= args.target_ap
+    print(
+        f'AP {ap:.3f} on {len(runner.train_dataloader.dataset)} images after '
+        f'{args.epochs} epochs; '
+        f'{"reached" if reached else "below"} {args.target_ap}'
+    )
+    sys.exit(not reached)
+
+
+if __name__ == '__main__':
+    main()

@@ -1,2 +1,0 @@
-# Copyright (c) swahr_mmpose contributors. Licensed under Apache-2.0.
-"""What tools/benchmark.py measures, and how."""

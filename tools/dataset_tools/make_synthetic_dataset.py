@@ -1,0 +1,10 @@
+# Copyright (c) swahr_mmpose contributors. Licensed under Apache-2.0.
+"""Make a small COCO keypoint data set of drawn people, or beetles.
+
+The code is in :mod:`swahr_mmpose.commands.make_synthetic_dataset`.
+"""
+
+from swahr_mmpose.commands.make_synthetic_dataset import main
+
+if __name__ == '__main__':
+    main()

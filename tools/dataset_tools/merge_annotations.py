@@ -1,0 +1,10 @@
+# Copyright (c) swahr_mmpose contributors. Licensed under Apache-2.0.
+"""Merge annotation files into one.
+
+The code is in :mod:`swahr_mmpose.commands.merge_annotations`.
+"""
+
+from swahr_mmpose.commands.merge_annotations import main
+
+if __name__ == '__main__':
+    main()

@@ -1,0 +1,10 @@
+# Copyright (c) swahr_mmpose contributors. Licensed under Apache-2.0.
+"""Make a config that trains, of a COCO-style file with keypoints of any kind.
+
+The code is in :mod:`swahr_mmpose.commands.new_dataset`.
+"""
+
+from swahr_mmpose.commands.new_dataset import main
+
+if __name__ == '__main__':
+    main()

@@ -1,0 +1,10 @@
+# Copyright (c) swahr_mmpose contributors. Licensed under Apache-2.0.
+"""Convert checkpoints of HigherHRNet and SWAHR between code bases.
+
+The code is in :mod:`swahr_mmpose.commands.convert_checkpoint`.
+"""
+
+from swahr_mmpose.commands.convert_checkpoint import main
+
+if __name__ == '__main__':
+    main()

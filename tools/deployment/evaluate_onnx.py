@@ -1,0 +1,10 @@
+# Copyright (c) swahr_mmpose contributors. Licensed under Apache-2.0.
+"""Test an exported model on the config's test set, and time it.
+
+The code is in :mod:`swahr_mmpose.commands.evaluate_onnx`.
+"""
+
+from swahr_mmpose.commands.evaluate_onnx import main
+
+if __name__ == '__main__':
+    main()

@@ -1,0 +1,10 @@
+# Copyright (c) swahr_mmpose contributors. Licensed under Apache-2.0.
+"""Make the file that a model zoo offers, from a training checkpoint.
+
+The code is in :mod:`swahr_mmpose.commands.publish_model`.
+"""
+
+from swahr_mmpose.commands.publish_model import main
+
+if __name__ == '__main__':
+    main()

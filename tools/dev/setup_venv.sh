@@ -1,0 +1,45 @@
+#!/usr/bin/env bash
+# Make .venv with the pinned stack, where it is not there yet, and activate it.
+# For scripts, which source it; it sets the shell to stop at errors.
+# PYTHON           the interpreter, 3.11 as the pins ask (default: python3)
+# TORCH            another torch, e.g. TORCH=torch==2.8.0
+# TORCH_INDEX_URL  where to find it, for a CUDA or a CPU build: the URL that
+#                  PyTorch's installation page names (default: pip's own)
+# A change of any of these, or of the requirements, makes .venv anew.
+set -euo pipefail
+
+_root=$(cd "$(dirname "${BASH_SOURCE[0]}")/../.." && pwd)
+_python=${PYTHON:-python3}
+_torch=${TORCH:-torch==2.13.0}
+_stamp="$(cat "$_root"/requirements/*.txt "${BASH_SOURCE[0]}" | cksum) \
+$_python $_torch ${TORCH_INDEX_URL:-}"
+_pip() {
+    "$_root/.venv/bin/python" -m pip --disable-pip-version-check \
+        install --quiet "$@"
+}
+# One at a time: a second script waits for the first.
+exec 9> "$_root/.venv.lock"
+if command -v flock > /dev/null; then flock 9; fi
+if [ "$(cat "$_root/.venv/.complete" 2>/dev/null)" != "$_stamp" ]; then
+    _version=$("$_python" -c 'import sys; print("%d.%d" % sys.version_info[:2])')
+    if [ "$_version" != 3.11 ]; then
+        echo "The pinned versions are for Python 3.11, but $_python is" \
+            "$_version. Set PYTHON=/path/to/python3.11." >&2
+        exit 1
+    fi
+    echo "Installing into .venv; this takes a few minutes and is done once."
+    "$_python" -m venv --clear "$_root/.venv"
+    # Newer setuptools lack pkg_resources, which mmengine and mmcv import;
+    # older ones are refused by torch.
+    _pip 'setuptools>=77.0.3,<81' wheel
+    _pip "$_torch" 'setuptools>=77.0.3,<81' \
+        ${TORCH_INDEX_URL:+--extra-index-url "$TORCH_INDEX_URL"}
+    _pip -r "$_root/requirements/pinned.txt"
+    _pip --no-deps -r "$_root/requirements/pinned-openmmlab.txt"
+    _pip --no-deps --no-build-isolation mmcv-lite==2.1.0
+    _pip --no-deps --no-build-isolation -e "$_root"
+    echo "$_stamp" > "$_root/.venv/.complete"
+fi
+exec 9>&-
+# shellcheck disable=SC1091
+source "$_root/.venv/bin/activate"
