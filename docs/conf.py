@@ -1,7 +1,8 @@
 # Copyright (c) swahr_mmpose contributors. Licensed under Apache-2.0.
-"""Sphinx: bash tools/dev/build_docs.sh."""
+"""Configuration of Sphinx; build with ``bash tools/dev/build_docs.sh``."""
 
 import re
+import sys
 from pathlib import Path
 
 ROOT = Path(__file__).resolve().parent.parent
@@ -11,11 +12,75 @@ release = version = re.search(
     r"__version__ = '(.+?)'", (ROOT / 'swahr_mmpose/__init__.py').read_text()
 ).group(1)
 
-extensions = ['myst_parser', 'sphinx.ext.autodoc', 'sphinx.ext.napoleon']
-exclude_patterns = ['_build']
+extensions = [
+    'myst_parser',
+    'sphinx.ext.autodoc',
+    'sphinx.ext.autosummary',
+    'sphinx.ext.napoleon',
+    'sphinx.ext.viewcode',
+]
+exclude_patterns = ['_build', '_templates']
+templates_path = ['_templates']
 myst_heading_anchors = 3
+
+# One page per module, in api/generated, from _templates/autosummary.
+autosummary_generate = True
+autosummary_ignore_module_all = False
 autodoc_member_order = 'bysource'
-autodoc_typehints = 'none'  # docstrings have the types, with shapes
+autodoc_typehints = 'signature'
+autodoc_typehints_format = 'fully-qualified'
+autodoc_preserve_defaults = True
+python_maximum_signature_line_length = 79
+python_use_unqualified_type_names = True
+add_module_names = False
 
 html_theme = 'furo'
 html_title = 'swahr_mmpose'
+
+
+def skip_field(app, what, name, obj, skip, options):
+    """Skip fields of named tuples, which have a generated docstring only."""
+    docstring = getattr(obj, '__doc__', None) or ''
+    return docstring.startswith('Alias for field number') or None
+
+
+def find_class(word, module):
+    """Full name of a class in the namespace of a module or its siblings."""
+    package = module.rpartition('.')[0]
+    siblings = [n for n in sorted(sys.modules) if n.startswith(f'{package}.')]
+    for name in (module, *siblings):
+        found = getattr(sys.modules[name], word, None)
+        if getattr(found, '__module__', '').startswith('swahr_mmpose.'):
+            return f'~{found.__module__}.{found.__qualname__}'
+    return word
+
+
+def qualify_references(app, what, name, obj, options, lines):
+    """Write the full names of classes and functions of the same package.
+
+    Codecs and the ONNX runtime have classes and functions of equal names,
+    between which Sphinx cannot choose.
+    """
+    module = name
+    while module and module not in sys.modules:
+        module = module.rpartition('.')[0]
+    package = module.rpartition('.')[0]
+
+    def qualify_role(match):
+        known = f'{package}.{match[1]}' in sys.modules
+        return f'`{package}.{match[1]}.' if known else match[0]
+
+    for number, line in enumerate(lines):
+        if line.startswith((':type', ':rtype')):
+            head, colon, types = line[1:].partition(':')
+            types = re.sub(
+                r'\b[A-Z]\w+', lambda m: find_class(m[0], module), types
+            )
+            line = f':{head}{colon}{types}'
+        lines[number] = re.sub(r'`\.(\w+)\.', qualify_role, line)
+
+
+def setup(app):
+    """Connect the event handlers."""
+    app.connect('autodoc-skip-member', skip_field)
+    app.connect('autodoc-process-docstring', qualify_references, priority=900)

@@ -1,8 +1,9 @@
 # Copyright (c) swahr_mmpose contributors. Licensed under Apache-2.0.
 """SWAHR and HigherHRNet for MMPose 1.x.
 
-Importing the package registers its parts in MMPose's registries and does
-nothing else::
+Importing the package applies the patches of :mod:`swahr_mmpose.compat` and
+registers codecs, models, transforms, metrics, samplers and hooks in MMPose's
+registries. In a config::
 
     custom_imports = dict(imports=['swahr_mmpose'], allow_failed_imports=False)
 """
@@ -16,7 +17,7 @@ __version__ = '0.1.0'
 def _is_doctor() -> bool:
     """Whether this process is ``swahr doctor``.
 
-    The doctor diagnoses environments in which the imports below fail.
+    ``swahr doctor`` must run where the imports below fail.
     """
     program = _osp.basename(_sys.argv[0]) if _sys.argv else ''
     return program in ('-m', 'swahr', 'swahr.exe') and (

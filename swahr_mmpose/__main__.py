@@ -1,17 +1,20 @@
 # Copyright (c) swahr_mmpose contributors. Licensed under Apache-2.0.
-"""The ``swahr`` command, and ``python -m swahr_mmpose``.
+"""The command ``swahr``, also ``python -m swahr_mmpose``.
 
-Each subcommand is the ``main`` of a module; the scripts of ``tools/`` call the
-same functions.
+Each subcommand is the ``main`` of a module, which the scripts of ``tools/``
+call as well. ``swahr doctor`` also works where importing torch or MMPose
+fails: see ``_is_doctor`` in ``swahr_mmpose/__init__.py``.
 """
 
 from __future__ import annotations
 
+import os.path as osp
 import runpy
 import sys
 from importlib import import_module
-from typing import Dict, NoReturn, Tuple
+from typing import Dict, List, NoReturn, Optional, Tuple
 
+from swahr_mmpose import __version__
 from swahr_mmpose.utils.resources import find_resource
 
 __all__ = ['COMMANDS', 'main']
@@ -19,42 +22,110 @@ __all__ = ['COMMANDS', 'main']
 # Subcommand: module of this package, and summary.
 COMMANDS: Dict[str, Tuple[str, str]] = {
     'train': ('commands.train', 'train a model'),
-    'test': ('commands.test', 'test a model and report its metrics'),
-    'infer': ('commands.infer', 'find people in images, videos or a camera'),
+    'test': ('commands.test', 'evaluate a model on its test set'),
+    'infer': (
+        'commands.infer',
+        'detect people in images, a video or a camera stream',
+    ),
     'doctor': ('', 'check whether SWAHR can train in this environment'),
-    'dataset new': ('commands.new_dataset', 'config for your own keypoints'),
+    'dataset new': (
+        'commands.new_dataset',
+        'make a config for your own keypoints',
+    ),
     'dataset check': (
         'commands.check_dataset',
-        'check annotations and images',
+        'check annotations and image files',
     ),
     'dataset browse': ('commands.browse_dataset', 'draw training samples'),
     'dataset merge': ('commands.merge_annotations', 'merge annotation files'),
     'dataset synthetic': (
         'commands.make_synthetic_dataset',
-        'make a small dataset',
+        'make a small synthetic dataset',
     ),
     'onnx export': ('commands.export_onnx', 'export a model to ONNX'),
-    'onnx evaluate': ('commands.evaluate_onnx', 'test an exported model'),
+    'onnx evaluate': (
+        'commands.evaluate_onnx',
+        'evaluate and time an exported model',
+    ),
     'onnx serve': (
         'deploy.runtime.server',
         'serve an exported model over HTTP',
     ),
-    'convert': ('commands.convert_checkpoint', 'convert a checkpoint'),
-    'publish': ('commands.publish_model', 'make a file for a model zoo'),
+    'convert': (
+        'commands.convert_checkpoint',
+        'convert checkpoints from and to other layouts',
+    ),
+    'publish': (
+        'commands.publish_model',
+        'make a checkpoint file for a model zoo',
+    ),
 }
 
 
-def _usage() -> str:
-    """Usage text: every subcommand with its summary."""
-    width = max(map(len, COMMANDS))
-    rows = [f'  {n:<{width}}  {text}' for n, (_, text) in COMMANDS.items()]
+def main() -> None:
+    """Run the subcommand of the command line.
+
+    Raises:
+        SystemExit: With status 0 for ``--help`` and ``--version``, and 2 for
+            an unknown or missing subcommand.
+    """
+    program = _get_program_name()
+    words = sys.argv[1:]
+    name = _find_command(words)
+    if name is None:
+        _exit_with_usage(program, words)
+    arguments = words[len(name.split()) :]
+    sys.argv = [f'{program} {name}', *arguments]
+    if name == 'doctor':
+        _run_doctor()
+    else:
+        import_module(f'swahr_mmpose.{COMMANDS[name][0]}').main()
+
+
+def _get_program_name() -> str:
+    """Get the name of the program as typed, for messages."""
+    is_module = osp.basename(sys.argv[0]) == '__main__.py'
+    return 'python -m swahr_mmpose' if is_module else 'swahr'
+
+
+def _find_command(words: List[str]) -> Optional[str]:
+    """Find the subcommand of one or two words."""
+    for count in (2, 1):
+        name = ' '.join(words[:count])
+        if name in COMMANDS:
+            return name
+    return None
+
+
+def _exit_with_usage(program: str, words: List[str]) -> NoReturn:
+    """Handle ``--help`` and ``--version``; refuse anything else."""
+    group = [n for n in COMMANDS if words and n.split()[0] == words[0]]
+    option = words[1:2] if group else words[:1]
+    if option in (['-h'], ['--help']):
+        print(_format_usage(program, group or list(COMMANDS)))
+        sys.exit(0)
+    if option == ['--version'] and not group:
+        print(f'swahr_mmpose {__version__}')
+        sys.exit(0)
+    got = ' '.join(words[:2] if group else words[:1])
+    problem = f'unknown command {got!r}' if words else 'no command'
+    usage = _format_usage(program, group or list(COMMANDS))
+    print(f'{usage}\n\nerror: {problem}', file=sys.stderr)
+    sys.exit(2)
+
+
+def _format_usage(program: str, names: List[str]) -> str:
+    """Format usage and summaries of subcommands."""
+    width = max(map(len, names))
+    rows = [f'  {name:<{width}}  {COMMANDS[name][1]}' for name in names]
     return '\n'.join(
         [
-            'usage: swahr COMMAND [ARGUMENTS]',
+            f'usage: {program} COMMAND [ARGUMENTS]',
             '',
             *rows,
             '',
-            'swahr COMMAND --help describes a command and gives examples.',
+            f'{program} COMMAND --help prints the options and examples of a '
+            'command.',
         ]
     )
 
@@ -64,37 +135,6 @@ def _run_doctor() -> None:
     folder = find_resource('tools')
     sys.path.insert(0, str(folder))
     runpy.run_path(str(folder / 'doctor.py'), run_name='__main__')
-
-
-def _split(words: list[str]) -> Tuple[str, list[str]]:
-    """Subcommand (of one or two words) and its arguments."""
-    for count in (2, 1):
-        name = ' '.join(words[:count])
-        if name in COMMANDS:
-            return name, words[count:]
-    _refuse(words)
-
-
-def _refuse(words: list[str]) -> NoReturn:
-    """Print the usage; exit with 0 for ``--help``, else with 2."""
-    if words[:1] in (['-h'], ['--help']):
-        print(_usage())
-        sys.exit(0)
-    got = f'unknown command {" ".join(words[:2])!r}' if words else 'no command'
-    print(f'{_usage()}\n\nerror: {got}', file=sys.stderr)
-    sys.exit(2)
-
-
-def main() -> None:
-    """Run the subcommand that the command line names."""
-    name, arguments = _split(sys.argv[1:])
-    if name == 'doctor':
-        sys.argv = ['swahr doctor', *arguments]
-        _run_doctor()
-        return
-    module = import_module(f'swahr_mmpose.{COMMANDS[name][0]}')
-    sys.argv = [f'swahr {name}', *arguments]
-    module.main()
 
 
 if __name__ == '__main__':

@@ -1,21 +1,20 @@
 # Copyright (c) swahr_mmpose contributors. Licensed under Apache-2.0.
-"""Lets MMPose 1.3.2 import and resume on today's stack.
+"""Import-time patches for MMPose 1.3.2 on current torch, torchvision, NumPy.
 
-Four things stand in the way, each mended once and as narrowly as possible:
+Applied once by ``import swahr_mmpose``:
 
-* MMPose imports ``mmcv.ops``, which needs mmcv's compiled operators.  SWAHR
-  calls none of them, so with mmcv-lite their place is taken by functions
-  that raise a clear error when called.
-* MMPose imports one class of torchvision, for a picture that SWAHR never
-  draws.  Where torchvision is absent or does not fit the installed torch, a
-  class that raises when used takes its place.
-* torch >= 2.6 loads checkpoints with ``weights_only=True``.  The classes that
-  MMEngine itself writes into training checkpoints are allow-listed;
-  ``weights_only`` is never turned off.  Where MMEngine reads a file without
-  it (an older torch, a URL), a reader of our own that keeps to the same list
-  takes its place.
-* MMPose's drawing gives the radius of a circle as an array of one number,
-  which NumPy 2.4 does not take for a number.
+* mmcv-lite: MMPose imports ``mmcv.ops``, which requires mmcv's compiled
+  operators. SWAHR calls none of them. Without them, placeholders that raise
+  an error when called are imported instead.
+* torchvision: MMPose imports one class of it, for a SimCC figure that SWAHR
+  does not use. If torchvision is missing or does not fit the installed torch,
+  a placeholder that raises when called is imported instead.
+* Checkpoints: torch >= 2.6 loads with ``weights_only=True``. The classes that
+  MMEngine writes into training checkpoints are allow-listed; ``weights_only``
+  is never turned off. Where MMEngine loads without it (older torch, URLs), a
+  restricted reader with the same allow-list is registered instead.
+* NumPy >= 2.4: MMPose's ``draw_circles`` passes the radius as an array of one
+  element, which NumPy no longer converts to a scalar. It is converted first.
 """
 
 from __future__ import annotations
@@ -31,24 +30,28 @@ from typing import Any, Callable, Iterator, List, NoReturn
 import numpy as np
 import torch
 
+from swahr_mmpose.checkpoints import safe_unpickler
 from swahr_mmpose.checkpoints.io import TORCH_VERSION
-
-from .checkpoints import safe_unpickler
 
 __all__ = ['apply']
 
 
-def _refusing(name: str, remedy: str) -> Callable[..., NoReturn]:
-    """Make a callable that says what is missing and how to get it."""
+def _make_placeholder(name: str, remedy: str) -> Callable[..., NoReturn]:
+    """Make a callable that raises RuntimeError with a remedy."""
 
-    def refuse(*args: Any, **kwargs: Any) -> NoReturn:
+    def placeholder(*args: Any, **kwargs: Any) -> NoReturn:
         raise RuntimeError(f'{name} was called but is not installed. {remedy}')
 
-    return refuse
+    return placeholder
 
 
 class _Placeholder(ModuleType):
-    """A module all of whose functions raise when they are called."""
+    """Module whose attributes are callables that raise RuntimeError.
+
+    Args:
+        name (str): Name of the module.
+        remedy (str): Sentence that completes the error message.
+    """
 
     def __init__(self, name: str, remedy: str) -> None:
         super().__init__(name)
@@ -58,12 +61,12 @@ class _Placeholder(ModuleType):
     def __getattr__(self, name: str) -> Callable[..., NoReturn]:
         if name.startswith('__'):
             raise AttributeError(name)
-        return _refusing(f'{self.__name__}.{name}', self._remedy)
+        return _make_placeholder(f'{self.__name__}.{name}', self._remedy)
 
 
 @contextmanager
-def _standing_in(*modules: ModuleType) -> Iterator[None]:
-    """Put modules into ``sys.modules`` for the length of the context."""
+def _replace_modules(*modules: ModuleType) -> Iterator[None]:
+    """Replace modules in ``sys.modules`` within the context."""
     before = {m.__name__: sys.modules.get(m.__name__) for m in modules}
     sys.modules.update({m.__name__: m for m in modules})
     try:
@@ -81,38 +84,39 @@ def _import_mmcv_ops() -> None:
     if importlib.util.find_spec('mmcv._ext') is not None:
         return
     remedy = 'Install mmcv (not mmcv-lite) to use compiled operators.'
-    with _standing_in(_Placeholder('mmcv._ext', remedy)):
+    with _replace_modules(_Placeholder('mmcv._ext', remedy)):
         importlib.import_module('mmcv.ops')
 
 
-def _torchvision_works() -> bool:
+def _can_import_torchvision() -> bool:
+    """Whether torchvision is installed and fits the installed torch."""
     try:
         importlib.import_module('torchvision.transforms')
-    except Exception:  # anything: a wrong build raises RuntimeError
+    except Exception:  # a build for another torch raises RuntimeError
         return False
     return True
 
 
 def _import_mmpose_visualization() -> None:
     """Import ``mmpose.visualization``, with or without torchvision."""
-    if _torchvision_works():
+    if _can_import_torchvision():
         return
     for name in [n for n in sys.modules if n.split('.')[0] == 'torchvision']:
         del sys.modules[name]
     remedy = 'Install a torchvision that fits the installed torch.'
     package = _Placeholder('torchvision', remedy)
     transforms = _Placeholder('torchvision.transforms', remedy)
-    with _standing_in(package, transforms):
+    with _replace_modules(package, transforms):
         importlib.import_module('mmpose.visualization')
     if importlib.util.find_spec('torchvision') is not None:
-        # Installed but broken: for everyone else it is "not installed"
-        # (a None entry raises ModuleNotFoundError), or MMEngine's report of
-        # the environment stops every run.
+        # Installed but broken: later imports raise ModuleNotFoundError (None
+        # entry), which MMEngine's collect_env handles; other errors would end
+        # every run.
         sys.modules['torchvision'] = None  # type: ignore[assignment]
 
 
 def _allow_training_checkpoints() -> None:
-    """Allow what MMEngine writes, in torch and in our own reader."""
+    """Allow-list the classes of MMEngine's training checkpoints."""
     objects, stateful = safe_unpickler.training_objects()
     safe_unpickler.allow(objects, tuple(stateful))
     if TORCH_VERSION >= (2, 6):
@@ -120,8 +124,8 @@ def _allow_training_checkpoints() -> None:
         torch.serialization.add_safe_globals([*named, *stateful])
 
 
-def _read_checkpoints_safely() -> None:
-    """Have MMEngine read files and URLs as :mod:`.checkpoint_files` does."""
+def _register_checkpoint_loaders() -> None:
+    """Make MMEngine read files and URLs with our restricted reader."""
     from mmengine.runner import CheckpointLoader, checkpoint
 
     from swahr_mmpose.checkpoints.download import (
@@ -129,7 +133,8 @@ def _read_checkpoints_safely() -> None:
         load_from_local,
     )
 
-    # By their prefix, and by their name, for readers that call them.
+    # Replace the functions, which other code may call directly, and register
+    # them for their URL schemes.
     checkpoint.load_from_local = load_from_local
     checkpoint.load_from_http = load_from_http
     for prefixes, loader in (
@@ -139,8 +144,8 @@ def _read_checkpoints_safely() -> None:
         CheckpointLoader.register_scheme(prefixes, loader, force=True)
 
 
-def _draw_circles_of_one_radius() -> None:
-    """Have MMPose's visualizer pass radii to OpenCV as numbers."""
+def _patch_draw_circles() -> None:
+    """Make MMPose's visualizer pass radii to OpenCV as scalars."""
     from mmpose.visualization.opencv_backend_visualizer import (
         OpencvBackendVisualizer,
     )
@@ -160,9 +165,9 @@ def _draw_circles_of_one_radius() -> None:
 
 
 def apply() -> None:
-    """Apply all of the above; a second call changes nothing."""
+    """Apply all patches; a second call changes nothing."""
     _import_mmcv_ops()
     _import_mmpose_visualization()
-    _draw_circles_of_one_radius()
+    _patch_draw_circles()
     _allow_training_checkpoints()
-    _read_checkpoints_safely()
+    _register_checkpoint_loaders()

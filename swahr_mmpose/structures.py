@@ -1,9 +1,15 @@
 # Copyright (c) swahr_mmpose contributors. Licensed under Apache-2.0.
-"""Targets as small as they are, on their way from the worker to the model.
+"""Sparse targets of a sample and the output of the head.
 
-Of a target map about 99 % is zero.  What is not is sent as cells and values,
-masks as bits; dense maps are made on the model's device, for a whole batch at
-once, and hold the same numbers.
+:class:`SparseFields` carries heatmap targets and loss masks from the data
+worker to the model. About 99 % of a target heatmap is zero, so non-zero cells
+are stored as indices and values, masks as bits. :func:`stack_heatmaps` and
+:func:`stack_masks` make the dense maps of a batch on the model's device,
+without loss. :class:`HeadOutput` carries predicted maps from the head to the
+losses and to decoding.
+
+B images, K keypoints, L tag dimensions, maps of h x w cells. Level 0 is the
+coarsest.
 """
 
 from __future__ import annotations
@@ -19,59 +25,88 @@ __all__ = ['HeadOutput', 'SparseFields', 'stack_heatmaps', 'stack_masks']
 
 
 class SparseFields(BaseDataElement):
-    """Heatmaps and masks of some levels, in the place of MMPose's fields.
+    """Sparse heatmap targets and loss masks of one sample.
 
-    Reading ``heatmaps`` or ``heatmap_mask`` gives lists of dense tensors, one
-    per level, (K, h, w) and (h, w), as MMPose's ``MultilevelPixelData`` does.
-    Made by :meth:`pack`.
+    Drop-in for MMPose's ``MultilevelPixelData``: the attributes ``heatmaps``
+    and ``heatmap_mask`` are lists of dense tensors, one per level. Build it
+    with :meth:`pack`.
     """
 
     @classmethod
     def pack(
         cls, heatmaps: Sequence[Any], masks: Optional[Sequence[Any]] = None
     ) -> SparseFields:
-        """Make one from dense maps.
+        """Pack dense maps.
 
         Args:
-            heatmaps (Sequence[np.ndarray | Tensor]): Float32 (K, h, w).
-            masks (Sequence[np.ndarray | Tensor], optional): Bool (h, w).
+            heatmaps (Sequence[np.ndarray | Tensor]): Target heatmaps, float32
+                (K, h, w), one per level.
+            masks (Sequence[np.ndarray | Tensor], optional): Loss masks, bool
+                (h, w), one per level. Defaults to ``None``, no masks.
+
+        Returns:
+            SparseFields: The same maps, packed.
         """
         dense = [np.asarray(level) for level in heatmaps]
         cells = [np.flatnonzero(level) for level in dense]
-        values = [level.reshape(-1)[at] for level, at in zip(dense, cells)]
+        values = [
+            level.reshape(-1)[indices] for level, indices in zip(dense, cells)
+        ]
         packed = cls(
             metainfo=dict(
                 shapes=[level.shape for level in dense],
-                counts=[len(at) for at in cells],
+                counts=[len(indices) for indices in cells],
                 masked=masks is not None,
             )
         )
-        packed.cells = _joined(cells, np.int32)
-        packed.cell_values = _joined(values, np.float32)
+        packed.cells = _concatenate(cells, np.int32)
+        packed.cell_values = _concatenate(values, np.float32)
         bits = [np.packbits(np.asarray(mask)) for mask in masks or ()]
-        packed.bits = _joined(bits, np.uint8)
+        packed.bits = _concatenate(bits, np.uint8)
         return packed
 
     def level(self, level: int) -> Tuple[Tensor, Tensor]:
-        """Cells that are not 0, int64 (M,), and their values."""
+        """Get the non-zero cells of one level.
+
+        Args:
+            level (int): Index of the level.
+
+        Returns:
+            tuple[Tensor, Tensor]: Flat indices into (K, h, w), int64 (M,),
+            and their values, float32 (M,).
+        """
         cells = self.cells.split(self.counts)[level]
         return cells.long(), self.cell_values.split(self.counts)[level]
 
     @property
     def heatmaps(self) -> List[Tensor]:
-        """Dense, (K, h, w) each."""
+        """Dense target heatmaps, float32 (K, h, w), one per level."""
         levels = range(len(self.shapes))
         return [stack_heatmaps([self], level)[0] for level in levels]
 
     @property
     def heatmap_mask(self) -> List[Tensor]:
-        """Dense bool, (h, w) each."""
+        """Dense loss masks, bool (h, w), one per level.
+
+        Raises:
+            AttributeError: If the sample has no masks.
+        """
         if not self.masked:
-            raise AttributeError('these fields hold no masks')
+            raise AttributeError(
+                'SparseFields has no heatmap_mask: it was packed without '
+                'masks; add BottomupGetLossMask to the pipeline'
+            )
         return [self.mask(level) for level in range(len(self.shapes))]
 
     def mask(self, level: int) -> Tensor:
-        """Of one level, bool (h, w)."""
+        """Unpack the loss mask of one level.
+
+        Args:
+            level (int): Index of the level.
+
+        Returns:
+            Tensor: Mask, bool (h, w).
+        """
         areas = [h * w for _, h, w in self.shapes]
         bits = self.bits.split([-(-area // 8) for area in areas])[level]
         shifts = torch.arange(7, -1, -1, device=bits.device)
@@ -80,37 +115,56 @@ class SparseFields(BaseDataElement):
         return flat.view(self.shapes[level][1:])
 
 
-def _joined(parts: Sequence[np.ndarray], dtype: Any) -> Tensor:
+def _concatenate(parts: Sequence[np.ndarray], dtype: Any) -> Tensor:
+    """Concatenate arrays, possibly none, to a tensor of a NumPy dtype."""
     empty = np.zeros(0, dtype)
     return torch.from_numpy(np.concatenate([empty, *parts]).astype(dtype))
 
 
 def stack_heatmaps(fields: Sequence[Any], level: int) -> Tensor:
-    """The targets of a batch, float32 (B, K, h, w).
+    """Stack the target heatmaps of a batch at one level.
 
     Args:
-        fields (Sequence[SparseFields | MultilevelPixelData]): Of B images.
-        level (int): Which one.
+        fields (Sequence[SparseFields | MultilevelPixelData]): Targets of B
+            images.
+        level (int): Index of the level.
+
+    Returns:
+        Tensor: Dense heatmaps, float32 (B, K, h, w).
+
+    Raises:
+        ValueError: If shapes differ between the samples, or only some of them
+            have masks.
     """
     if not isinstance(fields[0], SparseFields):
         return torch.stack([f.heatmaps[level] for f in fields])
     kinds = {(tuple(map(tuple, f.shapes)), f.masked) for f in fields}
     if len(kinds) > 1:
         raise ValueError(
-            'the samples of a batch have targets of different shapes, or '
-            f'masks in part: {sorted(kinds)}; check codec and pipeline'
+            'expected equal target shapes, and masks in all samples of a '
+            f'batch or in none, got (shapes, masked) {sorted(kinds)}; check '
+            'codec and pipeline'
         )
     shape = fields[0].shapes[level]
     size = int(np.prod(shape))
     dense = fields[0].cell_values.new_zeros(len(fields), *shape)
     parts = [f.level(level) for f in fields]
-    cells = torch.cat([at + b * size for b, (at, _) in enumerate(parts)])
+    cells = torch.cat([c + b * size for b, (c, _) in enumerate(parts)])
     dense.view(-1).index_copy_(0, cells, torch.cat([v for _, v in parts]))
     return dense
 
 
 def stack_masks(fields: Sequence[Any], level: int) -> Optional[Tensor]:
-    """The masks of a batch, bool (B, h, w), or None where there are none."""
+    """Stack the loss masks of a batch at one level.
+
+    Args:
+        fields (Sequence[SparseFields | MultilevelPixelData]): Targets of B
+            images.
+        level (int): Index of the level.
+
+    Returns:
+        Tensor | None: Masks, bool (B, h, w); ``None`` if there are none.
+    """
     if isinstance(fields[0], SparseFields):
         if not fields[0].masked:
             return None
@@ -121,11 +175,15 @@ def stack_masks(fields: Sequence[Any], level: int) -> Optional[Tensor]:
 
 
 class HeadOutput(NamedTuple):
-    """What the network predicts, by level, coarse to fine.
+    """Output of ``HigherHRNetHead``; lists have one entry per level.
 
-    ``heatmaps`` are two tensors (B, K, h, w); ``tags`` (B, K, h, w) are of
-    level 0 alone; ``scale_maps`` are two tensors like the heatmaps, holding
-    ``alpha = 1 / s - 1``, or None.
+    Attributes:
+        heatmaps (list[Tensor]): Heatmaps (B, K, h, w), coarse to fine.
+        tags (Tensor): Tags (B, L*K, h, w) at level 0; L is 1, or 2 after
+            ``merge_flipped``.
+        scale_maps (list[Tensor], optional): Scale maps ``alpha = 1 / s - 1``
+            (SWAHR, Section 3.2), shapes of the heatmaps; ``None`` if the
+            scale branch is not run.
     """
 
     heatmaps: List[Tensor]

@@ -40,7 +40,7 @@ def run(code, *paths):
     [
         'import swahr_mmpose, mmpose.models',
         'import mmpose, swahr_mmpose',
-        # With mmcv-lite this fails half-way, and must not be in the way.
+        # With mmcv-lite this fails half-way, and must have no effect.
         'try:\n import mmpose.models\nexcept ImportError: pass\n'
         'import swahr_mmpose',
         'from mmengine.config import Config\n'
@@ -48,11 +48,11 @@ def run(code, *paths):
         "512x512.py')",
     ],
 )
-def test_everything_is_registered_whoever_is_imported_first(order):
+def test_everything_is_registered_in_any_order_of_imports(order):
     run(f'{order}\n{CHECK}')
 
 
-def test_a_torchvision_that_does_not_fit_is_as_good_as_none(tmp_path):
+def test_a_broken_torchvision_is_treated_as_missing(tmp_path):
     package = tmp_path / 'torchvision'
     package.mkdir()
     (package / '__init__.py').write_text(
@@ -74,7 +74,7 @@ def test_a_torchvision_that_works_is_used(tmp_path):
     assert run(code, tmp_path) == '0.0.test'
 
 
-def test_placeholders_leave_no_trace():
+def test_placeholders_are_removed_from_sys_modules():
     run(
         'import sys, swahr_mmpose\n'
         'assert not isinstance(sys.modules.get("mmcv._ext"), '
@@ -84,7 +84,7 @@ def test_placeholders_leave_no_trace():
     )
 
 
-def test_a_placeholder_says_what_to_install_when_it_is_called():
+def test_a_called_placeholder_reports_what_to_install():
     module = compat._Placeholder('mmcv._ext', 'Install mmcv.')
     with pytest.raises(RuntimeError, match=r'mmcv._ext.nms .* Install mmcv\.'):
         module.nms(1)
@@ -97,10 +97,10 @@ def test_applying_twice_changes_nothing():
     assert set(sys.modules) == before
 
 
-@pytest.fixture(params=['of torch', 'of old torch'])
+@pytest.fixture(params=['torch', 'old torch'])
 def _reader(request, monkeypatch):
-    """With torch's list of what may be read, and with ours."""
-    if request.param == 'of old torch':
+    """Allow-list of torch (>= 2.6), and of our unpickler."""
+    if request.param == 'old torch':
         monkeypatch.setattr(checkpoint_io, 'TORCH_VERSION', (2, 0))
 
 
@@ -143,7 +143,7 @@ def test_a_checkpoint_that_runs_code_is_refused(tmp_path, capsys, content):
 
 @pytest.mark.filterwarnings('error::DeprecationWarning')
 @pytest.mark.parametrize('alpha', [1.0, 0.5])
-def test_mmpose_draws_circles_with_every_numpy(alpha):
+def test_mmpose_draws_circles_with_any_numpy(alpha):
     visualizer = PoseLocalVisualizer(name=f'circles {alpha}')
     visualizer.set_image(np.zeros((20, 20, 3), np.uint8))
     visualizer.draw_circles(

@@ -53,8 +53,8 @@ def test_a_batch_is_the_same_from_sparse_and_from_dense_fields(
         assert masks[0] is None or torch.equal(*masks)
 
 
-def test_a_sample_survives_the_way_to_the_model():
-    """Pickled by the worker, moved by the data preprocessor."""
+def test_a_sample_is_the_same_after_pickling_and_moving():
+    """As by the data worker and the data preprocessor."""
     heatmaps, masks = random_fields(0)
     sample = PoseDataSample()
     sample.gt_fields = SparseFields.pack(heatmaps, masks)
@@ -65,20 +65,20 @@ def test_a_sample_survives_the_way_to_the_model():
         np.testing.assert_array_equal(got, expected)
 
 
-def test_fields_without_masks_say_so():
+def test_fields_without_masks_have_no_heatmap_mask():
     fields = SparseFields.pack(random_fields(0)[0])
     assert not hasattr(fields, 'heatmap_mask')
-    with pytest.raises(AttributeError, match='no masks'):
+    with pytest.raises(AttributeError, match='packed without masks'):
         _ = fields.heatmap_mask
 
 
 def test_unequal_fields_are_not_stacked():
     heatmaps, masks = random_fields(0)
-    with pytest.raises(ValueError, match='different shapes, or masks in part'):
+    with pytest.raises(ValueError, match='masks in all samples .* or in none'):
         stack_heatmaps(
             [SparseFields.pack(heatmaps, masks), SparseFields.pack(heatmaps)],
             0,
         )
     other = [h.transpose(0, 2, 1) for h in heatmaps]
-    with pytest.raises(ValueError, match='different shapes'):
+    with pytest.raises(ValueError, match='expected equal target shapes'):
         stack_heatmaps([SparseFields.pack(h) for h in (heatmaps, other)], 0)

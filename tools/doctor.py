@@ -1,13 +1,13 @@
 # Copyright (c) swahr_mmpose contributors. Licensed under Apache-2.0.
-"""Tell whether SWAHR can train here, and how to mend what is in the way.
+"""Check whether SWAHR can train in this environment.
 
-  python tools/doctor.py
-  python tools/doctor.py --json report.json     # the same, for a bug report
+  %(prog)s
+  %(prog)s --out-file report.json     # the same as JSON, for a bug report
 
-Printed are what is installed, every conflict with the one command that mends
-it, and a verdict. The exit status is 0 where SWAHR can train, with warnings or
-without, and 1 where it cannot. Every package is imported in a process of its
-own, so that a broken one stops nothing; this needs Python alone.
+Prints the installed packages, every conflict with the command that fixes it,
+and a verdict. The exit status is 0 if SWAHR can train (warnings included) and
+1 if it cannot. Each package is imported in its own process, so a broken one
+does not stop the check. Requires nothing but Python.
 """
 
 import argparse
@@ -26,7 +26,7 @@ import doctor_checks
 
 try:
     from importlib import metadata
-except ImportError:  # Python 3.7, which is told that it is too old
+except ImportError:  # Python 3.7, reported as too old
     metadata = None
 
 PROBE = """
@@ -42,7 +42,7 @@ except BaseException as error:
     facts = dict(ok=False, error='%s: %s' % (type(error).__name__, error))
 print('\\ndoctor:' + json.dumps(facts))
 """
-# What is run after the import; "top" is the package.
+# Code that runs after the import; "top" is the package.
 COUNT = 'c = top.cuda; n = c.device_count() if c.is_available() else 0\n'
 MORE_PROBES = {
     'torch': COUNT + 'top.zeros(1).numpy()\n'
@@ -57,7 +57,7 @@ PACKAGES = doctor_checks.PACKAGES
 MODULES = [*PACKAGES, 'torchvision.transforms', 'mmcv._ext', 'torch.cuda']
 MODULES += ['swahr_mmpose']
 OPTIONAL = ['torchvision', 'chumpy', 'swahr_mmpose']
-# What swahr_mmpose asks for; mmdet and mmpose say theirs (read_bounds).
+# Versions that swahr_mmpose requires; see also read_bounds.
 BOUNDS = {
     'mmengine': {'swahr_mmpose': ('0.10.0', '1.0.0')},
     'mmdet': {'swahr_mmpose': ('3.0.0', '3.4.0')},
@@ -65,28 +65,37 @@ BOUNDS = {
 }
 
 
+def program_name():
+    """Name of the command as it was typed."""
+    path = sys.argv[0]
+    return f'python {os.path.relpath(path)}' if path.endswith('.py') else path
+
+
 def parse_args():
     """Parse the command line."""
     parser = argparse.ArgumentParser(
+        prog=program_name(),
         description=__doc__,
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
-    parser.add_argument('--json', metavar='FILE', help='write the report here')
+    parser.add_argument(
+        '--out-file', metavar='FILE', help='file of the report (.json)'
+    )
     parser.add_argument(
         '--timeout',
         type=float,
         default=180,
-        help='seconds that an import may take (default: 180)',
+        help='time limit of one import in seconds (default: 180)',
     )
     return parser.parse_args()
 
 
 def try_import(module, seconds):
-    """Import a module in a process of its own; never raises.
+    """Import a module in its own process; never raises.
 
     Returns:
-        dict: ``ok``; ``error`` where it is False; else ``version``, and what
-        ``MORE_PROBES`` asks for.
+        dict: ``ok``; if False, ``error``; else ``version`` and the facts of
+        ``MORE_PROBES``.
     """
     try:
         done = subprocess.run(
@@ -99,9 +108,9 @@ def try_import(module, seconds):
     except subprocess.TimeoutExpired:
         return dict(ok=False, error=f'no answer within {seconds:g} seconds')
     lines = done.stdout.decode(errors='replace').splitlines()
-    told = [line for line in lines if line.startswith('doctor:')]
-    if told:
-        answer = json.loads(told[-1][len('doctor:') :])
+    answers = [line for line in lines if line.startswith('doctor:')]
+    if answers:
+        answer = json.loads(answers[-1][len('doctor:') :])
     else:
         said = done.stderr.decode(errors='replace').strip().splitlines()
         status = f'Python died with status {done.returncode}'
@@ -112,7 +121,7 @@ def try_import(module, seconds):
 
 
 def installed_version(name):
-    """Version of a distribution, or None."""
+    """Read the version of a distribution; None if not installed."""
     try:
         return metadata.version(name)
     except Exception:  # not installed, or its files are damaged
@@ -120,26 +129,26 @@ def installed_version(name):
 
 
 def read_bounds():
-    """What mmdet and mmpose assert, read from their files, and our own."""
+    """Read the version bounds that mmdet, mmpose and we require."""
     bounds = {name: dict(asked) for name, asked in BOUNDS.items()}
     for package in ('mmdet', 'mmpose'):
         try:
             text = Path(find_spec(package).origin).read_text()
-        except Exception:  # not installed or damaged: told elsewhere
+        except Exception:  # not installed or damaged: reported elsewhere
             continue
-        told = dict(re.findall(r"(\w+_m..imum)_version = '(.+?)'", text))
+        limits_of = dict(re.findall(r"(\w+_m..imum)_version = '(.+?)'", text))
         for name in ('mmcv', 'mmengine'):
-            limits = [told.get(f'{name}_{m}imum') for m in ('min', 'max')]
+            limits = [limits_of.get(f'{name}_{m}imum') for m in ('min', 'max')]
             if all(limits):
                 bounds.setdefault(name, {})[package] = limits
     return bounds
 
 
-def gather(seconds):
-    """The facts that ``doctor_checks.diagnose`` asks for."""
+def collect_facts(seconds):
+    """Collect the facts for ``doctor_checks.diagnose``."""
     facts = dict(python=list(sys.version_info[:3]), versions={}, imports={})
     if facts['python'] < [3, 8]:
-        return facts  # no package that is needed runs on it
+        return facts  # no required package supports it
     names = [name for p in PACKAGES.values() for name in p.names]
     with ThreadPoolExecutor(4) as pool:
         answers = pool.map(lambda m: try_import(m, seconds), MODULES)
@@ -150,8 +159,8 @@ def gather(seconds):
     return facts
 
 
-def table(facts):
-    """What is installed: rows of name and version."""
+def list_packages(facts):
+    """List installed packages as name and version."""
     rows = {'Python': '.'.join(map(str, facts['python']))}
     for module in PACKAGES if facts['imports'] else ():
         name, version = doctor_checks.version_of(facts, module)
@@ -167,29 +176,29 @@ def table(facts):
     return {name: version or '-' for name, version in rows.items()}
 
 
-def command(remedy):
-    """The remedy with the pip of this Python, whichever is on the PATH."""
+def complete_command(remedy):
+    """Replace ``pip`` in a remedy by the pip of this interpreter."""
     pip = f'{shlex.quote(sys.executable)} -m pip '
     return re.sub(r'\bpip (?=install|uninstall)', lambda _: pip, remedy)
 
 
 def make_report(facts):
-    """All that is printed and written."""
+    """Make the report: packages, findings and verdict."""
     found = doctor_checks.diagnose(facts)
     errors = sum(f.severity == 'error' for f in found)
     findings = [f._asdict() for f in found]
     for finding in findings:
         if finding['remedy']:
-            finding['remedy'] = command(finding['remedy'])
+            finding['remedy'] = complete_command(finding['remedy'])
     verdict = 'SWAHR can train here.'
     if errors:
         verdict = (
-            f'SWAHR cannot train here: {errors} error(s). Mend them from the '
-            'top and run this again; or make a new environment, .venv, with '
-            f'versions that were run together:\n    {doctor_checks.FRESH}'
+            f'SWAHR cannot train here: {errors} error(s). Fix them from the '
+            'top and run this again, or make a new environment (.venv) with '
+            f'tested versions:\n    {doctor_checks.FRESH}'
         )
     return dict(
-        installed=table(facts),
+        installed=list_packages(facts),
         findings=findings,
         can_train=not errors,
         verdict=verdict,
@@ -197,7 +206,7 @@ def make_report(facts):
 
 
 def print_report(report):
-    """The report for people."""
+    """Print the report."""
     width = max(map(len, report['installed']))
     for name, version in report['installed'].items():
         print(f'{name:<{width}}  {version}')
@@ -212,16 +221,16 @@ def print_report(report):
 
 
 def main():
-    """Gather, diagnose, tell."""
+    """Collect facts, diagnose, report."""
     args = parse_args()
     sys.stdout.reconfigure(errors='replace')  # errors quote anything
-    report = make_report(gather(args.timeout))
+    report = make_report(collect_facts(args.timeout))
     print_report(report)
-    if args.json:
+    if args.out_file:
         try:
-            Path(args.json).write_text(json.dumps(report, indent=2) + '\n')
+            Path(args.out_file).write_text(json.dumps(report, indent=2) + '\n')
         except OSError as error:
-            sys.exit(f'error: {error}; choose another file for --json')
+            sys.exit(f'error: {error}; choose another file for --out-file')
     sys.exit(0 if report['can_train'] else 1)
 
 

@@ -1,15 +1,15 @@
 # Copyright (c) swahr_mmpose contributors. Licensed under Apache-2.0.
-"""What stops SWAHR from training in an environment, and what mends it.
+"""Diagnose an environment: conflicts that stop training, and their fixes.
 
-For ``tools/doctor.py``, which gathers the facts and loads this file by its
-path: it needs nothing but Python.  Facts are a dict:
+Part of ``tools/doctor.py``, which collects the facts; requires nothing but
+Python.  Facts are a dict:
 
-* ``python``: its version, ``[3, 11, 7]``
+* ``python``: version, ``[3, 11, 7]``
 * ``versions``: name of a distribution to its version, or None
-* ``imports``: module to ``ok``, and to ``error`` where that is False, else to
-  ``version`` (for torch, ``cuda`` and ``gpus`` as well)
-* ``bounds``: package to ``{who asks: (lowest, first too high)}``
-* ``nvidia_driver``: whether there is one
+* ``imports``: module to ``ok`` and, if False, ``error``, else ``version`` (for
+  torch also ``cuda`` and ``gpus``)
+* ``bounds``: package to ``{requiring package: (lowest, first too high)}``
+* ``nvidia_driver``: whether nvidia-smi is installed
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ from typing import Any, Dict, Iterator, List, NamedTuple, Optional, Tuple
 __all__ = ['diagnose', 'is_healthy', 'version_of']
 
 Facts = Dict[str, Any]
-UNUSED = 'SWAHR does without, and swahr_mmpose puts a placeholder'
+UNUSED = 'not needed; swahr_mmpose provides a placeholder'
 SEVERITIES = ('error', 'warning', 'note')
 FRESH = 'PYTHON=python3.11 bash tools/dev/setup_venv.sh'
 SETUPTOOLS = "'setuptools<81'"  # later ones have no pkg_resources
@@ -85,12 +85,12 @@ INSTALLED_AS = dict(PIL='pillow', pkg_resources=SETUPTOOLS, yaml='pyyaml')
 
 
 def number(version: Optional[str]) -> Tuple[int, ...]:
-    """A version as numbers that compare: ``(2, 13, 0)``."""
+    """Parse a version into comparable numbers: ``(2, 13, 0)``."""
     return tuple(int(n) for n in re.findall(r'\d+', version or '')[:3])
 
 
 def version_of(facts: Facts, module: str) -> Tuple[str, Optional[str]]:
-    """Name and version of the package; version None: not installed."""
+    """Find name and version of a package; None if not installed."""
     for name in PACKAGES[module].names:
         if facts['versions'].get(name):
             return name, facts['versions'][name]
@@ -99,10 +99,10 @@ def version_of(facts: Facts, module: str) -> Tuple[str, Optional[str]]:
 
 
 def diagnose(facts: Facts) -> List[Finding]:
-    """Every conflict, in the order in which they are to be mended."""
+    """List all conflicts in the order in which to fix them."""
     found = list(_check_python(facts))
     if tuple(facts['python']) < (3, 8):
-        return found  # nothing that is needed runs on it
+        return found  # no required package supports it
     for check in (
         _check_packages,
         _check_mmcv,
@@ -118,7 +118,7 @@ def diagnose(facts: Facts) -> List[Finding]:
 
 
 def is_healthy(found: List[Finding]) -> bool:
-    """Whether SWAHR can train in spite of what was found."""
+    """Whether SWAHR can train despite the findings."""
     return not any(f.severity == 'error' for f in found)
 
 
@@ -131,12 +131,12 @@ def _check_python(facts: Facts) -> Iterator[Finding]:
 
 
 def _check_packages(facts: Facts) -> Iterator[Finding]:
-    """Packages that are missing, or that do not import."""
+    """Check for packages that are missing or do not import."""
     for module, package in PACKAGES.items():
         answer = facts['imports'][module]
         name, version = version_of(facts, module)
         if answer['ok'] or 'is used but incompatible' in answer['error']:
-            continue  # the latter is told by _check_bounds
+            continue  # the latter is reported by _check_bounds
         if version is None:
             got = f'{name} is not installed'
             remedy = f'pip install {package.install}'
@@ -146,26 +146,26 @@ def _check_packages(facts: Facts) -> Iterator[Finding]:
                 remedy = BUILD  # there are wheels for the others alone
         elif all(facts['imports'][need]['ok'] for need in package.needs):
             got = f'{name} {version} does not import: {answer["error"]}'
-            remedy = _mend(facts, module)
+            remedy = _suggest_fix(facts, module)
         else:
-            continue  # what it needs is to blame, and is told
+            continue  # a package that it needs is reported
         expected = ' or '.join(package.names[:2]) + package.why
         yield Finding('error', got, expected, remedy)
 
 
-def _mend(facts: Facts, module: str) -> str:
-    """The command for a package that is there and does not import."""
+def _suggest_fix(facts: Facts, module: str) -> str:
+    """Suggest a command for an installed package that does not import."""
     error = facts['imports'][module]['error']
     missing = _missing_module(error)
     if missing and missing != module.split('.')[0]:
         return f'pip install {INSTALLED_AS.get(missing, missing)}'
     numpy = version_of(facts, 'numpy')[1]
     if module == 'xtcocotools.mask' and 'numpy' in error and number(numpy):
-        return f'pip install {_older_numpy(facts)}'
+        return f'pip install {_format_numpy_1(facts)}'
     if module == 'mmcv':
         return SWAP
     flags = '--force-reinstall'
-    if module != 'torch':  # whose libraries of CUDA are packages too
+    if module != 'torch':  # its CUDA libraries are packages too
         flags += ' --no-deps'
     install = PACKAGES[module].install.replace('--no-deps ', '')
     return f'pip install {flags} {install}'
@@ -176,19 +176,21 @@ def _missing_module(error: str) -> str:
     return found.group(1) if found else ''
 
 
-def _older_numpy(facts: Facts) -> str:
-    """Requirements of numpy 1, with an OpenCV that allows it."""
+def _format_numpy_1(facts: Facts) -> str:
+    """Format requirements for NumPy 1 and an OpenCV that supports it."""
     newer = [n for n in CV2 if number(facts['versions'].get(n)) >= (4, 12)]
     return ' '.join(["'numpy<2'", *(f"'{name}<4.12'" for name in newer)])
 
 
 def _check_mmcv(facts: Facts) -> Iterator[Finding]:
-    """Which mmcv, and its compiled operators."""
+    """Check which mmcv is installed, and its compiled operators."""
     there = [n for n in ('mmcv', 'mmcv-lite') if facts['versions'].get(n)]
     operators = facts['imports']['mmcv._ext']
     if len(there) == 2:
         got = 'mmcv and mmcv-lite are both installed, in one folder'
-        yield Finding('warning', got, 'one of them; either serves', SWAP)
+        yield Finding(
+            'warning', got, 'only one of them; either is enough', SWAP
+        )
     if operators['ok'] or not facts['imports']['mmcv']['ok']:
         return
     if "No module named 'mmcv._ext'" in operators['error']:
@@ -201,7 +203,7 @@ def _check_mmcv(facts: Facts) -> Iterator[Finding]:
 
 
 def _check_bounds(facts: Facts) -> Iterator[Finding]:
-    """Versions that mmdet, mmpose or swahr_mmpose refuse."""
+    """Check the version bounds of mmdet, mmpose and swahr_mmpose."""
     for module, asked in facts['bounds'].items():
         name, version = version_of(facts, module)
         low = max((b[0] for b in asked.values()), key=number)
@@ -210,10 +212,10 @@ def _check_bounds(facts: Facts) -> Iterator[Finding]:
         if not here or number(low) <= here < number(high):
             continue
         wanted = f'{name}>={low},<{high}'
-        expected = f'{wanted}, as {" and ".join(sorted(asked))} ask'
+        expected = f'{wanted}, required by {" and ".join(sorted(asked))}'
         remedy = f"pip install --no-deps '{wanted}'"
         if module == 'mmcv' and number(low) <= (2, 1, 0) < number(high):
-            expected += '; mmcv-lite serves, mmcv may take long to build'
+            expected += '; mmcv-lite is enough, mmcv may take long to build'
             remedy = SWAP
         yield Finding('error', f'{name} {version}', expected, remedy)
 
@@ -239,15 +241,15 @@ def _check_torchvision(facts: Facts) -> Iterator[Finding]:
         got = 'torchvision is not installed'
         yield Finding('note', got, UNUSED, None)
         return
-    # torch 2.13 goes with torchvision 0.28. A suffix (+cpu) tells of a build
-    # that pip's default index lacks.
+    # torch 2.13 goes with torchvision 0.28. A suffix (+cpu) means a build that
+    # the default index of pip lacks.
     pair = f'0.{number(torch)[1] + 15}' if number(torch)[:1] == (2,) else ''
     remedy = 'pip uninstall -y torchvision'
     if pair and number(pair) != number(vision)[:2] and '+' not in str(torch):
         remedy = f"pip install 'torchvision=={pair}.*'"
     got = f'torchvision {vision} does not import beside torch {torch}: '
     got += answer['error']
-    expected = f'torchvision {pair} of the same build (CPU or CUDA), or none: '
+    expected = f'torchvision {pair} of the same build (CPU or CUDA), or none; '
     yield Finding('warning', got, expected + UNUSED, remedy)
 
 
@@ -270,22 +272,22 @@ def _check_gpus(facts: Facts) -> Iterator[Finding]:
         expected = f'a driver for CUDA {torch["cuda"]}, or a torch for it'
         yield Finding('warning', got, expected, 'nvidia-smi')
     else:
-        yield Finding('note', got, 'it serves for a first try', None)
+        yield Finding('note', got, 'enough for a first try', None)
 
 
 def _check_others(facts: Facts) -> Iterator[Finding]:
-    """What need not worry anybody."""
+    """Report what is harmless but often asked about."""
     got = f'chumpy {facts["versions"].get("chumpy") or "is not installed"}'
-    why = 'mmpose asks for it, SWAHR never imports it; numpy 1.24 broke it'
+    why = 'mmpose requires it, SWAHR never imports it; numpy 1.24 broke it'
     yield Finding('note', got, why, None)
     name, version = version_of(facts, 'cv2')
     if number(version) >= (5,):
-        got = f'{name} {version} interpolates otherwise than OpenCV 4'
-        yield Finding('note', got, 'by some gray levels of 255', None)
+        got = f'{name} {version} interpolates differently from OpenCV 4'
+        yield Finding('note', got, 'up to 8 gray levels of 255', None)
 
 
 def _check_plugin(facts: Facts, healthy: bool) -> Iterator[Finding]:
-    """The plugin itself, and by it all that no other check knows."""
+    """Check the plugin itself, and with it what no other check covers."""
     answer = facts['imports']['swahr_mmpose']
     if answer['ok']:
         return
@@ -296,5 +298,5 @@ def _check_plugin(facts: Facts, healthy: bool) -> Iterator[Finding]:
     elif healthy:
         remedy = f'pip install {INSTALLED_AS.get(name, name)}'
         got = f'swahr_mmpose does not import: {answer["error"]}'
-        expected = 'versions that were run together (requirements/*.txt)'
+        expected = 'tested versions (requirements/*.txt)'
         yield Finding('error', got, expected, remedy if name else FRESH)

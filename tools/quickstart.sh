@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
-# Install into .venv, make synthetic people, train a tiny SWAHR on them, test
-# it and draw what it finds. No GPU, no compiler, no download of data.
+# Install into .venv, make a synthetic dataset, train a tiny SWAHR on it, test
+# it and draw the predicted poses. No GPU, no compiler, no dataset download.
 #   bash tools/quickstart.sh [WORK_DIR]
 # Variables of the installation: see tools/dev/setup_venv.sh.
 set -euo pipefail
@@ -13,7 +13,7 @@ esac
 work_dir=$(realpath -m "${1:-$(dirname "$0")/../work_dirs/quickstart}")
 cd "$(dirname "$0")/.."
 source tools/dev/setup_venv.sh
-# MMEngine and MMPose warn of things that are no concern of this run.
+# Warnings of MMEngine and MMPose do not concern this run.
 export PYTHONWARNINGS=ignore
 
 config=configs/synthetic/swahr_higherhrnet-tiny_1xb4-15e_synthetic-256x256.py
@@ -22,15 +22,15 @@ started=$SECONDS
 
 echo "== 1/4 synthetic people"
 python tools/dataset_tools/make_synthetic_dataset.py "$data"
-echo "== 2/4 training; about four minutes on two cores that nothing else uses (on a busy machine OMP_NUM_THREADS=1 is faster)"
+echo "== 2/4 training: about four minutes on two idle cores (on a busy machine OMP_NUM_THREADS=1 is faster)"
 python tools/train.py "$config" --work-dir "$work_dir" --no-validate
 checkpoint=$(cat "$work_dir/last_checkpoint")
-echo "== 3/4 testing on pictures that it has not seen"
+echo "== 3/4 test on the validation images"
 python tools/test.py "$config" "$checkpoint" --work-dir "$work_dir/test" \
-    --out "$work_dir/metrics.json"
-echo "== 4/4 pictures"
+    --out-file "$work_dir/metrics.json"
+echo "== 4/4 figures"
 python tools/analysis_tools/visualize.py "$config" "$checkpoint" \
-    --out-dir "$work_dir/pictures" --num-images 12
+    --out-dir "$work_dir/figures" --max-images 12
 
 cat <<END
 
@@ -39,6 +39,6 @@ Done in $((SECONDS - started)) s.
 import json, sys
 print(round(json.load(open(sys.argv[1]))['coco/AP'], 3))" "$work_dir/metrics.json")
   all metrics                       : $work_dir/metrics.json
-  poses and scale maps              : $work_dir/pictures
+  poses and scale maps              : $work_dir/figures
   weights                           : $checkpoint
 END

@@ -1,5 +1,5 @@
 #!/usr/bin/env bash
-# Lint, types and tests, in .venv (made where there is none).
+# Run lint, type checks and tests in .venv, created if missing.
 #   bash tools/run_tests.sh [ARGUMENTS OF pytest]
 set -euo pipefail
 case "${1:-}" in
@@ -15,6 +15,8 @@ ruff check .
 ruff format --check .
 echo "== import-linter"
 lint-imports --no-logo
+echo "== wording"
+python tools/dev/check_prose.py
 echo "== mypy"
 mypy
 echo "== pytest"

@@ -1,4 +1,4 @@
-# Everything that is the same in each experiment.
+# Settings shared by all experiments.
 default_scope = 'mmpose'
 custom_imports = dict(imports=['swahr_mmpose'], allow_failed_imports=False)
 
@@ -6,7 +6,7 @@ default_hooks = dict(
     timer=dict(type='IterTimerHook'),
     logger=dict(type='LoggerHook', interval=50),
     param_scheduler=dict(type='ParamSchedulerHook'),
-    # The published numbers are those of the last epoch, not of the best one.
+    # Published numbers are of the last epoch, not of the best one.
     checkpoint=dict(type='SafeCheckpointHook', interval=10, max_keep_ckpts=3),
     sampler_seed=dict(type='DistSamplerSeedHook'),
     visualization=dict(type='PoseVisualizationHook', enable=False),

@@ -1,4 +1,4 @@
-# Not for results: small enough to try a data set or a change on a CPU.
+# Not for results: small enough to try a dataset or a change on a CPU.
 _base_ = [
     '../_base_/datasets/coco-keypoints.py',
     '../_base_/inputs/512x512.py',

@@ -1,5 +1,5 @@
 _base_ = './higherhrnet-w32_8xb20-300e_crowdpose-512x512.py'
-# The backbone from a model trained on COCO; the head, of 14 keypoints, anew.
+# Backbone of a model trained on COCO; the head (14 keypoints) is initialised.
 work_dir_of_coco = 'work_dirs/higherhrnet-w32_8xb20-300e_coco-512x512'
 checkpoint = f'{work_dir_of_coco}/epoch_300.pth'
 model = dict(backbone=dict(init_cfg=dict(checkpoint=checkpoint)))

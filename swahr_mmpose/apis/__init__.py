@@ -1,5 +1,5 @@
 # Copyright (c) swahr_mmpose contributors. Licensed under Apache-2.0.
-"""Inference on images, folders, videos and cameras."""
+"""Model loading and inference on images, folders, videos and cameras."""
 
 from .inferencer import Inferencer
 from .loading import load_model

@@ -1,5 +1,5 @@
 # Copyright (c) swahr_mmpose contributors. Licensed under Apache-2.0.
-"""People in pictures, folders, videos and from cameras.
+"""Inference on images, folders, videos and cameras.
 
 N people, K keypoints::
 
@@ -9,7 +9,7 @@ N people, K keypoints::
     for result in infer('photos/'):
         print(result.name, result.keypoints.shape, result.scores)
 
-Files of the data set are not needed.
+Dataset files are not read.
 """
 
 from __future__ import annotations
@@ -43,7 +43,7 @@ from swahr_mmpose.visualization.drawing import draw_poses
 
 from .input_sources import Inputs, Item, Source, open_source
 from .loading import load_model
-from .prefetch import batches_of_equals, in_order, read_ahead
+from .prefetch import batch_by_key, prefetch_map, restore_order
 
 __all__ = ['Inferencer', 'Result']
 
@@ -52,17 +52,18 @@ OnError = Callable[[Item, Exception], None]
 
 @dataclass(frozen=True, eq=False)
 class Result:
-    """The people of an image, best score first.
+    """People of one image, by descending score.
 
     Attributes:
-        index: Place of the image in the inputs; a video's frame number.
-        name: File name, or number.
-        path: The file, if it was one.
-        image: Its pixels, BGR uint8 (h, w, 3).
-        keypoints: Pixels of the image, (N, K, 2).
-        keypoint_scores: (N, K), 0 where a keypoint is missing.
-        scores: Of the people, (N,).
-        links: Pairs of keypoints that make the skeleton.
+        index: Index of the image in the inputs; frame number of a video.
+        name: File name, index of an array, or name of a frame.
+        path: Image file; None for arrays and frames.
+        image: BGR uint8, shape (h, w, 3).
+        keypoints: Keypoints in image pixels, shape (N, K, 2).
+        keypoint_scores: Keypoint scores, shape (N, K); 0 where a keypoint is
+            missing.
+        scores: Instance scores, shape (N,).
+        links: Skeleton edges, pairs of keypoint indices.
     """
 
     index: int
@@ -76,51 +77,56 @@ class Result:
 
     @property
     def boxes(self) -> np.ndarray:
-        """Around the keypoints, ``x1, y1, x2, y2``, shape (N, 4)."""
+        """Bounding boxes of the keypoints, ``x1, y1, x2, y2``, (N, 4)."""
         return boxes_of(self.keypoints, self.keypoint_scores)
 
     def drawn(self, threshold: float = 0.1) -> np.ndarray:
-        """The image with skeletons, BGR uint8 (h, w, 3).
+        """Draw the skeletons on the image.
 
         Args:
-            threshold (float): Keypoints that score more are drawn.
+            threshold (float): Score above which keypoints are drawn. Defaults
+                to 0.1.
+
+        Returns:
+            np.ndarray: BGR uint8, shape (h, w, 3).
         """
-        drawn = draw_poses(
+        rgb = draw_poses(
             self.image[..., ::-1],
             self.keypoints,
             self.keypoint_scores,
             self.links,
             threshold,
         )
-        return np.ascontiguousarray(drawn[..., ::-1])
+        return np.ascontiguousarray(rgb[..., ::-1])
 
 
 @dataclass(frozen=True, eq=False)
-class _Loaded:
-    """An item that was read and resized, or why it was not."""
+class _LoadedItem:
+    """An item with image and pipeline output, or with the error."""
 
     item: Item
     image: Any = None
     sample: Any = None
     error: Optional[Exception] = None
 
-    def size(self) -> Hashable:
-        """What must be equal in a batch: the sizes of the inputs."""
+    def input_shapes(self) -> Hashable:
+        """Shapes of the network inputs, which are equal within a batch."""
         inputs = self.sample['inputs']
         levels = inputs if isinstance(inputs, list) else [inputs]
         return tuple(tuple(level.shape) for level in levels)
 
 
-def _check_numbers(nms: Optional[float], **counts: Optional[int]) -> None:
+def _check_arguments(nms: Optional[float], **counts: Optional[int]) -> None:
+    """Raise ValueError for arguments out of range."""
     for name, number in counts.items():
         if number is not None and number < 1:
             raise ValueError(f'{name} must be 1 or more, got {number}')
     if nms is not None and not 0 <= nms <= 1:
-        raise ValueError(f'nms is a similarity from 0 to 1, got {nms}')
+        raise ValueError(f'nms must be an OKS from 0 to 1, got {nms}')
 
 
-def _config(config: Union[str, Config], options: dict) -> Config:
-    """A config of its own, with some settings changed."""
+def _load_config(config: Union[str, Config], options: dict) -> Config:
+    """Load or copy a config and override settings."""
     if isinstance(config, Config):
         cfg = copy.deepcopy(config)
     else:
@@ -130,29 +136,35 @@ def _config(config: Union[str, Config], options: dict) -> Config:
 
 
 class Inferencer:
-    """A model and how to use it.
+    """Inference with one model on any number of inputs.
 
     Args:
-        config (str | Config): That of the training; a config is code.
-        checkpoint (str): Weights of that model; reading them runs nothing.
-        device (str, optional): Where to compute; by default a GPU if there
-            is one.
-        threshold (float): People that score less are left out.
-        max_people (int, optional): At most so many in an image, the best.
-        nms (float, optional): People whose similarity (OKS) is larger are
-            one; ``None`` for no such check.
-        batch_size (int): Images in the network at a time; only images of
-            equal size after resizing go together.
-        flip (bool, optional): Whether to look at the mirrored image as well;
-            by default as the config says.
-        ahead (int, optional): Images that are read and resized before their
-            turn, by threads. Defaults to one batch and one image; 0 for no
-            threads.  Up to twice ``batch_size`` more wait for others of
-            their size.
-        workers (int): Threads that read.
-        ignore_orientation (bool): Leave pictures as they are stored, as
-            COCO's annotations do, not upright as EXIF data say.
-        cfg_options (dict, optional): Settings to change in the config.
+        config (str | Config): Config of the training. A config file is code
+            and is run.
+        checkpoint (str): Weights of the model. Code in the file is not run.
+        device (str, optional): Device of the model. Defaults to None, a GPU
+            if available.
+        threshold (float): Minimum instance score. Defaults to 0.2.
+        max_people (int, optional): Maximum number of people per image, best
+            scores first. Defaults to None, no limit.
+        nms (float, optional): OKS from 0 to 1: of people that are more
+            similar only the best is kept. Defaults to None, no pose NMS.
+        batch_size (int): Maximum number of images per batch; images of a
+            batch have equal size after resizing. Defaults to 1.
+        flip (bool, optional): Whether to use the flip test. Defaults to None,
+            as in the config.
+        ahead (int, optional): Number of images that threads read and resize
+            ahead; 0 for no threads. Up to ``2 * batch_size`` more wait for
+            images of equal size. Defaults to None, one batch and one image.
+        workers (int): Number of reading threads. Defaults to 2.
+        ignore_orientation (bool): Whether to ignore the EXIF orientation, as
+            COCO annotations do. Defaults to False.
+        cfg_options (dict, optional): Settings of the config to override.
+
+    Raises:
+        FileNotFoundError: If config or checkpoint does not exist.
+        ValueError: If an argument is out of range, or the checkpoint does
+            not fit the model or holds more than weights.
     """
 
     def __init__(
@@ -171,10 +183,10 @@ class Inferencer:
         ignore_orientation: bool = False,
         cfg_options: Optional[dict] = None,
     ) -> None:
-        _check_numbers(
+        _check_arguments(
             nms, batch_size=batch_size, max_people=max_people, workers=workers
         )
-        cfg = _config(config, cfg_options or {})
+        cfg = _load_config(config, cfg_options or {})
         model: nn.Module = load_model(cfg, checkpoint, device or get_device())
         self.model = cast(Any, model)
         self.metainfo: Dict[str, Any] = self.model.dataset_meta
@@ -198,66 +210,77 @@ class Inferencer:
         every: int = 1,
         on_error: Optional[OnError] = None,
     ) -> Iterator[Result]:
-        """Go through the inputs; results come as they are made.
+        """Iterate over the results of the inputs.
 
         Args:
-            inputs: See :func:`.input_sources.open_source`.  Arrays
-                must not change before their result is there.
-            every (int): Take one image or frame of so many.
-            on_error (Callable, optional): Is called with an item that cannot
-                be read, and the error, and the rest goes on; by default the
-                error is raised.
+            inputs: Inputs, see :func:`.input_sources.open_source`, or a
+                :class:`Source`. Arrays must not be modified before their
+                result is returned.
+            every (int): Step between images or frames: 2 takes every second
+                one. Ignored for a :class:`Source`. Defaults to 1.
+            on_error (Callable, optional): Function of item and error, called
+                for each item that cannot be read; the iteration continues.
+                Defaults to None, which raises the error.
 
         Returns:
-            Iterator[Result]: In the order of the inputs.
+            Iterator[Result]: Results in the order of the inputs.
+
+        Raises:
+            FileNotFoundError: If an input does not exist.
+            ValueError: If an input cannot be read; names the image.
         """
         if not isinstance(inputs, Source):
             inputs = open_source(inputs, every)
-        return self._results(inputs, on_error)
+        return self._iterate_results(inputs, on_error)
 
-    def _results(
+    def _iterate_results(
         self, source: Source, on_error: Optional[OnError]
     ) -> Iterator[Result]:
+        """Read, batch, predict and restore the order of the inputs."""
         live = source.kind == 'camera'
         size, ahead = (1, 1) if live else (self.batch_size, self.ahead)
-        stream = read_ahead(source.items, self._load, ahead, self.workers)
-        batches = batches_of_equals(
-            _readable(stream, on_error), _Loaded.size, size, 2 * size
+        stream = prefetch_map(source.items, self._load, ahead, self.workers)
+        loaded = _handle_errors(stream, on_error)
+        batches = batch_by_key(
+            loaded, _LoadedItem.input_shapes, size, 2 * size
         )
         try:
-            yield from in_order(self._numbered(batches))
+            yield from restore_order(self._predict_batches(batches))
         finally:
             stream.close()
 
-    def _numbered(
-        self, batches: Iterable[List[Tuple[int, _Loaded]]]
+    def _load(self, item: Item) -> _LoadedItem:
+        """Read and resize an image, in a worker thread."""
+        try:
+            image = item.load(self.ignore_orientation)
+            info = dict(img=image, img_path=item.path, **self.metainfo)
+            return _LoadedItem(item, image, self.pipeline(info))
+        except Exception as error:  # handled by _handle_errors
+            return _LoadedItem(item, error=_name_item(item, error))
+
+    def _predict_batches(
+        self, batches: Iterable[List[Tuple[int, _LoadedItem]]]
     ) -> Iterator[Tuple[int, Result]]:
+        """Yield position and result of each item."""
         for batch in batches:
             positions, loaded = zip(*batch)
             yield from zip(positions, self._predict(loaded))
 
-    def _load(self, item: Item) -> _Loaded:
-        """Read and resize; runs in a thread of its own."""
-        try:
-            image = item.load(self.ignore_orientation)
-            info = dict(img=image, img_path=item.path, **self.metainfo)
-            return _Loaded(item, image, self.pipeline(info))
-        except Exception as error:  # raised, or told, in its turn
-            return _Loaded(item, error=_naming(item, error))
-
     @torch.no_grad()
-    def _predict(self, batch: Sequence[_Loaded]) -> List[Result]:
-        samples = pseudo_collate([loaded.sample for loaded in batch])
-        found = self.model.test_step(samples)
+    def _predict(self, batch: Sequence[_LoadedItem]) -> List[Result]:
+        """Run the model on a batch."""
+        inputs = pseudo_collate([loaded.sample for loaded in batch])
+        predictions = self.model.test_step(inputs)
         return [
-            self._result(loaded, sample.pred_instances)
-            for loaded, sample in zip(batch, found)
+            self._make_result(loaded, prediction.pred_instances)
+            for loaded, prediction in zip(batch, predictions)
         ]
 
-    def _result(self, loaded: _Loaded, people: Any) -> Result:
-        keypoints = np.asarray(people.keypoints)
-        keypoint_scores = np.asarray(people.keypoint_scores)
-        scores = np.asarray(people.bbox_scores)
+    def _make_result(self, loaded: _LoadedItem, instances: Any) -> Result:
+        """Select people and convert them to a result."""
+        keypoints = np.asarray(instances.keypoints)
+        keypoint_scores = np.asarray(instances.keypoint_scores)
+        scores = np.asarray(instances.bbox_scores)
         kept = select_people(
             keypoints, keypoint_scores, scores, **self.selection
         )
@@ -274,8 +297,8 @@ class Inferencer:
         )
 
 
-def _naming(item: Item, error: Exception) -> Exception:
-    """The error, saying which item it is about."""
+def _name_item(item: Item, error: Exception) -> Exception:
+    """Add the name of the item to the message of an error."""
     name = item.path or item.name
     if item.path is not None and name in str(error):
         return error
@@ -285,9 +308,10 @@ def _naming(item: Item, error: Exception) -> Exception:
     return named
 
 
-def _readable(
-    stream: Iterator[_Loaded], on_error: Optional[OnError]
-) -> Iterator[_Loaded]:
+def _handle_errors(
+    stream: Iterator[_LoadedItem], on_error: Optional[OnError]
+) -> Iterator[_LoadedItem]:
+    """Yield items without errors; raise errors or pass them to a function."""
     for loaded in stream:
         if loaded.error is None:
             yield loaded

@@ -1,5 +1,5 @@
 # Copyright (c) swahr_mmpose contributors. Licensed under Apache-2.0.
-"""What people are looked for in: pictures, arrays, a video, a camera."""
+"""Inputs of the inferencer: images, folders, arrays, videos and cameras."""
 
 from __future__ import annotations
 
@@ -31,11 +31,14 @@ Inputs = Union[str, Path, int, np.ndarray, Iterable[Any]]
 
 @dataclass(frozen=True, eq=False)
 class Item:
-    """A picture to come, or a frame that is here.
+    """An image file that is not read yet, or an array.
 
-    ``index`` is its place in the source, a video's frame number, which ends
-    its ``name``, as in ``walk_000012.jpg``; ``image`` is None until
-    :meth:`load` reads ``path``.
+    Attributes:
+        index: Index in the source; frame number of a video.
+        name: File name, index of an array, or ``STEM_NUMBER.jpg`` of a frame,
+            as ``walk_000012.jpg``.
+        path: Image file; None for an array.
+        image: Array; None for an image file.
     """
 
     index: int
@@ -44,10 +47,19 @@ class Item:
     image: Optional[np.ndarray] = None
 
     def load(self, ignore_orientation: bool = False) -> np.ndarray:
-        """BGR pixels, uint8 (h, w, 3).
+        """Read the image.
+
+        Args:
+            ignore_orientation (bool): Whether to ignore the EXIF orientation.
+                Defaults to False.
+
+        Returns:
+            np.ndarray: BGR uint8, shape (h, w, 3).
 
         Raises:
-            FileNotFoundError, ValueError: Naming the file.
+            FileNotFoundError: If the file does not exist.
+            ValueError: If the file or array is not a complete image, or one
+                side is too long for the other.
         """
         if self.path is not None:
             image = read_image(self.path, ignore_orientation)
@@ -56,20 +68,25 @@ class Item:
         h, w = image.shape[:2]
         if max(h, w) > LARGEST_RATIO * min(h, w):
             raise ValueError(
-                f'image {self.path or self.name} is of size {w}x{h}; one side '
-                f'may be {LARGEST_RATIO} times the other: cut it into pieces'
+                f'image {self.path or self.name} has size {w}x{h}; expected '
+                f'an aspect ratio of at most {LARGEST_RATIO}: crop it or '
+                'split it'
             )
         return image
 
 
 @dataclass(frozen=True, eq=False)
 class Source:
-    """Items in their order.
+    """Ordered items of one kind.
 
-    ``kind`` is ``'pictures'``, ``'arrays'``, ``'video'`` or ``'camera'``;
-    ``count`` says how many there will be and ``fps`` how many a second, where
-    that is known; ``path`` is that of a video; ``left_out`` names files of
-    folders that are no pictures.
+    Attributes:
+        kind: ``'images'``, ``'arrays'``, ``'video'`` or ``'camera'``.
+        items: Items, read on demand for a video or a camera.
+        count: Number of items; None if unknown.
+        fps: Items per second of a video or camera; None if unknown.
+        name: Name of the file, folder or camera.
+        path: Video file; None for other kinds.
+        skipped_files: Files and subfolders of folders that are not images.
     """
 
     kind: str
@@ -78,69 +95,74 @@ class Source:
     fps: Optional[float] = None
     name: str = ''
     path: Optional[str] = None
-    left_out: Sequence[str] = ()
+    skipped_files: Sequence[str] = ()
 
 
 def open_source(inputs: Inputs, every: int = 1) -> Source:
-    """Find out what was given; open it if it is a video.
+    """Determine the kind of the inputs and open them.
 
     Args:
-        inputs: A picture, a folder of pictures, a video file, a camera (its
-            number, ``'webcam'`` or ``'webcam:1'``), an array (h, w[, c]) of
-            uint8 in BGR order, or any iterable of pictures, folders and
-            arrays.
-        every (int): Take one of so many. Defaults to 1, all.
+        inputs: Image file, folder of images, video file, camera (its number,
+            ``'webcam'`` or ``'webcam:1'``), array (h, w[, c]) of uint8 in BGR
+            order, or an iterable of image files, folders and arrays.
+        every (int): Step between items: 2 takes every second one. Defaults to
+            1.
 
     Returns:
-        Source: Of at least one item, unless it is an iterable.
+        Source: At least one item, unless ``inputs`` is an iterable.
 
     Raises:
-        FileNotFoundError: If there is no such file.
-        ValueError: If it is nothing of the kind.
+        FileNotFoundError: If a file does not exist.
+        ValueError: If an input is a URL, a folder without images or a video
+            that cannot be opened, if a video or camera is not the only input,
+            or if ``every`` is below 1.
     """
     if every < 1:
         raise ValueError(f'every must be 1 or more, got {every}')
     if isinstance(inputs, np.ndarray):
         inputs = [inputs]
     if isinstance(inputs, (str, Path)):
-        inputs = _camera_number(str(inputs))
+        inputs = _parse_camera(str(inputs))
     if isinstance(inputs, int):
-        return _frames('camera', inputs, f'camera{inputs}', every)
+        return _open_video('camera', inputs, f'camera{inputs}', every)
     if isinstance(inputs, str):
-        if _type(inputs) in VIDEO_TYPES and not osp.isdir(inputs):
-            return _frames('video', inputs, osp.basename(inputs), every)
+        if _is_video(inputs):
+            return _open_video('video', inputs, osp.basename(inputs), every)
         inputs = [inputs]
-    if isinstance(inputs, (list, tuple)):
-        if all(isinstance(entry, (str, Path)) for entry in inputs):
-            if len(inputs) == 1 and _is_moving(str(inputs[0])):
-                return open_source(inputs[0], every)
-            return _pictures([str(entry) for entry in inputs], every)
-        return Source(
-            'arrays', _several(inputs, every), -(-len(inputs) // every)
-        )
-    return Source('arrays', _several(inputs, every))
+    if not isinstance(inputs, (list, tuple)):
+        return Source('arrays', _iterate_items(inputs, every))
+    if not all(isinstance(entry, (str, Path)) for entry in inputs):
+        count = -(-len(inputs) // every)
+        return Source('arrays', _iterate_items(inputs, every), count)
+    if len(inputs) == 1 and _is_video_or_camera(str(inputs[0])):
+        return open_source(inputs[0], every)
+    return _list_images([str(entry) for entry in inputs], every)
 
 
-def _camera_number(text: str) -> Union[str, int]:
+def _parse_camera(text: str) -> Union[str, int]:
+    """Convert ``webcam``, ``webcam:1`` or ``1`` to the camera's number."""
     match = re.fullmatch(r'webcam(?::(\d+))?|(\d+)', text.lower())
     if match is None or osp.exists(text):
         return text
     return int(match[1] or match[2] or 0)
 
 
-def _type(path: str) -> str:
+def _extension(path: str) -> str:
     return osp.splitext(path)[1].lower()
 
 
-def _is_moving(path: str) -> bool:
-    return isinstance(_camera_number(path), int) or (
-        _type(path) in VIDEO_TYPES and not osp.isdir(path)
-    )
+def _is_video(path: str) -> bool:
+    return _extension(path) in VIDEO_TYPES and not osp.isdir(path)
 
 
-def _frames(
+def _is_video_or_camera(path: str) -> bool:
+    return isinstance(_parse_camera(path), int) or _is_video(path)
+
+
+def _open_video(
     kind: str, source: Union[str, int], name: str, every: int
 ) -> Source:
+    """Open a video file or a camera."""
     reader = VideoReader(source, every)
     stem = osp.splitext(name)[0]
     items = (
@@ -150,42 +172,49 @@ def _frames(
     return Source(kind, items, reader.count, reader.fps, name, path)
 
 
-def _pictures(entries: List[str], every: int) -> Source:
+def _list_images(entries: List[str], every: int) -> Source:
+    """List image files and the images of folders."""
     paths: List[str] = []
-    left_out: List[str] = []
+    skipped: List[str] = []
     for entry in entries:
-        if '://' in entry:
-            raise ValueError(f'{entry} is a URL; download it first')
-        if _is_moving(entry):
-            raise ValueError(
-                f'{entry} is a video or a camera, which must be the only '
-                f'input, got {len(entries)} inputs; go through one at a time'
-            )
-        if not osp.exists(entry):
-            raise FileNotFoundError(f'{entry} does not exist')
+        _check_entry(entry, len(entries))
         if osp.isdir(entry):
             files = [str(p) for p in sorted(Path(entry).iterdir())]
-            found = [p for p in files if _type(p) in IMAGE_TYPES]
-            if not found:
+            images = [p for p in files if _extension(p) in IMAGE_TYPES]
+            if not images:
                 raise ValueError(
-                    f'folder {entry} has no pictures, of {len(files)} files '
-                    f'none ends in {" ".join(IMAGE_TYPES)}'
+                    f'folder {entry} has no images: none of its {len(files)} '
+                    f'files ends with one of {" ".join(IMAGE_TYPES)}'
                 )
-            left_out += [p for p in files if _type(p) not in IMAGE_TYPES]
-            paths += found
+            skipped += [p for p in files if _extension(p) not in IMAGE_TYPES]
+            paths += images
         else:
             paths.append(entry)
     items = [
         Item(n, osp.basename(path), path) for n, path in enumerate(paths)
     ][::every]
     name = osp.basename(osp.normpath(entries[0])) if entries else ''
-    return Source('pictures', items, len(items), name=name, left_out=left_out)
+    return Source(
+        'images', items, len(items), name=name, skipped_files=skipped
+    )
 
 
-def _several(entries: Iterable[Any], every: int) -> Iterator[Item]:
-    """Arrays, and paths of pictures among them."""
-    numbered = enumerate(entries)
-    for n, entry in islice(numbered, 0, None, every):
+def _check_entry(entry: str, count: int) -> None:
+    """Raise for an entry of several that is not an image file or a folder."""
+    if '://' in entry:
+        raise ValueError(f'{entry} is a URL; download it first')
+    if _is_video_or_camera(entry):
+        raise ValueError(
+            f'{entry} is a video or a camera, which must be the only input, '
+            f'got {count} inputs; process one at a time'
+        )
+    if not osp.exists(entry):
+        raise FileNotFoundError(f'{entry} does not exist')
+
+
+def _iterate_items(entries: Iterable[Any], every: int) -> Iterator[Item]:
+    """Iterate over arrays and image files."""
+    for n, entry in islice(enumerate(entries), 0, None, every):
         if isinstance(entry, (str, Path)):
             yield Item(n, osp.basename(entry), str(entry))
         else:

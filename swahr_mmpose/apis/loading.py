@@ -1,5 +1,5 @@
 # Copyright (c) swahr_mmpose contributors. Licensed under Apache-2.0.
-"""From a config and a checkpoint to a model and a data set, for the tools."""
+"""Building of models and datasets from a config and a checkpoint."""
 
 from __future__ import annotations
 
@@ -24,22 +24,25 @@ __all__ = ['keypoint_index', 'load_dataset', 'load_model']
 def load_model(
     cfg: Config, checkpoint: str, device: Union[str, torch.device] = 'cpu'
 ) -> nn.Module:
-    """The model of a config with the weights of a checkpoint, to test it.
+    """Build the model of a config and load a checkpoint, for inference.
+
+    Dataset files are not read.
 
     Args:
-        cfg (Config): The whole config.
-        checkpoint (str): File whose weights must be those of the model.
-        device (str): Where the model shall be.
+        cfg (Config): Complete config.
+        checkpoint (str): Path or URL of a checkpoint with the weights of the
+            model.
+        device (str | torch.device): Device of the model. Defaults to
+            ``'cpu'``.
 
     Returns:
-        nn.Module: The estimator in evaluation mode.  Its ``dataset_meta`` is
-        that of the checkpoint, or else of the config's data set; neither
-        asks for files of the data set.
+        nn.Module: Pose estimator in evaluation mode. Its ``dataset_meta`` is
+        that of the checkpoint or, if it has none, of the config's dataset.
 
     Raises:
-        FileNotFoundError: If there is no such file.
-        ValueError: If weights are missing, left over or of another shape, or
-            if the file holds more than weights.
+        FileNotFoundError: If the checkpoint does not exist.
+        ValueError: If weights are missing, unexpected or of another shape,
+            or if the file holds more than weights.
     """
     init_default_scope(cfg.get('default_scope', 'mmpose'))
     settings = cfg.model.copy()
@@ -58,38 +61,45 @@ def load_model(
 def load_dataset(
     cfg: Config, split: str = 'test', training: bool = False
 ) -> Any:
-    """A split's images in the pipeline of the test, or of the training.
+    """Build the dataset of a split with the test or the training pipeline.
 
     Args:
-        cfg (Config): The whole config.
-        split (str): ``train``, ``val`` or ``test``.
-        training (bool): Whether to augment the images and encode targets.
+        cfg (Config): Complete config.
+        split (str): ``'train'``, ``'val'`` or ``'test'``. Defaults to
+            ``'test'``.
+        training (bool): Whether to use the training pipeline, which augments
+            images and encodes targets. Defaults to False.
 
     Returns:
-        BaseDataset: Its samples hold what the model predicts from, or learns
-        from.
+        BaseDataset: Dataset; its samples are the inputs of the model.
+
+    Raises:
+        ValueError: If an image path leads outside of the image folder.
     """
     init_default_scope(cfg.get('default_scope', 'mmpose'))
-    dataset = cfg[f'{split}_dataloader'].dataset.copy()
+    settings = cfg[f'{split}_dataloader'].dataset.copy()
     loader = cfg.train_dataloader if training else cfg.test_dataloader
-    dataset.pipeline = loader.dataset.pipeline
-    dataset.test_mode = not training
-    built = DATASETS.build(dataset)
-    refuse_paths_outside(built)
-    return built
+    settings.pipeline = loader.dataset.pipeline
+    settings.test_mode = not training
+    dataset = DATASETS.build(settings)
+    refuse_paths_outside(dataset)
+    return dataset
 
 
 def keypoint_index(
     metainfo: Mapping[str, Any], name: Optional[str]
 ) -> Optional[int]:
-    """The number of a keypoint; None for None.
+    """Look up the index of a keypoint.
 
     Args:
-        metainfo (Mapping): Of a data set.
-        name (str, optional): Of the keypoint.
+        metainfo (Mapping): Dataset metainfo.
+        name (str, optional): Keypoint name.
+
+    Returns:
+        int | None: Index of the keypoint; None for no name.
 
     Raises:
-        ValueError: If the data set has none of that name.
+        ValueError: If the dataset has no keypoint of that name.
     """
     names = metainfo['keypoint_name2id']
     if name is not None and name not in names:

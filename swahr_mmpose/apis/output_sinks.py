@@ -1,5 +1,5 @@
 # Copyright (c) swahr_mmpose contributors. Licensed under Apache-2.0.
-"""Where drawings go: a folder of pictures, a video, a window."""
+"""Outputs of inference: result files, images, videos and windows."""
 
 from __future__ import annotations
 
@@ -7,48 +7,80 @@ import os
 import os.path as osp
 import sys
 import time
-from typing import Any, Callable, Optional, Sequence, Set
+from contextlib import ExitStack
+from typing import (
+    Any,
+    Callable,
+    Dict,
+    Iterator,
+    List,
+    Mapping,
+    Optional,
+    Sequence,
+    Set,
+    Tuple,
+)
 
 import cv2
 import numpy as np
+from tqdm import tqdm
 
+from swahr_mmpose.evaluation.coco_results import (
+    CocoResultsWriter,
+    image_ids,
+    images_file,
+    results_of,
+)
 from swahr_mmpose.utils.atomic_write import replaced_file
 
+from .inferencer import Result
+from .input_sources import Item, Source
 from .video import VideoWriter
 
-__all__ = ['LiveVideoWriter', 'PictureFolder', 'Window', 'refuse_to_overwrite']
+__all__ = [
+    'ImageFolder',
+    'LiveVideoWriter',
+    'OutputSinks',
+    'Window',
+    'refuse_to_overwrite',
+]
 
-_KINDS = ('.jpg', '.jpeg', '.png')
+_WRITTEN_TYPES = ('.jpg', '.jpeg', '.png')
+_DEFAULT_FPS = 25.0  # of sources that do not report their frame rate
+_VIDEO_WAIT = 0.001  # seconds a window shows a frame of a video
 
 
 def refuse_to_overwrite(
     inputs: Sequence[Optional[str]], outputs: Sequence[str]
 ) -> None:
-    """Raise where drawings would take the place of what they are made of.
+    """Raise if drawings would overwrite input files.
 
     Args:
-        inputs (Sequence[str]): Files that are read; ``None`` is none.
-        outputs (Sequence[str]): Files that will be written, or folders into
-            which files of the same names go.
+        inputs (Sequence[str]): Files that are read; None is ignored.
+        outputs (Sequence[str]): Files to write, or folders into which files
+            with the names of the inputs are written.
+
+    Raises:
+        ValueError: If an output is an input or the folder of an input.
     """
     files = {osp.realpath(path) for path in inputs if path is not None}
     folders = {osp.dirname(path) for path in files}
     for output in outputs:
         if osp.realpath(output) in files | folders:
             raise ValueError(
-                f'drawings would overwrite what they are made of, in {output};'
-                ' choose another folder'
+                f'drawings would overwrite the inputs in {output}; choose '
+                'another folder'
             )
 
 
-class PictureFolder:
-    """Pictures of the names that their originals had.
+class ImageFolder:
+    """A folder of images with the names of their inputs.
 
-    Where two have the same name, the second gets a number.  What is no JPEG
-    or PNG becomes a JPEG.
+    Names are made unique by appending numbers. JPEG and PNG are kept; other
+    types are written as JPEG.
 
     Args:
-        path (str): The folder; it is made.
+        path (str): Folder; it is created.
     """
 
     def __init__(self, path: str) -> None:
@@ -57,42 +89,53 @@ class PictureFolder:
         os.makedirs(path, exist_ok=True)
 
     def write(self, name: str, image: np.ndarray) -> str:
-        """Write a picture as a whole.
+        """Write an image atomically.
 
         Args:
-            name (str): Of its original.
-            image (np.ndarray): BGR uint8 (h, w, 3).
+            name (str): File name of the input.
+            image (np.ndarray): BGR uint8, shape (h, w, 3).
 
         Returns:
-            str: The name that it got.
+            str: File name of the written image.
+
+        Raises:
+            ValueError: If the image is too large for its file type.
         """
-        stem, kind = osp.splitext(name)
-        kind = kind if kind.lower() in _KINDS else '.jpg'
-        free, number = f'{stem}{kind}', 1
-        while free in self.used:
-            number += 1
-            free = f'{stem}_{number}{kind}'
-        self.used.add(free)
-        written, encoded = cv2.imencode(kind, image)
-        if not written:
+        name = self._choose_name(name)
+        extension = osp.splitext(name)[1]
+        success, encoded = cv2.imencode(extension, image)
+        if not success:
             raise ValueError(
-                f'{free}: a picture of {image.shape[1]} x {image.shape[0]} '
-                f'cannot be stored as {kind}; take .png'
+                f'{name}: an image of {image.shape[1]}x{image.shape[0]} '
+                f'pixels cannot be stored as {extension}; use .png'
             )
-        with replaced_file(osp.join(self.path, free)) as stream:
+        with replaced_file(osp.join(self.path, name)) as stream:
             stream.write(encoded.tobytes())
-        return free
+        return name
+
+    def _choose_name(self, name: str) -> str:
+        """Choose an unused name with an extension that can be written."""
+        stem, extension = osp.splitext(name)
+        if extension.lower() not in _WRITTEN_TYPES:
+            extension = '.jpg'
+        unique, number = f'{stem}{extension}', 1
+        while unique in self.used:
+            number += 1
+            unique = f'{stem}_{number}{extension}'
+        self.used.add(unique)
+        return unique
 
 
 class LiveVideoWriter(VideoWriter):
-    """A video at the pace of the clock, whatever the pace of the frames.
+    """Video writer that keeps real time.
 
-    Between two frames that are far apart the first stands still.
+    While no new frame arrives, the previous one is repeated.
 
     Args:
-        path (str): As for :class:`VideoWriter`.
-        fps (float): Frames a second of the file.
-        clock (Callable): Gives seconds.
+        path (str): Video file, see :class:`VideoWriter`.
+        fps (float): Frames per second of the file.
+        clock (Callable): Function that returns the time in seconds. Defaults
+            to ``time.monotonic``.
     """
 
     def __init__(
@@ -103,30 +146,34 @@ class LiveVideoWriter(VideoWriter):
     ) -> None:
         super().__init__(path, fps)
         self.clock = clock
-        self.began: Optional[float] = None
-        self.last: Optional[np.ndarray] = None
+        self.started: Optional[float] = None
+        self.previous: Optional[np.ndarray] = None
 
     def write(self, frame: np.ndarray) -> None:
-        """Write the frame before until now, then this one once."""
+        """Repeat the previous frame up to now and append a frame.
+
+        Args:
+            frame (np.ndarray): BGR uint8, shape (h, w, 3).
+        """
         now = self.clock()
-        if self.began is None:
-            self.began = now
-        due = int((now - self.began) * self.fps)
-        while self.last is not None and self.written < due:
-            super().write(self.last)
+        if self.started is None:
+            self.started = now
+        due = int((now - self.started) * self.fps)
+        while self.previous is not None and self.written < due:
+            super().write(self.previous)
         super().write(frame)
-        self.last = frame
+        self.previous = frame
 
 
 class Window:
-    """A window on the screen.
+    """A window on the screen, a context manager.
 
     Args:
-        title (str): Of the window.
-        wait (float): Seconds that a picture stays; 0 until a key is pressed.
+        title (str): Title.
+        wait (float): Seconds that an image is shown; 0 waits for a key.
 
     Raises:
-        RuntimeError: If there is no screen, or OpenCV has no windows.
+        RuntimeError: If there is no screen or OpenCV has no window support.
     """
 
     def __init__(self, title: str, wait: float) -> None:
@@ -134,24 +181,187 @@ class Window:
         self.milliseconds = max(1, round(wait * 1000)) if wait > 0 else 0
         screen = os.environ.get('DISPLAY') or os.environ.get('WAYLAND_DISPLAY')
         if sys.platform.startswith('linux') and not screen:
-            raise RuntimeError('there is no screen to show a window on')
+            raise RuntimeError(
+                'no screen for a window: neither DISPLAY nor WAYLAND_DISPLAY '
+                'is set; write to files instead'
+            )
         try:
             cv2.namedWindow(title, cv2.WINDOW_NORMAL)
         except cv2.error as error:
             raise RuntimeError(
-                'this OpenCV cannot show windows; install opencv-python in '
-                'the place of opencv-python-headless'
+                'this OpenCV has no window support; install opencv-python '
+                'instead of opencv-python-headless'
             ) from error
 
     def show(self, image: np.ndarray) -> bool:
-        """Show a picture; False if q or Escape was pressed."""
+        """Show an image.
+
+        Args:
+            image (np.ndarray): BGR uint8, shape (h, w, 3).
+
+        Returns:
+            bool: False if q or Escape was pressed.
+        """
         cv2.imshow(self.title, image)
         return cv2.waitKey(self.milliseconds) & 0xFF not in (ord('q'), 27)
 
     def __enter__(self) -> Window:
-        """It is open already."""
+        """Return the window, which is open already."""
         return self
 
     def __exit__(self, *error: Any) -> None:
-        """Close it."""
+        """Close the window."""
         cv2.destroyWindow(self.title)
+
+
+class OutputSinks:
+    """Results, drawings, window and progress bar of an inference run.
+
+    A context manager. Result files and videos appear at the end of the
+    ``with`` statement if no error was raised; drawn images appear at once.
+
+    Args:
+        source (Source): Inputs of the run.
+        metainfo (Mapping): Dataset metainfo of the model.
+        out_file (str, optional): COCO results file (.json).
+        out_dir (str, optional): Folder of drawings: images for images, else
+            a video.
+        as_images (bool): Whether to write frames as images.
+        show (bool): Whether to show drawings in a window.
+        wait_time (float): Seconds that the drawing of an image is shown; 0
+            waits for a key.
+        kpt_thr (float): Score above which keypoints are drawn.
+    """
+
+    def __init__(
+        self,
+        source: Source,
+        metainfo: Mapping[str, Any],
+        *,
+        out_file: Optional[str],
+        out_dir: Optional[str],
+        as_images: bool,
+        show: bool,
+        wait_time: float,
+        kpt_thr: float,
+    ) -> None:
+        self.source, self.metainfo = source, metainfo
+        self.out_file, self.out_dir = out_file, out_dir
+        self.as_images, self.show = as_images, show
+        self.wait_time, self.kpt_thr = wait_time, kpt_thr
+        self.num_images = self.num_people = 0
+        self.skipped: List[str] = []
+        self.written: List[Tuple[str, str]] = []
+        self.started = time.monotonic()
+        images = list(source.items) if source.kind == 'images' else []
+        ids = image_ids(item.name for item in images)
+        self.ids: Dict[int, int] = dict(
+            zip((item.index for item in images), ids or ())
+        )
+        self.inputs = [source.path, *(item.path for item in images)]
+        self.results: Optional[CocoResultsWriter] = None
+        self.draw: Optional[Callable[[str, np.ndarray], Any]] = None
+        self.window: Optional[Window] = None
+
+    def __enter__(self) -> OutputSinks:
+        """Open all outputs."""
+        with ExitStack() as stack:
+            if self.out_file:
+                self._open_results(stack, self.out_file)
+            if self.out_dir:
+                self._open_drawings(stack, self.out_dir)
+            if self.show:
+                is_still = self.source.kind == 'images'
+                wait = self.wait_time if is_still else _VIDEO_WAIT
+                window = Window(self.source.name, wait)
+                self.window = stack.enter_context(window)
+            self.progress: tqdm = stack.enter_context(
+                tqdm(total=self.source.count, unit=' images')
+            )
+            self._stack = stack.pop_all()
+        return self
+
+    def _open_results(self, stack: ExitStack, path: str) -> None:
+        """Open the results file and its table of images."""
+        writer = CocoResultsWriter(path, self.metainfo)
+        self.results = stack.enter_context(writer)
+        self.written += [('results', path), ('images', images_file(path))]
+
+    def _open_drawings(self, stack: ExitStack, folder: str) -> None:
+        """Open the folder or the video of the drawings."""
+        path = folder
+        if self.source.kind == 'images' or self.as_images:
+            refuse_to_overwrite(self.inputs, [path])
+            self.draw = ImageFolder(path).write
+        else:
+            stem = osp.splitext(self.source.name)[0]
+            path = osp.join(folder, f'{stem}.mp4')
+            refuse_to_overwrite(self.inputs, [path])
+            is_live = self.source.kind == 'camera'
+            writer = LiveVideoWriter if is_live else VideoWriter
+            video = writer(path, self.source.fps or _DEFAULT_FPS)
+            stack.enter_context(video)
+            self.draw = lambda name, image: video.write(image)
+        self.written.append(('drawings', path))
+
+    def write(self, result: Result) -> bool:
+        """Write, draw and show a result.
+
+        Args:
+            result (Result): Result of one image or frame.
+
+        Returns:
+            bool: False if the user closed the window.
+        """
+        self.num_images += 1
+        self.num_people += len(result.scores)
+        self.progress.set_postfix(people=self.num_people, refresh=False)
+        self.progress.update()
+        if self.results:
+            self._write_results(self.results, result)
+        if not (self.draw or self.window):
+            return True
+        drawn = result.drawn(self.kpt_thr)
+        if self.draw:
+            self.draw(result.name, drawn)
+        return self.window is None or self.window.show(drawn)
+
+    def _write_results(
+        self, writer: CocoResultsWriter, result: Result
+    ) -> None:
+        """Write the people of a result as COCO results."""
+        image_id = self.ids.get(result.index, result.index)
+        people = results_of(
+            image_id, result.keypoints, result.keypoint_scores, result.scores
+        )
+        size = (result.image.shape[1], result.image.shape[0])
+        writer.write(image_id, result.name, size, people)
+
+    def skip(self, item: Item, error: Exception) -> None:
+        """Report an image that cannot be read.
+
+        Args:
+            item (Item): Image.
+            error (Exception): Error of reading it.
+        """
+        self.skipped.append(item.path or item.name)
+        self.progress.update()
+        tqdm.write(f'skipped: {error}', file=sys.stderr)
+
+    def __exit__(self, *error: Any) -> Optional[bool]:
+        """Move files to their paths, or remove them on errors."""
+        return self._stack.__exit__(*error)
+
+    def summarize(self) -> Iterator[str]:
+        """Yield lines with counts, speed and the paths of written files."""
+        seconds = time.monotonic() - self.started
+        yield (
+            f'{self.num_images} images, {self.num_people} people, '
+            f'{seconds:.1f} s '
+            f'({self.num_images / max(seconds, 1e-9):.1f} images/s)'
+        )
+        if self.skipped:
+            names = ', '.join(self.skipped[:5])
+            yield f'{len(self.skipped)} images were skipped: {names}'
+        for kind, path in self.written:
+            yield f'{kind} are in {osp.abspath(path)}'

@@ -1,7 +1,8 @@
 # Copyright (c) swahr_mmpose contributors. Licensed under Apache-2.0.
-"""Endless streams: read ahead, put into batches, and back into order.
+"""Bounded-memory prefetching for iterators of unknown length.
 
-What is held in memory at a time does not grow with the stream.
+Items are read ahead by threads, grouped into batches and restored to their
+original order.
 """
 
 from __future__ import annotations
@@ -22,133 +23,147 @@ from typing import (
     TypeVar,
 )
 
-__all__ = ['batches_of_equals', 'in_order', 'read_ahead']
+__all__ = ['batch_by_key', 'prefetch_map', 'restore_order']
 
 T = TypeVar('T')
 R = TypeVar('R')
 Numbered = Tuple[int, T]
 
 
-def read_ahead(
-    items: Iterable[T], work: Callable[[T], R], ahead: int, workers: int = 1
+def prefetch_map(
+    items: Iterable[T], function: Callable[[T], R], ahead: int, workers: int
 ) -> Generator[R, None, None]:
-    """``map(work, items)``, done by threads before it is asked for.
+    """Compute ``map(function, items)`` ahead of its consumer, by threads.
 
-    An error of ``items`` or of ``work`` is raised here, in its place of the
-    order.  Closing the iterator ends the threads.
+    Closing the iterator stops the threads.
 
     Args:
-        items (Iterable): Gone through in a thread of its own.
-        work (Callable): Called in others, must be safe to be so.
-        ahead (int): How many results may wait; 0 uses no threads.
-        workers (int): How many threads work at a time.
+        items (Iterable): Items, iterated in a thread of their own; may be
+            infinite.
+        function (Callable): Function of an item, called in worker threads;
+            must be thread-safe.
+        ahead (int): Maximum number of results that wait to be consumed; 0
+            computes without threads.
+        workers (int): Number of worker threads.
 
     Yields:
-        The results, in the order of the items.
+        Results in the order of the items.
+
+    Raises:
+        Exception: An error of ``items`` or ``function``, at its position in
+            the order.
     """
     if ahead < 1:
-        yield from map(work, items)
+        yield from map(function, items)
         return
-    feeder = _Feeder(items, work, ahead, workers)
+    prefetcher = _Prefetcher(items, function, ahead, workers)
     try:
         while True:
-            future = feeder.waiting.get()
+            future = prefetcher.futures.get()
             if future is None:
                 return
             yield future.result()
     finally:
-        feeder.close()
+        prefetcher.close()
 
 
-class _Feeder:
-    """A thread that goes through items and hands them to workers."""
+class _Prefetcher:
+    """A thread that iterates over items and submits them to a thread pool.
+
+    ``futures`` holds the results in order, and None at the end.
+    """
 
     def __init__(
-        self, items: Iterable, work: Callable, ahead: int, workers: int
+        self, items: Iterable, function: Callable, ahead: int, workers: int
     ) -> None:
-        self.items, self.work = items, work
-        self.waiting: queue.Queue = queue.Queue(ahead)
+        self.items, self.function = items, function
+        self.futures: queue.Queue = queue.Queue(ahead)
         self.stop = Event()
         self.pool = ThreadPoolExecutor(workers)
-        self.thread = Thread(target=self._feed, daemon=True)
+        self.thread = Thread(target=self._submit_items, daemon=True)
         self.thread.start()
 
-    def _put(self, future: Any) -> bool:
-        """Wait for room; whether there still is someone to read."""
-        while not self.stop.is_set():
-            try:
-                self.waiting.put(future, timeout=0.05)
-                return True
-            except queue.Full:
-                continue
-        return False
-
-    def _feed(self) -> None:
+    def _submit_items(self) -> None:
+        """Submit all items; an error of the iterator becomes a result."""
         try:
             for item in self.items:
-                if not self._put(self.pool.submit(self.work, item)):
+                if not self._enqueue(self.pool.submit(self.function, item)):
                     return
-            self._put(None)
-        except BaseException as error:  # raised where results are read
+            self._enqueue(None)
+        except BaseException as error:  # raised again in prefetch_map
             failed: Future = Future()
             failed.set_exception(error)
-            self._put(failed)
+            self._enqueue(failed)
         finally:
             close = getattr(self.items, 'close', None)
             if close is not None:
                 close()
 
+    def _enqueue(self, future: Any) -> bool:
+        """Wait for a free place in the queue; False if closed meanwhile."""
+        while not self.stop.is_set():
+            try:
+                self.futures.put(future, timeout=0.05)
+                return True
+            except queue.Full:
+                continue
+        return False
+
     def close(self) -> None:
+        """Stop the thread and the pool, and wait for both."""
         self.stop.set()
         self.thread.join()
         self.pool.shutdown()
 
 
-def batches_of_equals(
-    items: Iterable[T], key: Callable[[T], Hashable], size: int, window: int
+def batch_by_key(
+    items: Iterable[T],
+    key: Callable[[T], Hashable],
+    batch_size: int,
+    window: int,
 ) -> Iterator[List[Numbered]]:
-    """Batches of items that have the same key.
+    """Group items with equal keys into batches.
 
-    Items of a rare key go into a smaller batch once ``window`` items have
-    come after the first of them.
+    An item waits for others with its key until ``window`` further items have
+    been read; then its batch is yielded, even if it is not full.
 
     Args:
-        items (Iterable): Any number of them.
-        key (Callable): What must be equal within a batch.
-        size (int): Items of a batch, at most.
-        window (int): How long an item may wait for others.
+        items (Iterable): Items; may be infinite.
+        key (Callable): Function of an item; items of a batch have equal keys.
+        batch_size (int): Maximum number of items in a batch.
+        window (int): Maximum wait of an item, in items read.
 
     Yields:
-        list[tuple]: Pairs of the item's position and the item.
+        list[tuple]: Pairs of position (from 0) and item.
     """
-    open_: Dict[Hashable, List[Numbered]] = {}
+    pending: Dict[Hashable, List[Numbered]] = {}
     for position, item in enumerate(items):
-        batch = open_.setdefault(key(item), [])
+        batch = pending.setdefault(key(item), [])
         batch.append((position, item))
-        if len(batch) == size:
-            yield open_.pop(key(item))
-        while open_:
-            oldest = min(open_, key=lambda k: open_[k][0][0])
-            if position - open_[oldest][0][0] < window:
+        if len(batch) == batch_size:
+            yield pending.pop(key(item))
+        while pending:
+            oldest = min(pending, key=lambda k: pending[k][0][0])
+            if position - pending[oldest][0][0] < window:
                 break
-            yield open_.pop(oldest)
-    yield from open_.values()
+            yield pending.pop(oldest)
+    yield from pending.values()
 
 
-def in_order(numbered: Iterable[Numbered]) -> Iterator[Any]:
-    """What was numbered from 0 on, in the order of the numbers.
+def restore_order(numbered: Iterable[Numbered]) -> Iterator[Any]:
+    """Sort numbered items of a stream by their position.
 
     Args:
-        numbered (Iterable[tuple]): Each number once; those that come early
-            wait.
+        numbered (Iterable[tuple]): Pairs of position and item, each position
+            from 0 on once; items that arrive early are kept until their turn.
 
     Yields:
-        The second of each pair.
+        Items by increasing position.
     """
     early: Dict[int, Any] = {}
-    following = 0
+    next_position = 0
     for position, item in numbered:
         early[position] = item
-        while following in early:
-            yield early.pop(following)
-            following += 1
+        while next_position in early:
+            yield early.pop(next_position)
+            next_position += 1

@@ -1,79 +1,96 @@
 # Copyright (c) swahr_mmpose contributors. Licensed under Apache-2.0.
-"""Videos and cameras through OpenCV: frames in, an mp4 or avi file out."""
+"""Reading of videos and cameras and writing of videos, with OpenCV."""
 
 from __future__ import annotations
 
 import math
-import os
 import os.path as osp
-import tempfile
 import warnings
+from contextlib import ExitStack
 from types import TracebackType
 from typing import Any, Iterator, Optional, Tuple, Type, Union
 
 import cv2
 import numpy as np
 
+from swahr_mmpose.utils.atomic_write import replaced_path
+
 __all__ = ['VideoReader', 'VideoWriter']
 
-# Codecs that OpenCV's own builds have; Motion JPEG needs no FFmpeg.
+# Codecs of OpenCV's own builds; Motion JPEG does not need FFmpeg.
 _CODECS = {'.mp4': 'mp4v', '.avi': 'MJPG'}
 
 
 class VideoReader:
-    """The frames of a video file or a camera, turned upright.
+    """Iterator over the frames of a video file or a camera.
+
+    Frames are rotated as the video's metadata say.
 
     Args:
-        source (str | int): A file, or the number of a camera.
-        every (int): Take one frame of so many. Defaults to 1.
+        source (str | int): Video file, or number of a camera.
+        every (int): Step between frames: 2 reads every second one. Defaults
+            to 1.
 
     Attributes:
-        fps: Frames a second that are taken; ``None`` where it is not known.
-        count: How many will be, as the file's header says; or ``None``.
+        fps: Rate of the frames that are read, in frames per second; None if
+            unknown.
+        count: Number of frames that are read, by the file's header; None if
+            unknown.
 
     Raises:
-        FileNotFoundError: If there is no such file.
-        ValueError: If it cannot be opened.
+        FileNotFoundError: If the file does not exist.
+        ValueError: If the file or the camera cannot be opened.
     """
 
     def __init__(self, source: Union[str, int], every: int = 1) -> None:
         self.source, self.every = source, every
         self.live = isinstance(source, int)
-        if not self.live and not osp.isfile(source):
-            raise FileNotFoundError(f'video {source} does not exist')
-        self.capture = cv2.VideoCapture(source)
-        if not self.capture.isOpened():
-            raise ValueError(
-                f'camera {source} cannot be opened; is it there, and free?'
-                if self.live
-                else f'{source} is no video that OpenCV can read; convert it, '
-                'e.g. with ffmpeg, to mp4'
-            )
-        if self.live:  # the newest frame, not one that waited
-            self.capture.set(cv2.CAP_PROP_BUFFERSIZE, 1)
+        self.capture = self._open()
         fps = self.capture.get(cv2.CAP_PROP_FPS)
         known = math.isfinite(fps) and 0 < fps <= 1000
         self.fps = fps / every if known else None
-        self.total = self._frames_in_file()
+        self.total = self._read_frame_count()
         self.count = None if self.total is None else -(-self.total // every)
 
-    def _frames_in_file(self) -> Optional[int]:
+    def _open(self) -> Any:
+        """Open the file or the camera."""
+        if not self.live and not osp.isfile(self.source):
+            raise FileNotFoundError(f'video {self.source} does not exist')
+        capture = cv2.VideoCapture(self.source)
+        if not capture.isOpened():
+            raise ValueError(
+                f'camera {self.source} cannot be opened; check that it is '
+                'connected and not in use'
+                if self.live
+                else f'{self.source} is not a video that OpenCV can read; '
+                'convert it to mp4, e.g. with ffmpeg'
+            )
+        if self.live:  # return the newest frame, not a buffered one
+            capture.set(cv2.CAP_PROP_BUFFERSIZE, 1)
+        return capture
+
+    def _read_frame_count(self) -> Optional[int]:
+        """Read the number of frames in the file's header; None if unknown."""
         total = self.capture.get(cv2.CAP_PROP_FRAME_COUNT)
         if self.live or not math.isfinite(total) or total < 1:
             return None
         return int(total)
 
     def __iter__(self) -> Iterator[Tuple[int, np.ndarray]]:
-        """Yield the number of each frame, from 0, and its BGR pixels.
+        """Yield pairs of frame number, from 0, and BGR pixels.
 
-        The file is closed at the end, however that is reached.
+        The source is closed at the end, on errors and when the iteration is
+        stopped.
+
+        Raises:
+            ValueError: If no frame can be read.
         """
         number = 0
         try:
             while self.capture.grab():
                 if number % self.every == 0:
-                    read, frame = self.capture.retrieve()
-                    if not read:
+                    success, frame = self.capture.retrieve()
+                    if not success:
                         break
                     yield number, frame
                 number += 1
@@ -82,60 +99,71 @@ class VideoReader:
             self.capture.release()
 
     def _check_end(self, number: int) -> None:
-        """OpenCV does not tell the end of a video from a broken frame."""
+        """Report an early end; OpenCV treats a broken frame as the end."""
         if number == 0:
             raise ValueError(
-                f'{self.source} has no frame that can be read; fetch or '
-                'convert it again, or try another camera'
+                f'{self.source}: no frame can be read; download or convert '
+                'the video again, or use another camera'
             )
         if self.live:
             warnings.warn(
-                f'camera {self.source} gives no more frames', stacklevel=2
+                f'camera {self.source} returns no more frames', stacklevel=2
             )
         # Some headers round the number up.
         if self.total is not None and number < 0.98 * self.total - 1:
             warnings.warn(
                 f'{self.source}: the last frame that can be read is number '
-                f'{number} of {self.total}; is the file cut short?',
+                f'{number} of {self.total}; the file may be truncated',
                 stacklevel=2,
             )
 
 
 class VideoWriter:
-    """A video file that is there as a whole, or not at all.
+    """Atomic writer of a video file, a context manager.
 
-    Used in a ``with`` statement.  The size is that of the first frame, less
-    a last column or row where it is odd, which codecs cannot store.
+    The file appears at the end of the ``with`` statement if no error was
+    raised. The first frame sets the size; an odd width or height loses its
+    last column or row, since the codecs need even sizes.
 
     Args:
-        path (str): ``.mp4`` (MPEG-4) or ``.avi`` (Motion JPEG).
-        fps (float): Frames a second.
+        path (str): ``.mp4`` (MPEG-4) or ``.avi`` (Motion JPEG) file. Its
+            folder is created.
+        fps (float): Frames per second.
+
+    Raises:
+        ValueError: If the extension is another one.
     """
 
     def __init__(self, path: str, fps: float) -> None:
-        extension = osp.splitext(path)[1]
-        if extension.lower() not in _CODECS:
-            raise ValueError(f'a video is written to .mp4 or .avi, got {path}')
+        extension = osp.splitext(path)[1].lower()
+        if extension not in _CODECS:
+            raise ValueError(
+                f'expected a video file .mp4 or .avi, got {path}; rename it'
+            )
         self.path, self.fps = path, fps
-        self.temporary = ''  # named when there is a first frame
-        self.codec = _CODECS[extension.lower()]
+        self.codec = _CODECS[extension]
         self.size: Tuple[int, int] = (0, 0)
         self.writer: Any = None
         self.written = 0
+        self.temporary = ''  # set with the first frame
+        self._stack = ExitStack()
 
     def write(self, frame: np.ndarray) -> None:
-        """Append a frame, BGR uint8 (h, w, 3).
+        """Append a frame.
+
+        Args:
+            frame (np.ndarray): BGR uint8, shape (h, w, 3).
 
         Raises:
-            ValueError: If its size is another than that of the first.
-            RuntimeError: If this OpenCV has no encoder.
+            ValueError: If its size differs from that of the first frame.
+            RuntimeError: If OpenCV cannot encode the video.
         """
         if self.writer is None:
             self._open((frame.shape[1], frame.shape[0]))
         if (frame.shape[1], frame.shape[0]) != self.size:
             raise ValueError(
                 f'{self.path}: got a frame of size {frame.shape[1::-1]}, '
-                f'expected {self.size} as before'
+                f'expected {self.size} like the first one'
             )
         w, h = self.size
         even = frame[: h - h % 2, : w - w % 2]
@@ -143,29 +171,27 @@ class VideoWriter:
         self.written += 1
 
     def _open(self, size: Tuple[int, int]) -> None:
-        folder, name = osp.split(osp.abspath(self.path))
-        os.makedirs(folder, exist_ok=True)
-        stem, extension = osp.splitext(name)
-        handle, self.temporary = tempfile.mkstemp(
-            dir=folder, prefix=f'{stem}.', suffix=f'.part{extension}'
-        )
-        os.close(handle)
-        self.size = size
+        """Create the temporary file and the encoder."""
         even = (size[0] - size[0] % 2, size[1] - size[1] % 2)
-        if min(even) > 0:
-            code = cv2.VideoWriter.fourcc(*self.codec)
-            self.writer = cv2.VideoWriter(self.temporary, code, self.fps, even)
-        if self.writer is None or not self.writer.isOpened():
-            self.writer = None
-            raise RuntimeError(
-                f'OpenCV cannot write {self.path}: it has no encoder '
-                f'{self.codec}, or frames of size {even} are too small for '
-                'it. Write frames as pictures, or an .avi, or install an '
-                'opencv-python with FFmpeg'
-            )
+        with ExitStack() as stack:
+            temporary = stack.enter_context(replaced_path(self.path))
+            writer = None
+            if min(even) > 0:
+                code = cv2.VideoWriter.fourcc(*self.codec)
+                writer = cv2.VideoWriter(temporary, code, self.fps, even)
+            if writer is None or not writer.isOpened():
+                raise RuntimeError(
+                    f'OpenCV cannot write {self.path}: it has no encoder '
+                    f'{self.codec}, or it does not accept frames of size '
+                    f'{even}. Write frames as images, or an .avi file, or '
+                    'install an opencv-python with FFmpeg'
+                )
+            stack.push(self._close)
+            self._stack = stack.pop_all()
+        self.writer, self.temporary, self.size = writer, temporary, size
 
     def __enter__(self) -> VideoWriter:
-        """Nothing is written yet."""
+        """Return the writer; the file is created with the first frame."""
         return self
 
     def __exit__(
@@ -174,26 +200,25 @@ class VideoWriter:
         error: Optional[BaseException],
         trace: Optional[TracebackType],
     ) -> None:
-        """Rename the file, or remove it if something went wrong."""
-        if self.writer is not None:
-            self.writer.release()
-        try:
-            if kind is None and self.writer is not None:
-                self._check_written()
-                umask = os.umask(0)
-                os.umask(umask)
-                os.chmod(self.temporary, 0o666 & ~umask)
-                os.replace(self.temporary, self.path)
-        finally:
-            if osp.exists(self.temporary):
-                os.remove(self.temporary)
+        """Move the file to its path, or remove it on errors.
+
+        Raises:
+            OSError: If frames are missing in the file.
+        """
+        self._stack.__exit__(kind, error, trace)
+
+    def _close(self, kind: Optional[Type[BaseException]], *_: Any) -> None:
+        """Close the encoder and, without an error, check the file."""
+        self.writer.release()
+        if kind is None:
+            self._check_written()
 
     def _check_written(self) -> None:
-        """OpenCV writes without a word where there is no room."""
-        stored = VideoReader(self.temporary)
-        stored.capture.release()
-        if stored.total != self.written:
+        """Count the frames: OpenCV does not report a full disk."""
+        reader = VideoReader(self.temporary)
+        reader.capture.release()
+        if reader.total != self.written:
             raise OSError(
-                f'{self.path}: {stored.total} of {self.written} frames were '
-                'written; is the disk full?'
+                f'{self.path}: {reader.total} of {self.written} frames were '
+                'written; check the free disk space'
             )

@@ -1,5 +1,5 @@
 # Copyright (c) swahr_mmpose contributors. Licensed under Apache-2.0.
-"""Checkpoints: safe reading, layouts, conversion, download."""
+"""Reading, conversion, publication and download of checkpoints."""
 
 from .pretrained import PretrainedBackbone
 

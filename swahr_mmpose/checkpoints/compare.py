@@ -1,5 +1,5 @@
 # Copyright (c) swahr_mmpose contributors. Licensed under Apache-2.0.
-"""Compare the weights of a checkpoint with those that a model expects."""
+"""Comparison of a checkpoint's weights with those that a model expects."""
 
 from __future__ import annotations
 
@@ -10,15 +10,15 @@ from torch import Tensor, nn
 __all__ = ['compare_state_dicts', 'refuse_other_weights']
 
 
-# Only training needs it: published baselines have none, and a model without
-# it may be given weights that have.
+# The scale branch is needed in training only: published baselines have none,
+# and a model without it accepts weights that have one.
 _OPTIONAL = 'head.scale_layers.'
 
 
 def compare_state_dicts(
     given: Mapping[str, Tensor], expected: Mapping[str, Tensor]
 ) -> List[str]:
-    """What of a checkpoint does not fit a model, a line each.
+    """List the differences between two state dicts.
 
     The scale branch may be absent on either side.
 
@@ -27,7 +27,8 @@ def compare_state_dicts(
         expected (Mapping[str, Tensor]): State dict of the model.
 
     Returns:
-        list[str]: Empty if everything fits.
+        list[str]: One line per missing, unexpected or differently shaped
+        entry; empty if everything fits.
     """
     problems = []
     for key, tensor in expected.items():
@@ -51,21 +52,26 @@ def refuse_other_weights(
     model: nn.Module,
     checkpoint: dict,
     name: Optional[str],
-    in_part: bool = False,
+    fine_tuning: bool = False,
 ) -> None:
-    """Raise unless the weights of a checkpoint are those of a model.
+    """Raise unless the weights of a checkpoint fit a model.
 
     Args:
-        model (nn.Module): Not wrapped.
-        checkpoint (dict): A state dict, or a dict that holds ``state_dict``.
-        name (str, optional): Of the file, for the message.
-        in_part (bool): Whether the head may differ, as in fine-tuning.
+        model (nn.Module): Model without wrapper (DDP).
+        checkpoint (dict): State dict, or dict with the key ``state_dict``.
+        name (str, optional): File name, for the message.
+        fine_tuning (bool): Whether the head may differ. At least one entry
+            must still fit. Defaults to False.
+
+    Raises:
+        ValueError: If entries are missing, unexpected or of another shape.
+            The message lists the first five.
     """
     state = checkpoint.get('state_dict', checkpoint)
-    given = {_plain(k): v for k, v in state.items() if _is_weight(k)}
+    given = {_normalize_key(k): v for k, v in state.items() if _is_weight(k)}
     expected = {k: v for k, v in model.state_dict().items() if _is_weight(k)}
     problems = compare_state_dicts(given, expected)
-    if in_part and any(_fits(given, expected, k) for k in expected):
+    if fine_tuning and any(_fits(given, expected, k) for k in expected):
         common = {k: v for k, v in expected.items() if k in given}
         problems = [
             p
@@ -78,23 +84,25 @@ def refuse_other_weights(
     raise ValueError(
         f'checkpoint {name or ""} does not fit the model: {len(problems)} '
         f'difference(s)\n  {shown}\nUse the config that it was trained '
-        'with, or convert it first.'
+        'with, or convert the checkpoint '
+        '(tools/deployment/convert_checkpoint.py).'
     )
 
 
 def _fits(
     given: Mapping[str, Tensor], expected: Mapping[str, Tensor], key: str
 ) -> bool:
-    """Whether a tensor, not a mere counter, is the same on both sides."""
+    """Whether a non-scalar entry has the same shape on both sides."""
     shape = expected[key].shape
     return key in given and len(shape) > 0 and given[key].shape == shape
 
 
-def _plain(key: str) -> str:
-    """Without the prefix of DDP, with the head's name of today."""
+def _normalize_key(key: str) -> str:
+    """Strip the prefix of DDP and rename ``keypoint_head`` to ``head``."""
     key = key[len('module.') :] if key.startswith('module.') else key
     return key.replace('keypoint_head', 'head')
 
 
 def _is_weight(key: str) -> bool:
-    return not _plain(key).startswith('data_preprocessor.')
+    """Whether a key belongs to the network, not to the preprocessor."""
+    return not _normalize_key(key).startswith('data_preprocessor.')

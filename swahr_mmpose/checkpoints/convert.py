@@ -1,5 +1,5 @@
 # Copyright (c) swahr_mmpose contributors. Licensed under Apache-2.0.
-"""From what any checkpoint file holds to a state dict of one layout."""
+"""Conversion of checkpoints between layouts, and their publication."""
 
 from __future__ import annotations
 
@@ -17,9 +17,9 @@ from .layouts import (
     to_official,
     unwrap,
 )
-from .model_spec import ModelShape, read_model_shape
+from .model_spec import ModelShape, check_hrnet, is_hrnet, read_model_shape
 
-__all__ = ['LAYOUTS', 'Converted', 'convert']
+__all__ = ['LAYOUTS', 'Converted', 'convert', 'prepare_to_publish']
 
 LAYOUTS = ('mmpose', 'official')
 _TO_OURS: Dict[str, Callable[[Dict[str, Tensor]], Dict[str, Tensor]]] = {
@@ -27,57 +27,8 @@ _TO_OURS: Dict[str, Callable[[Dict[str, Tensor]], Dict[str, Tensor]]] = {
     'mmpose-0.x': from_mmpose_0x,
     'mmpose': dict,
 }
-
-
-class Converted(NamedTuple):
-    """A state dict and where it came from.
-
-    ``wrapper`` and ``prefixes`` were taken off; ``from_half`` says whether
-    tensors were made float32.
-    """
-
-    state_dict: Dict[str, Tensor]
-    model: ModelShape
-    layout: str
-    wrapper: List[str]
-    prefixes: List[str]
-    from_half: bool
-
-
-def convert(content: Any, to: str = 'mmpose') -> Converted:
-    """Convert a checkpoint of HigherHRNet or SWAHR.
-
-    Args:
-        content: What the file holds; the layout is detected.
-        to (str): ``'mmpose'``, this package's, or ``'official'``.
-
-    Returns:
-        Converted: With tensors of its own for halves alone.
-
-    Raises:
-        ValueError: If the layout is unknown, or a shape does not fit.
-        KeyError: If a key belongs to no part of the model.
-    """
-    if to not in LAYOUTS:
-        raise ValueError(f'to is {to!r}, expected one of {LAYOUTS}')
-    wrapped, wrapper = unwrap(content)
-    state, prefixes = strip_prefixes(wrapped)
-    layout = detect_layout(state)
-    ours = _TO_OURS[layout](state)
-    model = read_model_shape(ours)
-    halves = [
-        k
-        for k, v in ours.items()
-        if v.dtype in (torch.float16, torch.bfloat16)
-    ]
-    for key in halves:
-        ours[key] = ours[key].float()
-    result = ours if to == 'mmpose' else to_official(ours)
-    return Converted(result, model, layout, wrapper, prefixes, bool(halves))
-
-
-# What of the meta helps whoever gets the file.  The config is left out: it
-# names folders of the machine, and the model zoo names the config.
+# Published entries of ``meta``. The config is left out: it names local
+# folders, and the model zoo names the config.
 _META = (
     'dataset_meta',
     'epoch',
@@ -89,19 +40,85 @@ _META = (
 )
 
 
-def to_publish(content: Any, scale_maps: bool = True) -> Dict[str, Any]:
-    """Weights and meta alone, as plain values.
+class Converted(NamedTuple):
+    """A converted state dict and its origin.
+
+    Attributes:
+        state_dict (dict[str, Tensor]): Weights in the target layout.
+        model (ModelShape): Hyper-parameters of the head.
+        layout (str): Detected layout of the source.
+        wrapper (list[str]): Key under which the state dict was found; empty
+            if none.
+        prefixes (list[str]): Prefixes stripped from all keys.
+        from_half (bool): Whether tensors were converted to float32.
+    """
+
+    state_dict: Dict[str, Tensor]
+    model: ModelShape
+    layout: str
+    wrapper: List[str]
+    prefixes: List[str]
+    from_half: bool
+
+
+def convert(content: Any, to: str = 'mmpose') -> Converted:
+    """Convert a checkpoint of HigherHRNet or SWAHR; detect its layout.
+
+    The official and MMPose 0.x layouts exist for HRNet only. From
+    ``'mmpose'`` to ``'mmpose'`` any backbone is accepted.
 
     Args:
-        content: What the checkpoint file holds, in any layout of
-            :mod:`swahr_mmpose.checkpoints.layouts`.
-        scale_maps (bool): Keep the scale branch, which only training and
-            pictures of scales need.
+        content: Content of the checkpoint file.
+        to (str): Target layout: ``'mmpose'`` (this package) or
+            ``'official'``. Defaults to ``'mmpose'``.
 
     Returns:
-        dict: ``state_dict``, contiguous and without the rest of any storage
-        that it shared, and ``meta``, without arrays, so that every program
-        reads the file with ``weights_only=True``.
+        Converted: Result. Tensors are shared with ``content``, except
+        half-precision ones, which are converted to float32.
+
+    Raises:
+        ValueError: If a layout is unknown, a key is missing or unknown, or a
+            shape does not fit.
+    """
+    if to not in LAYOUTS:
+        raise ValueError(f'to is {to!r}, expected one of {LAYOUTS}')
+    wrapped, wrapper = unwrap(content)
+    state, prefixes = strip_prefixes(wrapped)
+    layout = detect_layout(state)
+    ours = _TO_OURS[layout](state)
+    model = read_model_shape(ours)
+    if layout != 'mmpose' or to != 'mmpose' or is_hrnet(ours):
+        check_hrnet(ours)
+    halves = [
+        k
+        for k, v in ours.items()
+        if v.dtype in (torch.float16, torch.bfloat16)
+    ]
+    for key in halves:
+        ours[key] = ours[key].float()
+    result = ours if to == 'mmpose' else to_official(ours)
+    return Converted(result, model, layout, wrapper, prefixes, bool(halves))
+
+
+def prepare_to_publish(
+    content: Any, scale_maps: bool = True
+) -> Dict[str, Any]:
+    """Reduce a checkpoint to weights and metadata for a model zoo.
+
+    Args:
+        content: Content of the checkpoint file, in any layout of
+            :mod:`swahr_mmpose.checkpoints.layouts`. In the layout of this
+            package the backbone may be of any type.
+        scale_maps (bool): Whether to keep the scale branch, which is needed
+            for training and for figures of scales only. Defaults to True.
+
+    Returns:
+        dict: ``state_dict`` with contiguous CPU tensors that share no
+        storage, and ``meta`` with plain Python values, so that
+        ``torch.load`` reads the file with ``weights_only=True``.
+
+    Raises:
+        ValueError: See :func:`convert`.
     """
     state = convert(content).state_dict
     weights = {
@@ -111,19 +128,19 @@ def to_publish(content: Any, scale_maps: bool = True) -> Dict[str, Any]:
     }
     meta = content.get('meta') if isinstance(content, Mapping) else None
     known = {k: v for k, v in (meta or {}).items() if k in _META}
-    return dict(meta=_plain(known), state_dict=weights)
+    return dict(meta=_to_builtin(known), state_dict=weights)
 
 
-def _plain(value: Any) -> Any:
-    """Arrays as lists, NumPy's numbers as Python's, all the way down."""
+def _to_builtin(value: Any) -> Any:
+    """Convert NumPy values and sets to built-in types, recursively."""
     if isinstance(value, Mapping):
-        return {_plain(k): _plain(v) for k, v in value.items()}
+        return {_to_builtin(k): _to_builtin(v) for k, v in value.items()}
     if isinstance(value, np.ndarray):
         return value.tolist()
     if isinstance(value, np.generic):
         return value.item()
     if isinstance(value, (set, frozenset)):
-        return sorted(_plain(v) for v in value)
+        return sorted(_to_builtin(v) for v in value)
     if isinstance(value, (list, tuple)):
-        return [_plain(v) for v in value]
+        return [_to_builtin(v) for v in value]
     return value

@@ -1,5 +1,9 @@
 # Copyright (c) swahr_mmpose contributors. Licensed under Apache-2.0.
-"""Checkpoints by URL: fetched once, checked, read as files on disk are."""
+"""Download of checkpoints, and safe loaders for MMEngine.
+
+A URL is downloaded once, checked against the hash in its name and read in the
+same restricted way as a local file.
+"""
 
 from __future__ import annotations
 
@@ -14,22 +18,28 @@ from mmengine.dist import barrier
 
 from .io import read_checkpoint
 
-__all__ = ['load_from_http', 'load_from_local', 'local_file', 'without_code']
+__all__ = ['drop_config', 'load_from_http', 'load_from_local', 'local_file']
 
 
 def local_file(checkpoint: str, folder: Optional[str] = None) -> str:
-    """The file itself, or where its download is kept.
+    """Resolve a checkpoint file or URL to a local path.
 
-    Of the processes of a machine the first one downloads.
+    Only local rank 0 downloads; the other processes wait.
 
     Args:
-        checkpoint (str): File or URL.  Where a URL's name ends in the start
-            of its SHA-256 (``-8ae85183.pth``, ``-8ae85183_20200713.pth``),
-            the download is checked.
-        folder (str, optional): Of downloads. ``None``: torch's cache.
+        checkpoint (str): File or URL. If the URL's file name contains the
+            beginning of its SHA-256 (``-8ae85183.pth``,
+            ``-8ae85183_20200713.pth``), the download is verified.
+        folder (str, optional): Download folder. Defaults to None, the
+            ``checkpoints`` folder of torch hub.
+
+    Returns:
+        str: Path of the file. A local path is returned with ``~`` expanded,
+        and need not exist.
 
     Raises:
-        RuntimeError: If it cannot be fetched, or is not what its name says.
+        ValueError: If the URL has no file name.
+        RuntimeError: If the download fails or its hash differs.
     """
     if '://' not in checkpoint:
         return osp.expanduser(checkpoint)
@@ -39,29 +49,46 @@ def local_file(checkpoint: str, folder: Optional[str] = None) -> str:
     hub = torch.hub.get_dir()
     folder = folder or osp.join(hub, 'checkpoints')
     path = osp.join(folder, name)
-    staged = osp.join(osp.dirname(hub), 'checkpoints', name)
-    if not osp.isfile(path) and osp.isfile(staged):
-        return staged  # where MMEngine keeps its downloads
-    hashed = re.search(r'-([0-9a-f]{8,64})(_\d{8})?\.\w+$', name)
-    local_rank: Any = os.environ.get('LOCAL_RANK', 0)
-    if int(local_rank) == 0 and not osp.isfile(path):
+    mmengine_path = osp.join(osp.dirname(hub), 'checkpoints', name)
+    if not osp.isfile(path) and osp.isfile(mmengine_path):
+        return mmengine_path  # already downloaded by MMEngine
+    local_rank = int(os.environ.get('LOCAL_RANK') or 0)
+    if local_rank == 0 and not osp.isfile(path):
         os.makedirs(folder, exist_ok=True)
-        try:
-            torch.hub.download_url_to_file(
-                checkpoint, path, hash_prefix=hashed and hashed.group(1)
-            )
-        except (OSError, RuntimeError) as error:
-            raise RuntimeError(
-                f'cannot fetch {checkpoint} ({error}); fetch it by other '
-                f'means and put it at {path}, or name another file'
-            ) from error
+        _download(checkpoint, path)
     barrier()
     return path
 
 
+def _download(url: str, path: str) -> None:
+    """Download a file; verify the SHA-256 prefix in its name, if any."""
+    hashed = re.search(r'-([0-9a-f]{8,64})(_\d{8})?\.\w+$', osp.basename(path))
+    try:
+        torch.hub.download_url_to_file(
+            url, path, hash_prefix=hashed and hashed.group(1)
+        )
+    except (OSError, RuntimeError) as error:
+        raise RuntimeError(
+            f'cannot download {url} ({error}); download it manually and save '
+            f'it as {path}, or give another file'
+        ) from error
+
+
 def load_from_local(filename: str, map_location: Any = None) -> Any:
-    """In the place of MMEngine's: :func:`read_checkpoint`."""
-    return without_code(read_checkpoint(local_file(filename), map_location))
+    """Load a local checkpoint: a safe replacement of MMEngine's loader.
+
+    Args:
+        filename (str): File.
+        map_location: Target device as for ``torch.load``. Defaults to None.
+
+    Returns:
+        Any: Content without ``meta['config']``; see :func:`drop_config`.
+
+    Raises:
+        FileNotFoundError: If the file does not exist.
+        ValueError: See :func:`read_checkpoint`.
+    """
+    return drop_config(read_checkpoint(local_file(filename), map_location))
 
 
 def load_from_http(
@@ -70,19 +97,38 @@ def load_from_http(
     model_dir: Optional[str] = None,
     progress: bool = True,
 ) -> Any:
-    """In the place of MMEngine's, which runs what the file carries."""
-    path = local_file(filename, model_dir)
-    return without_code(read_checkpoint(path, map_location))
+    """Load a checkpoint by URL: a safe replacement of MMEngine's loader.
 
-
-def without_code(checkpoint: Any) -> Any:
-    """A checkpoint without the config that MMEngine would run on resuming.
-
-    It reads ``meta['config']``, which its files of today do not have, to
-    compare numbers of GPUs.
+    MMEngine's loader unpickles without restriction, so a file could run code.
 
     Args:
-        checkpoint: What was read; changed in place.
+        filename (str): URL.
+        map_location: Target device as for ``torch.load``. Defaults to None.
+        model_dir (str, optional): Download folder; see :func:`local_file`.
+        progress (bool): Ignored; part of MMEngine's signature.
+
+    Returns:
+        Any: Content without ``meta['config']``; see :func:`drop_config`.
+
+    Raises:
+        RuntimeError: If the download fails or its hash differs.
+        ValueError: See :func:`local_file` and :func:`read_checkpoint`.
+    """
+    path = local_file(filename, model_dir)
+    return drop_config(read_checkpoint(path, map_location))
+
+
+def drop_config(checkpoint: Any) -> Any:
+    """Remove the config that MMEngine would execute when resuming.
+
+    MMEngine parses ``meta['config']`` to compare the number of GPUs. Its
+    current checkpoints do not have this key.
+
+    Args:
+        checkpoint: Content of a checkpoint; changed in place.
+
+    Returns:
+        Any: The same object.
     """
     meta = checkpoint.get('meta') if isinstance(checkpoint, dict) else None
     if isinstance(meta, dict):

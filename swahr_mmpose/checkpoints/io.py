@@ -1,5 +1,5 @@
 # Copyright (c) swahr_mmpose contributors. Licensed under Apache-2.0.
-"""Checkpoint files: read without running what they carry, written whole."""
+"""Restricted reading and atomic writing of checkpoint files."""
 
 from __future__ import annotations
 
@@ -24,58 +24,47 @@ TORCH_VERSION = tuple(int(n) for n in torch.__version__.split('.')[:2])
 
 
 def read_checkpoint(path: Path, map_location: Any = 'cpu') -> Any:
-    """Read a file that ``torch.save`` wrote.
+    """Read a file of ``torch.save`` without running code from it.
 
-    Nothing but tensors, numbers, strings and containers of them (and what
-    MMEngine puts into training checkpoints) is read; a pickle can hold any
-    program, and this runs none.
+    An unrestricted pickle can run any program. Only tensors, numbers,
+    strings, containers of them and the objects of MMEngine's training
+    checkpoints are accepted.
 
     Args:
-        path (str): The file.
-        map_location: Of ``torch.load``. Defaults to the CPU.
+        path (str): Checkpoint file.
+        map_location: Target device as for ``torch.load``. Defaults to
+            ``'cpu'``.
 
     Returns:
-        What was saved.
+        Any: The saved object.
 
     Raises:
-        FileNotFoundError: If there is no such file.
-        ValueError: If it is no checkpoint, is cut short, or holds objects
-            that only code of its own could make.
+        FileNotFoundError: If the file does not exist.
+        ValueError: If it is not a checkpoint, is truncated or damaged, or
+            holds other objects than those listed above.
     """
-    if not osp.isfile(path):
-        raise FileNotFoundError(f'checkpoint {path} does not exist')
-    size = osp.getsize(path)
-    with open(path, 'rb') as stream:
-        magic = stream.read(4)
-    zipped = magic == b'PK\x03\x04'
-    if not zipped and (magic[:1] != b'\x80' or tarfile.is_tarfile(path)):
-        raise ValueError(
-            f'{path} ({size} bytes) is no checkpoint: it begins with '
-            f'{magic!r}, not as a file of torch.save does'
-        )
-    if zipped and not zipfile.is_zipfile(path):
-        raise ValueError(_cut_short(path, size))
+    is_zip = _check_format(path)
     try:
-        program = zipped and _is_program(path)
-        content = None if program else _load(path, map_location)
+        is_program = is_zip and _is_torchscript(path)
+        content = None if is_program else _load(path, map_location)
     except pickle.UnpicklingError as error:
         if 'pickle data was truncated' in str(error):
-            raise ValueError(_cut_short(path, size)) from error
+            raise ValueError(_describe_truncation(path)) from error
         raise ValueError(
             f'{path} is refused: it holds more than weights, and reading '
-            'that could run any program that its author put there.\n'
-            f'  torch: {_first_sentence(error)}\n'
-            'If it is not merely damaged, ask for a file of weights alone; '
-            'where you trust its author, read it where it was made and save '
-            'its state dict again.'
+            'that could run any code in the file.\n'
+            f'  torch: {_summarize_error(error)}\n'
+            'If the file is not merely damaged, get one with weights only. '
+            'If you trust its author, load it with the program that wrote it '
+            'and save its state dict again.'
         ) from error
-    except Exception as error:  # a pickle cut anywhere raises anything
+    except Exception as error:  # a truncated pickle can raise any type
         if isinstance(error, MemoryError) or 'CUDA' in str(error):
             raise
         raise ValueError(
-            f'{_cut_short(path, size)} ({_first_sentence(error)})'
+            f'{_describe_truncation(path)} ({_summarize_error(error)})'
         ) from error
-    if program:
+    if is_program:
         raise ValueError(
             f'{path} is a TorchScript program, expected weights; save the '
             'state dict of the model instead'
@@ -83,14 +72,32 @@ def read_checkpoint(path: Path, map_location: Any = 'cpu') -> Any:
     return content
 
 
-def _is_program(path: Path) -> bool:
-    """Whether a zip file is one of TorchScript, which torch would load."""
+def _check_format(path: Path) -> bool:
+    """Check for the two formats of ``torch.save``; return True for zip."""
+    if not osp.isfile(path):
+        raise FileNotFoundError(f'checkpoint {path} does not exist')
+    with open(path, 'rb') as stream:
+        magic = stream.read(4)
+    if magic == b'PK\x03\x04':
+        if zipfile.is_zipfile(path):
+            return True
+        raise ValueError(_describe_truncation(path))
+    if magic[:1] != b'\x80' or tarfile.is_tarfile(path):
+        raise ValueError(
+            f'{path} ({osp.getsize(path)} bytes) is not a checkpoint: it '
+            f'begins with {magic!r}, expected a file of torch.save'
+        )
+    return False
+
+
+def _is_torchscript(path: Path) -> bool:
+    """Whether a zip file is a TorchScript archive, which torch would load."""
     records = torch._C.PyTorchFileReader(str(path)).get_all_records()
     return any(name.endswith('constants.pkl') for name in records)
 
 
 def _load(path: Path, map_location: Any) -> Any:
-    """Read what is allowed, by torch's own list or by ours."""
+    """Load with torch's allow-list, or with ours for torch before 2.6."""
     if TORCH_VERSION >= (2, 6):
         return torch.load(path, map_location=map_location, weights_only=True)
     return torch.load(
@@ -101,14 +108,16 @@ def _load(path: Path, map_location: Any) -> Any:
     )
 
 
-def _cut_short(path: Path, size: int) -> str:
+def _describe_truncation(path: Path) -> str:
+    """Format the message for a truncated or damaged file."""
     return (
-        f'{path} ({size} bytes) cannot be read; it seems to be cut short or '
-        'damaged: fetch it again'
+        f'{path} ({osp.getsize(path)} bytes) cannot be read; it seems to be '
+        'truncated or damaged: download or copy it again'
     )
 
 
-def _first_sentence(error: BaseException) -> str:
+def _summarize_error(error: BaseException) -> str:
+    """Select the line of an error that names the refused object."""
     lines = [line.strip() for line in str(error).splitlines() if line.strip()]
     named = [
         line for line in lines if 'GLOBAL' in line or 'Unsupported' in line
@@ -119,26 +128,30 @@ def _first_sentence(error: BaseException) -> str:
 def write_checkpoint(
     content: Any, path: Path, overwrite: bool = False
 ) -> None:
-    """Write a file with ``torch.save``, as a whole or not at all.
+    """Write a file with ``torch.save``, atomically.
 
     Args:
-        content: What to save.
-        path (str): The file.
-        overwrite (bool): Whether it may exist.
+        content: Object to save.
+        path (str): Target file; its folder is created.
+        overwrite (bool): Whether an existing file is replaced. Defaults to
+            False.
 
     Raises:
-        FileExistsError: If it exists and may not.
+        FileExistsError: If the file exists and ``overwrite`` is False.
     """
-    if osp.exists(path) and not overwrite:
-        raise FileExistsError(
-            f'{path} exists; it is not overwritten. Choose another name'
-        )
-    with replaced_file(str(path)) as stream:
+    with replaced_file(str(path), overwrite) as stream:
         torch.save(content, stream)
 
 
 def file_sha256(path: Path) -> str:
-    """The SHA-256 of a file, as 64 hexadecimal digits."""
+    """Compute the SHA-256 of a file.
+
+    Args:
+        path (str): File.
+
+    Returns:
+        str: 64 hexadecimal digits.
+    """
     digest = hashlib.sha256()
     with open(path, 'rb') as stream:
         for block in iter(lambda: stream.read(1 << 20), b''):

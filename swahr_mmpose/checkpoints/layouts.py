@@ -1,33 +1,34 @@
 # Copyright (c) swahr_mmpose contributors. Licensed under Apache-2.0.
-"""State dicts of HigherHRNet and SWAHR: every published layout, in and out.
+"""Key layouts of HigherHRNet and SWAHR state dicts, and their renaming.
 
-Functions from state dict to state dict; no files.  Every key is accounted
-for, or the conversion stops and names it.  K keypoints, C channels.
+Functions map state dicts to state dicts and read no files. Every key must be
+known; an unknown key raises an error that names it.
 
 ========== ===================== =========================================
-layout     network               head
+layout     backbone              head
 ========== ===================== =========================================
 official   ``conv1`` ...         ``final_layers``, ``deconv_layers``,
-           ``stage4``            ``conv_scale_layers`` (SWAHR only)
+           ``stage4`` (HRNet)    ``conv_scale_layers`` (SWAHR only)
 mmpose-0.x ``backbone.conv1``    ``keypoint_head.final_layers`` ...
-mmpose     ``backbone.conv1``    ``head.final_layers``, ...,
-           (ours)                ``head.scale_layers``
+           ... (HRNet)
+mmpose     ``backbone.*`` (any)  ``head.final_layers``, ...,
+           (this package)        ``head.scale_layers``
 ========== ===================== =========================================
 """
 
 from __future__ import annotations
 
-from typing import Any, Dict, List, Mapping, Tuple, TypeVar
+from typing import Any, Collection, Dict, List, Mapping, Tuple, TypeVar
 
 from torch import Tensor
 
 __all__ = [
-    'BACKBONE',
-    'backbone_weights',
+    'HRNET_MODULES',
     'detect_layout',
+    'format_shape',
     'from_mmpose_0x',
     'from_official',
-    'shape_of',
+    'select_backbone_weights',
     'strip_prefixes',
     'to_official',
     'unwrap',
@@ -35,7 +36,8 @@ __all__ = [
 
 V = TypeVar('V')
 
-BACKBONE = (
+# Top-level modules of MMPose's and the official HRNet.
+HRNET_MODULES = (
     'conv1',
     'bn1',
     'conv2',
@@ -50,33 +52,34 @@ BACKBONE = (
 )
 _SCALE = {'conv_scale_layers': 'scale_layers'}
 _HEAD = {'final_layers': 'final_layers', 'deconv_layers': 'deconv_layers'}
-# Foreign prefix -> ours.  What follows the prefix is the same in both.
+# Prefix in the other layout: prefix in ours. The rest of a key is the same.
 _OFFICIAL = {
-    **{name: f'backbone.{name}' for name in BACKBONE},
+    **{name: f'backbone.{name}' for name in HRNET_MODULES},
     **{old: f'head.{new}' for old, new in {**_HEAD, **_SCALE}.items()},
 }
 _MMPOSE_0X = {
-    **{f'backbone.{name}': f'backbone.{name}' for name in BACKBONE},
+    'backbone': 'backbone',
     **{f'keypoint_head.{o}': f'head.{n}' for o, n in _HEAD.items()},
 }
-# What wraps a state dict, in the order of preference.
+# Keys under which a file may hold the state dict, in order of preference.
 _WRAPPERS = ('state_dict', 'best_state_dict', 'model_state_dict')
-# Left by DistributedDataParallel, and by HigherHRNet's network_to_half.
+# Prefixes of DistributedDataParallel and of HigherHRNet's network_to_half.
 _PREFIXES = ('module.', '1.')
 
 
 def unwrap(content: Any) -> Tuple[Mapping[str, Tensor], List[str]]:
-    """The state dict in what a checkpoint file holds.
+    """Extract the state dict from the content of a checkpoint file.
 
     Args:
-        content: A state dict, or a dict that wraps one.
+        content: State dict, or dict with the key ``state_dict``,
+            ``best_state_dict`` or ``model_state_dict``.
 
     Returns:
-        tuple[Mapping, list[str]]: The state dict, and the wrapper's name
-        where there was one.
+        tuple[Mapping, list[str]]: The state dict, and the key under which it
+        was found (an empty list if none).
 
     Raises:
-        ValueError: If there is none.
+        ValueError: If the content has no state dict.
     """
     if isinstance(content, Mapping):
         for name in _WRAPPERS:
@@ -84,11 +87,11 @@ def unwrap(content: Any) -> Tuple[Mapping[str, Tensor], List[str]]:
                 return unwrap(content[name])[0], [name]
         if content and all(isinstance(v, Tensor) for v in content.values()):
             return content, []
-        found = f'a dict of {sorted(map(str, content))[:6]}'
+        got = f'a dict of {sorted(map(str, content))[:6]}'
     else:
-        found = f'a {type(content).__name__}'
+        got = f'a {type(content).__name__}'
     raise ValueError(
-        f'there is no state dict in the file: it holds {found}; expected '
+        f'there is no state dict in the file: it holds {got}; expected '
         f'tensors by name, or a dict with one of {list(_WRAPPERS)}'
     )
 
@@ -96,23 +99,26 @@ def unwrap(content: Any) -> Tuple[Mapping[str, Tensor], List[str]]:
 def strip_prefixes(
     state_dict: Mapping[str, V],
 ) -> Tuple[Dict[str, V], List[str]]:
-    """Take off what wrappers of the network put before every key.
+    """Strip the prefixes ``module.`` and ``1.`` that wrappers add to keys.
+
+    Args:
+        state_dict (Mapping): State dict.
 
     Returns:
-        tuple[dict, list[str]]: The state dict without, and the prefixes
-        taken off, outermost first.
+        tuple[dict, list[str]]: The state dict without prefixes, and the
+        prefixes removed, outermost first.
 
     Raises:
-        ValueError: If some keys have a prefix and others do not.
+        ValueError: If only some keys have a prefix.
     """
     state = dict(state_dict)
-    taken: List[str] = []
+    removed: List[str] = []
     while True:
         prefix = next(
             (p for p in _PREFIXES if any(k.startswith(p) for k in state)), None
         )
         if prefix is None:
-            return state, taken
+            return state, removed
         for key in state:
             if not key.startswith(prefix):
                 raise ValueError(
@@ -120,20 +126,20 @@ def strip_prefixes(
                     'have; is this more than one model in one file?'
                 )
         state = {k[len(prefix) :]: v for k, v in state.items()}
-        taken.append(prefix)
+        removed.append(prefix)
 
 
 def detect_layout(state_dict: Mapping[str, Any]) -> str:
-    """Whose names the keys are.
+    """Detect the layout of a state dict by its top-level names.
 
     Args:
-        state_dict (Mapping): Without wrappers or prefixes.
+        state_dict (Mapping): State dict without wrappers and prefixes.
 
     Returns:
         str: ``'official'``, ``'mmpose-0.x'`` or ``'mmpose'``.
 
     Raises:
-        ValueError: If they are nobody's, or of a backbone alone.
+        ValueError: If the layout is unknown, or there is no head.
     """
     tops = {key.split('.')[0] for key in state_dict}
     if 'keypoint_head' in tops:
@@ -145,8 +151,8 @@ def detect_layout(state_dict: Mapping[str, Any]) -> str:
     if tops & {'conv1', 'backbone'}:
         raise ValueError(
             'this is a backbone without the head of HigherHRNet (no '
-            'final_layers); it needs no conversion: name the file in '
-            'model.backbone.init_cfg.checkpoint'
+            'final_layers); it needs no conversion: set '
+            'model.backbone.init_cfg.checkpoint to the file'
         )
     raise ValueError(
         f'unknown layout: the keys begin with {sorted(tops)[:8]}; expected '
@@ -158,6 +164,7 @@ def detect_layout(state_dict: Mapping[str, Any]) -> str:
 def _rename(
     state_dict: Mapping[str, V], table: Mapping[str, str]
 ) -> Dict[str, V]:
+    """Replace the prefixes of all keys by a table of old and new prefixes."""
     renamed = {}
     for key, value in state_dict.items():
         for old, new in table.items():
@@ -165,64 +172,104 @@ def _rename(
                 renamed[new + key[len(old) :]] = value
                 break
         else:
-            raise KeyError(
-                f'unexpected key {key!r}{shape_of(value)}; expected one '
+            raise ValueError(
+                f'unexpected key {key!r}{format_shape(value)}; expected one '
                 f'that begins with one of {sorted(table)}. Is this a '
                 'checkpoint of another model?'
             )
     return renamed
 
 
-def shape_of(value: Any) -> str:
-    """The shape of a tensor, in words; empty for anything else."""
+def format_shape(value: Any) -> str:
+    """Format the shape of a tensor for a message; empty for other types."""
     shape = getattr(value, 'shape', None)
     return '' if shape is None else f' of shape {tuple(shape)}'
 
 
 def from_official(state_dict: Mapping[str, V]) -> Dict[str, V]:
-    """Official SWAHR or HigherHRNet keys to those of our estimator.
+    """Rename keys of official SWAHR or HigherHRNet to those of this package.
 
     Args:
-        state_dict (Mapping): Without wrappers or prefixes.
+        state_dict (Mapping): State dict without wrappers and prefixes.
 
     Returns:
-        dict: ``backbone.*`` and ``head.*``; ``to_official`` is its inverse.
+        dict: Keys ``backbone.*`` and ``head.*``; :func:`to_official` is the
+        inverse.
 
     Raises:
-        KeyError: If a key belongs to neither repository's model.
+        ValueError: If a key is part of neither repository's model.
     """
     return _rename(state_dict, _OFFICIAL)
 
 
 def from_mmpose_0x(state_dict: Mapping[str, V]) -> Dict[str, V]:
-    """Keys of a HigherHRNet of MMPose 0.x to those of our estimator."""
+    """Rename keys of an MMPose 0.x HigherHRNet to those of this package.
+
+    Args:
+        state_dict (Mapping): State dict without wrappers and prefixes.
+
+    Returns:
+        dict: Keys ``backbone.*`` and ``head.*``.
+
+    Raises:
+        ValueError: If a key is not part of HigherHRNet.
+    """
     return _rename(state_dict, _MMPOSE_0X)
 
 
 def to_official(state_dict: Mapping[str, V]) -> Dict[str, V]:
-    """Our keys to the official ones, the inverse of :func:`from_official`."""
+    """Rename keys of this package to the official ones.
+
+    Args:
+        state_dict (Mapping): Keys ``backbone.*`` (HRNet) and ``head.*``.
+
+    Returns:
+        dict: Official keys; :func:`from_official` is the inverse.
+
+    Raises:
+        ValueError: If a key has no official name.
+    """
     return _rename(state_dict, {new: old for old, new in _OFFICIAL.items()})
 
 
-def backbone_weights(
-    state_dict: Mapping[str, Tensor],
-) -> Tuple[Dict[str, Tensor], List[str]]:
-    """The backbone's part of any checkpoint.
+def select_backbone_weights(
+    state_dict: Mapping[str, V], names: Collection[str]
+) -> Tuple[Dict[str, V], List[str]]:
+    """Select the weights of a backbone from any checkpoint.
+
+    Keys are matched as they are, or without prefixes of wrappers and without
+    ``backbone.``. The backbone may be of any type.
 
     Args:
-        state_dict (Mapping[str, Tensor]): Of a pose model in any layout, or
-            of an HRNet trained on ImageNet.
+        state_dict (Mapping[str, Tensor]): State dict of a pose model in any
+            layout, or of a classifier with the same backbone.
+        names (Collection[str]): Keys of the backbone's own state dict.
 
     Returns:
-        tuple[dict, list[str]]: Weights by the backbone's own names, and the
-        keys that are not of the backbone.
+        tuple[dict, list[str]]: Weights by the backbone's own keys, and the
+        other keys of the checkpoint.
+
+    Raises:
+        ValueError: If only some keys have the prefix of a wrapper.
     """
-    state, _ = strip_prefixes(state_dict)
+    state = dict(state_dict)
+    if not set(names) <= set(state):
+        state, _ = strip_prefixes(state)
+    prefix = _find_backbone_prefix(state, names)
+    keys = {name: prefix + name for name in names if prefix + name in state}
+    used = set(keys.values())
+    weights = {name: state[key] for name, key in keys.items()}
+    return weights, [key for key in state if key not in used]
+
+
+def _find_backbone_prefix(
+    keys: Collection[str], names: Collection[str]
+) -> str:
+    """Find the prefix of a backbone's keys: ``'backbone.'`` or none."""
     prefix = 'backbone.'
-    if any(key.startswith(prefix) for key in state):
-        inner = {k[len(prefix) :]: k for k in state if k.startswith(prefix)}
-    else:
-        inner = {k: k for k in state if k.split('.')[0] in BACKBONE}
-    used = set(inner.values())
-    left = [key for key in state if key not in used]
-    return {name: state[key] for name, key in inner.items()}, left
+    if not any(key.startswith(prefix) for key in keys):
+        return ''
+    plain, prefixed = (
+        sum(start + name in keys for name in names) for start in ('', prefix)
+    )
+    return '' if plain > prefixed else prefix

@@ -1,10 +1,14 @@
 # Copyright (c) swahr_mmpose contributors. Licensed under Apache-2.0.
-"""A pickle that makes nothing but what it is told it may make.
+"""Restricted unpickling of checkpoints.
 
-For torch before 2.6, whose ``weights_only`` cannot be told of more than
-tensors: given to ``torch.load`` as ``pickle_module``, it reads what
-``weights_only=True`` reads there, and what was allowed besides.  Whatever
-else a file asks for is an error before anything of it runs.
+* :class:`Unpickler` looks names up in an allow-list and raises for any other
+  name before code of the file runs. This module is the ``pickle_module`` of
+  ``torch.load`` for torch before 2.6, whose ``weights_only=True`` accepts
+  tensors only and cannot be extended.
+* :func:`training_objects` lists what MMEngine's training checkpoints hold
+  besides tensors: NumPy arrays and scalars, and ``HistoryBuffer``. Classes of
+  this module that validate their state replace the originals. The list
+  extends this module's allow-list, and torch's from 2.6 on.
 """
 
 from __future__ import annotations
@@ -18,19 +22,27 @@ import numpy as np
 import torch
 from mmengine.logging.history_buffer import HistoryBuffer
 
-__all__ = ['Unpickler', 'UnpicklingError', 'allow', 'load', 'training_objects']
+__all__ = [
+    'PlainArray',
+    'PlainBuffer',
+    'Unpickler',
+    'UnpicklingError',
+    'allow',
+    'load',
+    'training_objects',
+]
 
 UnpicklingError = pickle.UnpicklingError
 
 
 def _encode(text: str, encoding: str) -> bytes:
-    """Bytes, as pickles of protocol 2 write them."""
+    """Encode bytes, which pickles of protocol 2 write as latin1 strings."""
     if encoding != 'latin1':
         raise UnpicklingError(f'bytes in {encoding!r}, expected latin1')
     return text.encode(encoding)
 
 
-# What files ask for by name, and what they are given.
+# Allow-list: name in the file, object that it stands for.
 _ALLOWED: Dict[str, Any] = {
     '_codecs.encode': _encode,
     'builtins.set': set,
@@ -50,60 +62,71 @@ _ALLOWED.update(
     for name, kind in vars(torch).items()
     if isinstance(kind, torch.dtype)
 )
-# Whose objects a file may give a state; of nothing else, neither a function
-# nor a class, may it set an attribute.
+# Types whose instances may receive a state (opcode BUILD). For any other
+# type, BUILD could set attributes of functions and classes.
 _STATEFUL: Tuple[type, ...] = (collections.OrderedDict,)
 
 
 def allow(objects: Mapping[str, Any], stateful: Tuple[type, ...] = ()) -> None:
-    """Allow more.
+    """Extend the allow-list.
 
     Args:
-        objects (Mapping[str, Any]): What ``module.name`` in a file stands
-            for.  None of them may run what it is called with.
-        stateful (tuple[type]): Whose objects may be given a state; it is up
-            to their ``__setstate__`` to look at it.
+        objects (Mapping[str, Any]): Objects by ``module.name``. None of them
+            may execute its arguments.
+        stateful (tuple[type]): Types whose instances may receive a state;
+            their ``__setstate__`` must validate it. Defaults to ().
     """
     global _STATEFUL
     _ALLOWED.update(objects)
     _STATEFUL = tuple(dict.fromkeys((*_STATEFUL, *stateful)))
 
 
-# The one in Python: its steps can be looked at.
-_Plain: Any = pickle._Unpickler
+# The pure Python implementation: its opcode handlers can be overridden.
+_PythonUnpickler: Any = pickle._Unpickler
 
 
-class Unpickler(_Plain):
-    """Of the standard library, with a list of what may be looked up."""
+class Unpickler(_PythonUnpickler):
+    """Standard unpickler restricted to the allow-list."""
 
-    dispatch: Dict[int, Any] = dict(_Plain.dispatch)
+    dispatch: Dict[int, Any] = dict(_PythonUnpickler.dispatch)
 
     def find_class(self, module: str, name: str) -> Any:
-        """Look a name up, or refuse it."""
+        """Look up a name in the allow-list.
+
+        Args:
+            module (str): Module in the file.
+            name (str): Name in the module.
+
+        Returns:
+            Any: Object that the name stands for.
+
+        Raises:
+            UnpicklingError: If the name is not in the allow-list.
+        """
         try:
             return _ALLOWED[f'{module}.{name}']
         except KeyError:
             raise UnpicklingError(
-                f'Unsupported global: GLOBAL {module}.{name} is not among '
-                'what checkpoints are made of'
+                f'Unsupported global: GLOBAL {module}.{name} is not an '
+                'allowed object of checkpoints'
             ) from None
 
     def load_build(self) -> None:
-        """Give an object a state, if it is of a kind that has one."""
+        """Set the state of an object; raise for types without one."""
         kind = type(self.stack[-2])
         if kind not in _STATEFUL:
             raise UnpicklingError(f'Unsupported state of {kind.__name__}')
         super().load_build()
 
     def load_binpersid(self) -> None:
-        """Look up a storage; torch would also take source code."""
+        """Look up a storage; raise for source code, which torch accepts."""
         name = self.stack[-1]
         if not isinstance(name, tuple) or name[:1] != ('storage',):
             raise UnpicklingError(f'Unsupported persistent id {name!r:.80}')
         super().load_binpersid()
 
     def load_persid(self) -> None:
-        """Refuse what torch never writes."""
+        """Raise for persistent ids in text, which torch never writes."""
         raise UnpicklingError('Unsupported persistent id in text')
 
     dispatch[pickle.BUILD[0]] = load_build
@@ -112,15 +135,24 @@ class Unpickler(_Plain):
 
 
 def load(file: BinaryIO, **kwargs: Any) -> Any:
-    """As ``pickle.load``."""
+    """Load a pickle, with the signature of ``pickle.load``.
+
+    Args:
+        file (BinaryIO): Stream.
+        **kwargs: Arguments of :class:`pickle.Unpickler`.
+
+    Returns:
+        Any: The object.
+
+    Raises:
+        UnpicklingError: If the pickle needs more than the allow-list.
+    """
     return Unpickler(file, **kwargs).load()
 
 
-# Numbers, truth values and strings: the kinds that metainfo may hold.
-_KINDS = '?bBhHiIlLqQefdU'
-
-
-# numpy 2 moved numpy.core to numpy._core; pickles name either one.
+# Type codes of NumPy that metainfo may use: bool, numbers and strings.
+_DTYPE_CHARS = '?bBhHiIlLqQefdU'
+# NumPy 2 renamed numpy.core to numpy._core; pickles hold either name.
 _MULTIARRAY = importlib.import_module(
     'numpy._core.multiarray'
     if int(np.__version__.split('.')[0]) >= 2
@@ -128,11 +160,11 @@ _MULTIARRAY = importlib.import_module(
 )
 
 
-def _check_plain(dtype: Any) -> None:
-    """Raise unless a dtype is of numbers, truth values or strings."""
+def _check_dtype(dtype: Any) -> None:
+    """Raise unless a dtype is bool, a number or a string."""
     if (
         not isinstance(dtype, np.dtype)
-        or dtype.char not in _KINDS
+        or dtype.char not in _DTYPE_CHARS
         or dtype.names
         or dtype.subdtype
         or dtype.hasobject
@@ -142,61 +174,60 @@ def _check_plain(dtype: Any) -> None:
 
 
 class PlainArray(np.ndarray):
-    """An array out of a checkpoint: of numbers or strings alone."""
+    """NumPy array of a checkpoint, restricted to bool, numbers and strings."""
 
     def __new__(cls, *args: Any, **kwargs: Any) -> PlainArray:
-        """Never called for an array that NumPy pickled."""
+        """Raise: NumPy's own pickles never call this."""
         raise UnpicklingError('Unsupported array: not as NumPy pickles it')
 
     def __setstate__(self, state: Any) -> None:
-        """Fill in shape, kind and content."""
-        _check_plain(state[2])
+        """Set shape, dtype and content; raise for other dtypes."""
+        _check_dtype(state[2])
         super().__setstate__(state)
 
     def __reduce__(self) -> Any:
-        """Pickled and copied as an ordinary array."""
+        """Pickle and copy as an ordinary array."""
         return self.view(np.ndarray).__reduce__()
 
 
 class PlainBuffer(HistoryBuffer):
-    """A history of losses out of a checkpoint.
+    """Loss history of a checkpoint, restricted to numbers.
 
-    MMEngine's takes functions out of the file into its class, for all
-    buffers to come; this one takes numbers alone.
+    The state of MMEngine's ``HistoryBuffer`` holds functions, which it
+    registers in its class for all buffers; this class ignores them.
     """
 
     def __new__(cls, *args: Any) -> PlainBuffer:
-        """Made empty, as pickles make it."""
+        """Create an empty buffer; raise for arguments."""
         if args:
             raise UnpicklingError('Unsupported buffer: not as it is pickled')
         return super().__new__(cls)
 
     def __setstate__(self, state: Dict[str, Any]) -> None:
-        """Take the histories and their greatest length."""
+        """Set the histories and their maximum length."""
         self._set_default_statistics()
         self._log_history = np.array(state['_log_history'])
         self._count_history = np.array(state['_count_history'])
         self.max_length = int(state['max_length'])
-        # Checked: from here on one of MMEngine's.
+        # Validated: from here on an ordinary HistoryBuffer.
         self.__class__ = HistoryBuffer
 
 
-def _scalar(dtype: np.dtype, content: bytes = b'') -> Any:
-    """A number of NumPy."""
-    _check_plain(dtype)
+def _make_scalar(dtype: np.dtype, content: bytes = b'') -> Any:
+    """Make a NumPy scalar; raise for other dtypes."""
+    _check_dtype(dtype)
     return _MULTIARRAY.scalar(dtype, content)
 
 
-def _no_bytes() -> bytes:
-    """What is in an empty array."""
+def _make_empty_bytes() -> bytes:
+    """Make the content of an empty array."""
     return b''
 
 
-def _statistic(owner: Any, name: str) -> Any:
-    """Stands in for ``getattr`` while a checkpoint is read.
+def _get_statistic(owner: Any, name: str) -> Any:
+    """Get a method of ``HistoryBuffer``: a restricted ``getattr``.
 
-    Methods of ``HistoryBuffer`` are the only attributes that training
-    checkpoints refer to by name, and hence all that it gives.
+    Training checkpoints refer to no other attributes by name.
     """
     if owner is not PlainBuffer or name not in (
         'min',
@@ -205,29 +236,30 @@ def _statistic(owner: Any, name: str) -> Any:
         'current',
     ):
         raise UnpicklingError(
-            f'the checkpoint asks for attribute {name!r} of {owner!r}, which '
-            'no training checkpoint needs; do not trust it'
+            f'Unsupported attribute {name!r} of {owner!r}; training '
+            'checkpoints do not need it, do not trust the file'
         )
     return getattr(owner, name)
 
 
 def training_objects() -> Tuple[Dict[str, Any], List[type]]:
-    """What names in a file stand for, and whose objects have a state.
+    """List the objects of MMEngine's training checkpoints.
 
     Returns:
-        tuple[dict, list]: From ``module.name`` to objects; and classes.
+        tuple[dict, list]: Objects by ``module.name``, and the types whose
+        instances receive a state.
     """
     objects: Dict[str, Any] = {
         'mmengine.logging.history_buffer.HistoryBuffer': PlainBuffer,
         'numpy.ndarray': PlainArray,
         'numpy.dtype': np.dtype,
-        'builtins.getattr': _statistic,
-        '__builtin__.getattr': _statistic,
-        'builtins.bytes': _no_bytes,
-        '__builtin__.bytes': _no_bytes,
+        'builtins.getattr': _get_statistic,
+        '__builtin__.getattr': _get_statistic,
+        'builtins.bytes': _make_empty_bytes,
+        '__builtin__.bytes': _make_empty_bytes,
     }
     for home in ('numpy.core.multiarray', 'numpy._core.multiarray'):
         objects[f'{home}._reconstruct'] = _MULTIARRAY._reconstruct
-        objects[f'{home}.scalar'] = _scalar
-    kinds = {type(np.dtype(code)) for code in _KINDS}
+        objects[f'{home}.scalar'] = _make_scalar
+    kinds = {type(np.dtype(code)) for code in _DTYPE_CHARS}
     return objects, [PlainBuffer, PlainArray, *kinds]

@@ -1,9 +1,9 @@
 # Copyright (c) swahr_mmpose contributors. Licensed under Apache-2.0.
-"""The codec: keypoints to targets, heatmaps and tags to people.
+"""Codec: encode keypoints to targets, decode heatmaps and tags to people.
 
-B images, N people, K keypoints, L tag dimensions.  Keypoints are ``(x, y)``
-in pixels of the network's input, of size ``input_size = (w, h)``; targets
-live on maps of ``heatmap_sizes``, coarse to fine.
+B images, N people, K keypoints, L tag dimensions.  Keypoints are ``(x, y)`` in
+pixels of the network input, which has the size ``input_size = (w, h)``.
+Targets are maps of ``heatmap_sizes``, coarse to fine.
 """
 
 from __future__ import annotations
@@ -28,42 +28,50 @@ Decoded = Tuple[List[np.ndarray], List[np.ndarray], List[np.ndarray]]
 class ScaleAwareAssociativeEmbedding(BaseKeypointCodec):
     """Multi-resolution heatmaps with associative embedding.
 
-    The owner of every size: head, transforms and tools ask it.
+    Defines all sizes: head, transforms and tools take them from the codec.
 
     Encoded:
 
-        - heatmaps (list[np.ndarray]): one float32 (K, h, w) per level
+        - heatmaps (list[np.ndarray]): float32 (K, h, w), one per level
         - keypoint_indices (np.ndarray): int64 (N, K, 2), ``[y * w + x,
-          counts]`` on the first, coarsest level
+          valid]`` on the first, coarsest level
 
-    With ``unbiased=False``, the official convention, a coordinate of the
-    input is divided by the stride and truncated, a mirrored one is mirrored
-    on each level by itself, and decoding adds half a cell.  With
-    ``unbiased=True`` the centre of every cell is where the image says, both
-    ways; ``decode(encode(keypoints))`` then returns separate keypoints to a
-    hundredth of a cell.
+    ``unbiased=False`` is the convention of the official implementation: input
+    coordinates are divided by the stride and truncated, a horizontal flip is
+    applied on each level separately, and decoding adds half a cell.
+    ``unbiased=True`` is exact: cell centres keep their image coordinates in
+    both directions, and ``decode(encode(keypoints))`` returns separate
+    keypoints to within a hundredth of a cell.
 
     Args:
         input_size (tuple): Input size ``(w, h)`` in pixels.
-        heatmap_sizes (Sequence[tuple]): Map sizes ``(w, h)``, coarse to fine.
-        sigma (float): Standard deviation of the Gaussians in cells, the same
-            on each level, sigma_0 of the paper. Defaults to 2.
-        person_scale (dict, optional): Turns on SHR, the naive baseline of
-            Table 4: the Gaussians of a person have sigma times
-            ``s = width / base_width``, at least ``min_scale`` (default 1/16).
-            The width is that of the person's box in input pixels, before the
-            rotation of the augmentation. ``None``: sigma for all.
-        unbiased (bool): The exact convention. Defaults to ``False``.
-        decode_keypoint_order (Sequence[int]): The order in which keypoints
-            join people, torso first: each of 0 to K - 1 once.
-        decode_nms_kernel (int): Odd window of non-maximum suppression.
-        decode_keypoint_thr (float): A candidate must score more.
-        decode_tag_thr (float): Tag distance from which a candidate is another
-            person.
-        decode_topk (int): Candidates per keypoint, and people that take part
-            in the matching.
-        decode_max_instances (int, optional): Keep only the people with the
-            best scores. Defaults to ``None``, all.
+        heatmap_sizes (Sequence[tuple]): Heatmap sizes ``(w, h)`` in cells,
+            coarse to fine.
+        sigma (float): Standard deviation of the Gaussians in cells of each
+            level, sigma_0 of the paper. Defaults to 2.
+        person_scale (dict, optional): Enables SHR, the naive baseline of
+            Table 4: sigma of a person is multiplied by ``max(width /
+            base_width, min_scale)``, with the keys ``base_width`` (default
+            256) and ``min_scale`` (default 1/16). The width is that of the
+            bounding box in input pixels, before the augmentation rotates it.
+            Defaults to ``None``: the same sigma for all people.
+        unbiased (bool): Whether to use the exact coordinate convention.
+            Defaults to ``False``.
+        decode_keypoint_order (Sequence[int]): Order in which keypoints are
+            grouped, torso first; a permutation of 0 to K - 1.
+        decode_nms_kernel (int): Window size of non-maximum suppression in
+            cells; odd. Defaults to 5.
+        decode_keypoint_thr (float): Score that a candidate must exceed.
+            Defaults to 0.1.
+        decode_tag_thr (float): Tag distance from which a candidate belongs to
+            another person. Defaults to 1.
+        decode_topk (int): Maximum number of candidates per keypoint, and of
+            people that take part in the matching. Defaults to 30.
+        decode_max_instances (int, optional): Maximum number of people per
+            image, by instance score. Defaults to ``None``, all.
+
+    Raises:
+        ValueError: If sizes or decoding options are invalid.
     """
 
     auxiliary_encode_keys = {'flip', 'input_size', 'person_width'}
@@ -100,18 +108,27 @@ class ScaleAwareAssociativeEmbedding(BaseKeypointCodec):
         self.decode_tag_thr = decode_tag_thr
         self.decode_topk = decode_topk
         self.decode_max_instances = decode_max_instances
-        _check(self)
+        _check_options(self)
 
     def to_cells(
         self, keypoints: np.ndarray, size: Size, flip: bool
     ) -> np.ndarray:
-        """Keypoints from input pixels to cells of a map of ``size``."""
+        """Convert keypoints from input pixels to cells of a level.
+
+        Args:
+            keypoints (np.ndarray): Input pixels, shape (N, K, 2).
+            size (tuple): Heatmap size ``(w, h)`` in cells.
+            flip (bool): Whether the image was flipped horizontally.
+
+        Returns:
+            np.ndarray: float64 cells, shape (N, K, 2).
+        """
         stride = self.input_size[0] / size[0]
         points = np.asarray(keypoints, dtype=np.float64)
         if self.unbiased:
             return (points + 0.5) / stride - 0.5
-        # Officially x is mirrored as w - 1 - x on each map by itself, which
-        # is this much left of the mirrored input.
+        # The official implementation flips x to w - 1 - x on each level, which
+        # is this much to the left of the flipped input coordinate.
         shift = (1 - 1 / stride) if flip else 0.0
         return points / stride - np.array([shift, 0.0])
 
@@ -127,16 +144,21 @@ class ScaleAwareAssociativeEmbedding(BaseKeypointCodec):
 
         Args:
             keypoints (np.ndarray): Input pixels, shape (N, K, 2).
-            keypoints_visible (np.ndarray, optional): Larger than 0 where
-                labelled, shape (N, K). ``None``: all are.
-            flip (bool, optional): Whether the image was mirrored.
-            input_size (tuple, optional): Size of the image that was made; it
-                must be that of the codec.
-            person_width (np.ndarray, optional): Widths of the people's boxes
-                in input pixels, shape (N,); needed with ``person_scale``.
+            keypoints_visible (np.ndarray, optional): Visibility, larger than
+                0 where labelled, shape (N, K). Defaults to ``None``: all
+                keypoints are labelled.
+            flip (bool, optional): Whether the image was flipped horizontally.
+            input_size (tuple, optional): Size ``(w, h)`` of the image that
+                the pipeline made; must be that of the codec.
+            person_width (np.ndarray, optional): Bounding box widths in input
+                pixels, shape (N,); required with ``person_scale``.
 
         Returns:
-            dict: See the class.
+            dict: ``heatmaps`` and ``keypoint_indices``, see the class.
+
+        Raises:
+            ValueError: If ``input_size`` is not that of the codec, or
+                ``person_width`` is missing.
         """
         if input_size is not None and tuple(input_size) != self.input_size:
             raise ValueError(
@@ -153,7 +175,7 @@ class ScaleAwareAssociativeEmbedding(BaseKeypointCodec):
         sigma: Any = self.sigma
         if self.person_scale is not None:
             draw = gaussian_targets.draw_scaled_gaussians
-            sigma = self.sigma * gaussian_targets.scales_of_widths(
+            sigma = self.sigma * gaussian_targets.compute_person_scales(
                 person_width, **self.person_scale
             )
         maps = [
@@ -166,111 +188,106 @@ class ScaleAwareAssociativeEmbedding(BaseKeypointCodec):
         return dict(heatmaps=maps, keypoint_indices=indices)
 
     def decode(self, encoded: Tuple[Tensor, Tensor]) -> Tuple[Any, Any]:
-        """Decode one image: :meth:`batch_decode` of a batch of one.
+        """Decode the maps of one image.
 
         Args:
             encoded (tuple[Tensor, Tensor]): Heatmaps (K, H, W) and tags
-                (L*K, H, W) of the input's resolution.
+                (L*K, H, W) at input resolution.
 
         Returns:
-            tuple[np.ndarray, np.ndarray]: Keypoints (N, K, 2) in input pixels
-            and scores (N, K).
+            tuple[np.ndarray, np.ndarray]: float32 keypoints (N, K, 2) in
+            input pixels and scores (N, K), see :meth:`batch_decode`.
         """
-        maps, tags = encoded
-        keypoints, scores, _ = self.batch_decode(maps[None], tags[None])
+        heatmaps, tags = encoded
+        keypoints, scores, _ = self.batch_decode(heatmaps[None], tags[None])
         return keypoints[0], scores[0]
 
+    @torch.no_grad()
     def batch_decode(
         self,
         batch_heatmaps: Tensor,
         batch_tags: Tensor,
         scale_factor: float = 1.0,
     ) -> Decoded:
-        """Find the people of each image.
+        """Decode heatmaps and tags into people.
 
-        In heatmaps NaN and infinity count as 0; such a tag fits nobody.
+        NaN and infinity in heatmaps count as 0. A tag that is not finite
+        belongs to no person.
 
         Args:
             batch_heatmaps (Tensor): Shape (B, K, H, W).
-            batch_tags (Tensor): L groups of K channels, (B, L*K, H, W), or
-                smaller maps, which are read between cells (bilinear).
+            batch_tags (Tensor): L groups of K channels, shape (B, L*K, h, w);
+                where smaller than the heatmaps, interpolated bilinearly.
             scale_factor (float): Input pixels per cell. Defaults to 1, maps
-                of the input's resolution.
+                at input resolution.
 
         Returns:
-            tuple[list, list, list]: For each image keypoints float32
-            (N, K, 2) in input pixels, their scores (N, K), and instance
-            scores (N,): the mean over all K before missing ones are filled.
+            tuple[list, list, list]: For each image float32 keypoints
+            (N, K, 2) in input pixels, keypoint scores (N, K), and instance
+            scores (N,): the mean over all K keypoint scores before missing
+            ones are filled. A missing keypoint is (0, 0) with score 0.
+
+        Raises:
+            ValueError: If the shapes of heatmaps, tags and
+                ``decode_keypoint_order`` do not match.
         """
-        with torch.no_grad():
-            thr = self.decode_keypoint_thr
-            # Above a fifth of it most missing keypoints are found.
-            maps, cut = block_max.clean_runs(batch_heatmaps.float(), thr / 5)
-            tags = decoding.split_tags(
-                maps, batch_tags.float(), self.decode_keypoint_order
-            )
-            found = peaks.find_candidates(
-                maps,
-                tags,
-                threshold=thr,
-                kernel=self.decode_nms_kernel,
-                topk=self.decode_topk,
-                runs=cut,
-            )
-            decoded = [
-                self._decode_image(
-                    maps[b],
-                    tags[b],
-                    peaks.Candidates(*(t[b] for t in found)),
-                    cut.part(b, len(maps)),
-                    scale_factor,
-                )
-                for b in range(len(maps))
-            ]
-        keypoints, scores, best = ([d[i] for d in decoded] for i in range(3))
-        return keypoints, scores, best
-
-    def _decode_image(
-        self,
-        maps: Tensor,
-        tags: Tensor,
-        found: peaks.Candidates,
-        cut: block_max.Runs,
-        scale_factor: float,
-    ) -> Tuple[np.ndarray, np.ndarray, np.ndarray]:
-        people, instance_scores = decoding.people_of_image(
-            maps,
-            tags,
-            found,
-            keypoint_order=self.decode_keypoint_order,
-            keypoint_threshold=self.decode_keypoint_thr,
-            tag_threshold=self.decode_tag_thr,
-            max_groups=self.decode_topk,
-            max_people=self.decode_max_instances,
-            runs=cut,
+        # Most missing keypoints exceed a fifth of the threshold.
+        heatmaps, blocks = block_max.index_finite(
+            batch_heatmaps.float(), self.decode_keypoint_thr / 5
         )
-        keypoints = self._to_pixels(maps, people, scale_factor)
-        return keypoints, people.scores, instance_scores
+        tags = decoding.split_tags(
+            heatmaps, batch_tags.float(), self.decode_keypoint_order
+        )
+        candidates = peaks.find_candidates(
+            heatmaps,
+            tags,
+            blocks,
+            threshold=self.decode_keypoint_thr,
+            kernel=self.decode_nms_kernel,
+            topk=self.decode_topk,
+        )
+        keypoints, scores, instance_scores = [], [], []
+        for b in range(len(heatmaps)):
+            people, best = decoding.decode_image(
+                heatmaps[b],
+                tags[b],
+                peaks.Candidates(*(t[b] for t in candidates)),
+                blocks.select_part(b, len(heatmaps)),
+                keypoint_order=self.decode_keypoint_order,
+                keypoint_threshold=self.decode_keypoint_thr,
+                tag_threshold=self.decode_tag_thr,
+                max_groups=self.decode_topk,
+                max_people=self.decode_max_instances,
+            )
+            pixels = self._refine_to_pixels(heatmaps[b], people, scale_factor)
+            keypoints.append(pixels)
+            scores.append(people.scores)
+            instance_scores.append(best)
+        return keypoints, scores, instance_scores
 
-    def _to_pixels(
-        self, maps: Tensor, people: grouping.People, scale_factor: float
+    def _refine_to_pixels(
+        self, heatmaps: Tensor, people: grouping.People, scale_factor: float
     ) -> np.ndarray:
-        """Cells to input pixels; (0, 0) where a keypoint is missing."""
-        cells = torch.from_numpy(people.cells).to(maps.device)
+        """Refine cells to sub-pixel input coordinates, float32 (N, K, 2).
+
+        Missing keypoints are (0, 0).
+        """
+        cells = torch.from_numpy(people.cells).to(heatmaps.device)
         if self.unbiased:
-            # Neighbours one cell of the finest level away: between them a
-            # map that was enlarged holds no more than they do.
+            # Neighbours at the distance of one cell of the finest level:
+            # between these the enlarged map has no further information.
             stride = self.input_size[0] / self.heatmap_sizes[-1][0]
             step = max(round(stride / scale_factor), 1)
-            shift = peaks.log_parabola_shift(maps, cells, step)
+            shift = peaks.log_parabola_shift(heatmaps, cells, step)
         else:
-            shift = peaks.quarter_shift(maps, cells)
+            shift = peaks.quarter_shift(heatmaps, cells)
         pixels = ((cells + shift + 0.5) * scale_factor).cpu().numpy()
         pixels = pixels - (0.5 if self.unbiased else 0.0)
         return pixels * (people.scores > 0)[..., None]
 
 
-def _check(codec: ScaleAwareAssociativeEmbedding) -> None:
+def _check_options(codec: ScaleAwareAssociativeEmbedding) -> None:
+    """Raise ValueError for inconsistent sizes or decoding options."""
     input_size, sizes = codec.input_size, codec.heatmap_sizes
     strides = [(input_size[0] / w, input_size[1] / h) for w, h in sizes]
     order, kernel = codec.decode_keypoint_order, codec.decode_nms_kernel
@@ -278,22 +295,23 @@ def _check(codec: ScaleAwareAssociativeEmbedding) -> None:
         (
             strides and all(sx == sy for sx, sy in strides),
             f'each of heatmap_sizes {sizes} must be input_size {input_size} '
-            'divided by one stride; derive them from input_size, e.g. '
-            '(w // 4, h // 4)',
+            'divided by the same stride in x and y; derive them from '
+            'input_size, e.g. (w // 4, h // 4)',
         ),
         (
             strides == sorted(strides, reverse=True),
-            f'heatmap_sizes must be increasing, got {sizes}',
+            f'heatmap_sizes must be increasing (coarse to fine), got {sizes}',
         ),
         (
             sorted(order) == list(range(len(order))),
-            f'decode_keypoint_order must hold each of 0 to {len(order) - 1} '
-            f'once, got {order}',
+            'decode_keypoint_order must contain each of 0 to '
+            f'{len(order) - 1} once, got {order}',
         ),
         (kernel % 2 == 1, f'decode_nms_kernel must be odd, got {kernel}'),
         (
             codec.decode_keypoint_thr >= 0,
-            f'decode_keypoint_thr is {codec.decode_keypoint_thr}, below 0',
+            'decode_keypoint_thr must not be negative, got '
+            f'{codec.decode_keypoint_thr}',
         ),
     ):
         if not holds:

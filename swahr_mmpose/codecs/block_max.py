@@ -1,11 +1,12 @@
 # Copyright (c) swahr_mmpose contributors. Licensed under Apache-2.0.
-"""Maps cut into runs of 32 cells of a row, most of which nobody looks at.
+"""Block-max index of heatmaps.
 
-The largest value of each run is found in one pass over the maps, at the speed
-of memory; only runs that rise above a threshold are read again.
+Rows are split into blocks of 32 cells and the maximum of each is computed in
+one pass, at memory speed, so that peak search and keypoint filling only read
+blocks above a threshold.
 
-Maps whose width is no multiple of 32 are widened by cells of ``-inf``; flat
-indices of cells are those of the widened maps.
+Maps whose width is not a multiple of 32 are padded with ``-inf`` on the right;
+flat indices of cells refer to the padded maps.
 """
 
 from __future__ import annotations
@@ -18,82 +19,117 @@ from torch import Tensor
 
 from swahr_mmpose.utils.tensor_ops import true_indices
 
-__all__ = ['RUN', 'Runs', 'as_runs', 'clean_runs', 'cut_into_runs']
+__all__ = [
+    'BLOCK_SIZE',
+    'BlockMax',
+    'index_blocks',
+    'index_finite',
+    'split_into_blocks',
+]
 
-RUN = 32
+# Cells per block.
+BLOCK_SIZE = 32
 
 
-class Runs(NamedTuple):
-    """Maps as runs.
+class BlockMax(NamedTuple):
+    """Heatmaps in R blocks, with the maximum of each block.
 
-    ``values`` are float32 (R, 32), every run in row-major order, ``highest``
-    (R,) their largest values, ``above`` the increasing int64 numbers (M,) of
-    those that have a cell above ``threshold``, or one that is no number.
-    ``width`` is that of the widened maps.
+    ``values`` are the float32 blocks (R, 32) in row-major order and ``maxima``
+    (R,) their maxima.  ``above`` are the increasing int64 indices (M,) of the
+    blocks with a cell above ``threshold`` or with a NaN.  ``width`` is that of
+    the padded maps, in cells.
     """
 
     threshold: float
     values: Tensor
-    highest: Tensor
+    maxima: Tensor
     above: Tensor
     width: int
 
-    def part(self, index: int, count: int) -> Runs:
-        """One of ``count`` parts of equal size: an image, or a map."""
+    def select_part(self, index: int, count: int) -> BlockMax:
+        """Select one of ``count`` equal parts: an image, or a map."""
         size = len(self.values) // count
         start, end = index * size, (index + 1) * size
         limits = torch.tensor([start, end], device=self.above.device)
         first, last = torch.searchsorted(self.above, limits).tolist()
-        return Runs(
+        return BlockMax(
             self.threshold,
             self.values[start:end],
-            self.highest[start:end],
+            self.maxima[start:end],
             self.above[first:last] - start,
             self.width,
         )
 
-    def above_only(self, threshold: float) -> Tensor:
-        """Numbers of the runs above a threshold, no lower than its own."""
+    def find_above(self, threshold: float) -> Tensor:
+        """Find the blocks above a threshold not below that of the index.
+
+        Blocks with a NaN count as above.
+
+        Args:
+            threshold (float): Value that a cell of the block must exceed.
+
+        Returns:
+            Tensor: int64 block indices, increasing.
+        """
         if threshold <= self.threshold:
             return self.above
-        higher = ~(self.highest.index_select(0, self.above) <= threshold)
+        higher = ~(self.maxima.index_select(0, self.above) <= threshold)
         return self.above[true_indices(higher)]
 
 
-def as_runs(maps: Tensor, filler: float = 0.0) -> Tensor:
-    """Maps (..., H, W) as runs (R, 32); a view where the width allows it."""
-    lacking = -maps.shape[-1] % RUN
-    if lacking:
-        maps = F.pad(maps, (0, lacking), value=filler)
-    return maps.contiguous().view(-1, RUN)
-
-
-def cut_into_runs(heatmaps: Tensor, threshold: float) -> Runs:
-    """Cut heatmaps into runs; the one look at whole maps.
+def split_into_blocks(maps: Tensor, fill_value: float = 0.0) -> Tensor:
+    """Split maps (..., H, W) into blocks (R, 32).
 
     Args:
-        heatmaps (Tensor): Shape (..., H, W).
-        threshold (float): What a cell of a run must exceed.
+        maps (Tensor): Shape (..., H, W).
+        fill_value (float): Value of the cells that pad the width to a
+            multiple of 32. Defaults to 0.
 
     Returns:
-        Runs: See there.
+        Tensor: Shape (R, 32), in row-major order; a view where contiguous
+        maps need no padding.
     """
-    values = as_runs(heatmaps, -float('inf'))
-    highest = values.amax(dim=1)
-    width = heatmaps.shape[-1] + -heatmaps.shape[-1] % RUN
-    above = true_indices(~(highest <= threshold))
-    return Runs(threshold, values, highest, above, width)
+    padding = -maps.shape[-1] % BLOCK_SIZE
+    if padding:
+        maps = F.pad(maps, (0, padding), value=fill_value)
+    return maps.contiguous().view(-1, BLOCK_SIZE)
 
 
-def clean_runs(heatmaps: Tensor, threshold: float) -> Tuple[Tensor, Runs]:
-    """Maps, in which NaN and infinity count as 0, and their runs.
+def index_blocks(heatmaps: Tensor, threshold: float) -> BlockMax:
+    """Build the block-max index, in the only pass over all cells.
 
     Args:
         heatmaps (Tensor): Shape (..., H, W).
-        threshold (float): As for :func:`cut_into_runs`.
+        threshold (float): Value that a cell of a block must exceed for the
+            block to be listed in ``above``.
+
+    Returns:
+        BlockMax: Index of the heatmaps.
     """
-    runs = cut_into_runs(heatmaps, threshold)
-    if not (runs.highest < torch.inf).all():
+    values = split_into_blocks(heatmaps, -float('inf'))
+    maxima = values.amax(dim=1)
+    width = heatmaps.shape[-1] + -heatmaps.shape[-1] % BLOCK_SIZE
+    above = true_indices(~(maxima <= threshold))
+    return BlockMax(threshold, values, maxima, above, width)
+
+
+def index_finite(
+    heatmaps: Tensor, threshold: float
+) -> Tuple[Tensor, BlockMax]:
+    """Replace NaN and positive infinity by 0, then build the block-max index.
+
+    Negative infinity is kept; it is below every threshold.
+
+    Args:
+        heatmaps (Tensor): Shape (..., H, W); not modified.
+        threshold (float): See :func:`index_blocks`.
+
+    Returns:
+        tuple[Tensor, BlockMax]: Heatmaps, the same tensor if nothing was
+        replaced, and their index.
+    """
+    blocks = index_blocks(heatmaps, threshold)
+    if not (blocks.maxima < torch.inf).all():
         heatmaps = heatmaps.nan_to_num(0.0, 0.0, -torch.inf)
-        runs = cut_into_runs(heatmaps, threshold)
-    return heatmaps, runs
+        blocks = index_blocks(heatmaps, threshold)
+    return heatmaps, blocks

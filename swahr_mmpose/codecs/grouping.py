@@ -1,10 +1,10 @@
 # Copyright (c) swahr_mmpose contributors. Licensed under Apache-2.0.
-"""One image's candidates into people, by their tags.
+"""Group the candidates of one image into people by their tags.
 
 P people, K keypoints, M candidates per keypoint, L tag dimensions, map size
-H x W.  Cells are integer ``(x, y)``.  What the official code does, trap for
-trap: ``Associative Embedding`` (Newell et al., NIPS 2017), section 3.2, as
-released with HigherHRNet.
+H x W.  Cells are integer ``(x, y)``.  Reproduces the official implementation
+of HigherHRNet, quirks included (Associative Embedding, Newell et al., NIPS
+2017, Section 3.2), except for the choice among equal matching costs.
 """
 
 from __future__ import annotations
@@ -18,12 +18,12 @@ __all__ = ['People', 'assign_nearest', 'group_by_tags']
 
 Assign = Callable[[np.ndarray, np.ndarray], 'tuple[np.ndarray, np.ndarray]']
 
-# Where a distance overflows, farther than any tag threshold.
-_FAR = 1e6
+# Upper limit of a tag distance, which may overflow; above any tag threshold.
+_MAX_DISTANCE = 1e6
 
 
 class People(NamedTuple):
-    """Grouped keypoints; a score of 0 marks one that was not found.
+    """Grouped keypoints; the score of a missing keypoint is 0.
 
     ``cells`` are int64 (P, K, 2), ``scores`` float32 (P, K), ``tags`` float32
     (P, K, L).
@@ -37,113 +37,26 @@ class People(NamedTuple):
 def assign_nearest(
     cost: np.ndarray, distance: np.ndarray
 ) -> tuple[np.ndarray, np.ndarray]:
-    """Pairs of least total cost; among equals, of least total farness.
+    """Find the assignment of least cost and, among those, least distance.
 
-    The cost, ``100 * round(distance) - score``, has many equal optima.  The
-    term that decides between them is far below a float32 step of a score.
-    It is the distance and a hundredth of its square: of one dimension, two
-    tags on the same side of two people are equally far in either pairing,
-    and the squares keep their order where rounding would decide.
+    The official cost, ``100 * round(distance) - score``, has many equal
+    optima.  A term far below the float32 resolution of a score decides between
+    them: the distance plus a hundredth of its square.  The square matters for
+    one-dimensional tags: for two tags on the same side of two people the total
+    distance is equal in either pairing, and rounding would decide.
 
     Args:
-        cost (np.ndarray): Shape (candidates, people).
-        distance (np.ndarray): Tag distances up to the threshold, same shape.
+        cost (np.ndarray): Matching cost, shape (candidates, people).
+        distance (np.ndarray): Tag distance, clipped to the tag threshold,
+            shape (candidates, people).
 
     Returns:
-        tuple[np.ndarray, np.ndarray]: Rows, increasing, and their columns.
+        tuple[np.ndarray, np.ndarray]: Candidates, increasing, and the person
+        of each.
     """
     preference = 1e-8 * (distance + distance**2 / 100)
-    rows, columns = linear_sum_assignment(cost + preference)
-    return rows, columns
-
-
-class _Groups:
-    """People under construction, in the order of their first keypoint.
-
-    A person is known by the first component of its first tag; one that comes
-    again overwrites the keypoint and starts the mean anew, as in the official
-    code.
-    """
-
-    def __init__(self, num_keypoints: int, most: int, tag_dim: int) -> None:
-        self.slot_of: Dict[float, int] = {}
-        self.members = np.full((most, num_keypoints), -1)
-        self.tag_sums = np.zeros((most, tag_dim), np.float32)
-        self.tag_counts = np.zeros(most, np.float32)
-
-    def __len__(self) -> int:
-        return len(self.slot_of)
-
-    def join(
-        self,
-        keypoint: int,
-        candidates: np.ndarray,
-        slots: np.ndarray,
-        tags: np.ndarray,
-    ) -> None:
-        """Candidates of one keypoint join people, or start new ones.
-
-        Args:
-            keypoint (int): Which one.
-            candidates (np.ndarray): Their numbers, shape (M,).
-            slots (np.ndarray): The person of each, -1 for a new one.
-            tags (np.ndarray): Shape (M, L).
-        """
-        keys = tags[slots < 0, 0].tolist()
-        if len(self.slot_of.keys() | keys) == len(self) + len(keys):
-            self._join(keypoint, candidates, slots, tags, keys)
-            return
-        # Some key is there already: one after the other, the last one stays.
-        for m in range(len(slots)):
-            one = slice(m, m + 1)
-            keys = tags[one][slots[one] < 0, 0].tolist()
-            self._join(keypoint, candidates[one], slots[one], tags[one], keys)
-
-    def _join(
-        self,
-        keypoint: int,
-        candidates: np.ndarray,
-        slots: np.ndarray,
-        tags: np.ndarray,
-        keys: List[float],
-    ) -> None:
-        new = slots < 0
-        old = slots[~new]
-        self.tag_sums[old] += tags[~new]
-        self.tag_counts[old] += 1
-        started = [self.slot_of.setdefault(k, len(self.slot_of)) for k in keys]
-        self.tag_sums[started] = tags[new]
-        self.tag_counts[started] = 1
-        slots = slots.copy()
-        slots[new] = started
-        self.members[slots, keypoint] = candidates
-
-    def mean_tags(self, limit: Optional[int]) -> np.ndarray:
-        """float32 means of the first people's tags, shape (G, L)."""
-        first = slice(len(self) if limit is None else min(limit, len(self)))
-        return self.tag_sums[first] / self.tag_counts[first, None]
-
-
-def _match(
-    groups: _Groups,
-    scores: np.ndarray,
-    tags: np.ndarray,
-    max_groups: Optional[int],
-    tag_threshold: float,
-    assign: Assign,
-) -> np.ndarray:
-    """The person of each candidate, or -1 where none is near enough."""
-    means = groups.mean_tags(max_groups)
-    difference = tags[:, None].astype(np.float64) - means[None]
-    distance = np.sqrt((difference**2).sum(axis=2))
-    distance = np.minimum(distance, _FAR)
-    cost = np.round(distance) * 100 - scores[:, None].astype(np.float64)
-    slots = np.full(len(scores), -1)
-    # Beyond the threshold no pair is accepted, so farther is not worse.
-    rows, columns = assign(cost, np.minimum(distance, tag_threshold))
-    near = distance[rows, columns] < tag_threshold
-    slots[rows[near]] = columns[near]
-    return slots
+    candidates, people = linear_sum_assignment(cost + preference)
+    return candidates, people
 
 
 def group_by_tags(
@@ -157,57 +70,173 @@ def group_by_tags(
     max_groups: Optional[int] = 30,
     assign: Assign = assign_nearest,
 ) -> People:
-    """Group candidates into people, keypoint after keypoint.
+    """Group candidates into people, one keypoint after the other.
 
     Args:
         scores (np.ndarray): float32, shape (K, M).
         cells (np.ndarray): int64, shape (K, M, 2).
         tags (np.ndarray): float32, shape (K, M, L).
-        keypoint_order (Sequence[int]): The order in which keypoints join.
-        keypoint_threshold (float): Candidates must score more; those with a
-            tag that is not finite take no part.
-        tag_threshold (float): A candidate whose tag is this far from every
-            person starts a new one.
-        max_groups (int | None): Only so many people, the first ones, take
-            part in the matching; further people may still start.
-        assign (Callable): From cost and distance, both (candidates, people),
-            to the rows and columns of the pairs.
+        keypoint_order (Sequence[int]): Order in which keypoints are grouped.
+        keypoint_threshold (float): Score that a candidate must exceed.
+            Candidates with a tag that is not finite are ignored. Defaults to
+            0.1.
+        tag_threshold (float): Tag distance from which a candidate starts
+            another person. Defaults to 1.
+        max_groups (int, optional): Number of people, the first ones, that
+            take part in the matching; more people may be started.
+            ``None``: all. Defaults to 30.
+        assign (Callable): Solver, from cost and distance (candidates, people)
+            to the candidates and people of the pairs. Defaults to
+            :func:`assign_nearest`.
 
     Returns:
-        People: In the order of their first keypoint; P may exceed
+        People: P people, in the order of their first keypoint; P may exceed
         ``max_groups``.
     """
     num_keypoints, tag_dim = len(scores), tags.shape[2]
-    above = (scores > keypoint_threshold) & np.isfinite(tags).all(axis=2)
-    groups = _Groups(num_keypoints, int(above.sum()), tag_dim)
+    valid = (scores > keypoint_threshold) & np.isfinite(tags).all(axis=2)
+    groups = _Groups(num_keypoints, int(valid.sum()), tag_dim)
     for k in keypoint_order:
-        candidates = np.flatnonzero(above[k])
+        candidates = np.flatnonzero(valid[k])
         if len(candidates) == 0:
             continue
-        these = tags[k, candidates]
+        candidate_tags = tags[k, candidates]
         slots = np.full(len(candidates), -1)
         if len(groups):
-            slots = _match(
+            slots = _match_candidates(
                 groups,
                 scores[k, candidates],
-                these,
+                candidate_tags,
                 max_groups,
                 tag_threshold,
                 assign,
             )
-        groups.join(k, candidates, slots, these)
-    return _gather(groups, scores, cells, tags)
+        groups.add(k, candidates, slots, candidate_tags)
+    return _gather_people(groups, scores, cells, tags)
 
 
-def _gather(
+class _Groups:
+    """People under construction, in the order of their first keypoint.
+
+    The key of a person is the first component of its first tag.  A candidate
+    that starts a person with an existing key overwrites that keypoint of the
+    person and restarts its mean tag, as in the official implementation.
+
+    Args:
+        num_keypoints (int): K.
+        capacity (int): Maximum number of people.
+        tag_dim (int): L.
+    """
+
+    def __init__(
+        self, num_keypoints: int, capacity: int, tag_dim: int
+    ) -> None:
+        self.slot_of: Dict[float, int] = {}
+        self.members = np.full((capacity, num_keypoints), -1)
+        self.tag_sums = np.zeros((capacity, tag_dim), np.float32)
+        self.tag_counts = np.zeros(capacity, np.float32)
+
+    def __len__(self) -> int:
+        return len(self.slot_of)
+
+    def add(
+        self,
+        keypoint: int,
+        candidates: np.ndarray,
+        slots: np.ndarray,
+        tags: np.ndarray,
+    ) -> None:
+        """Add the candidates of one keypoint to people, or start people.
+
+        Args:
+            keypoint (int): Keypoint index.
+            candidates (np.ndarray): Candidate indices, shape (M,).
+            slots (np.ndarray): Person of each candidate, -1 to start one,
+                shape (M,).
+            tags (np.ndarray): Tags of the candidates, shape (M, L).
+        """
+        keys = tags[slots < 0, 0].tolist()
+        if len(self.slot_of.keys() | keys) == len(self) + len(keys):
+            self._add_at_once(keypoint, candidates, slots, tags, keys)
+            return
+        # A key is repeated: add one by one, so that the last one remains.
+        for m in range(len(slots)):
+            one = slice(m, m + 1)
+            keys = tags[one][slots[one] < 0, 0].tolist()
+            self._add_at_once(
+                keypoint, candidates[one], slots[one], tags[one], keys
+            )
+
+    def _add_at_once(
+        self,
+        keypoint: int,
+        candidates: np.ndarray,
+        slots: np.ndarray,
+        tags: np.ndarray,
+        keys: List[float],
+    ) -> None:
+        """Add candidates; ``keys`` of started people must be distinct."""
+        new = slots < 0
+        old = slots[~new]
+        self.tag_sums[old] += tags[~new]
+        self.tag_counts[old] += 1
+        started = [self.slot_of.setdefault(k, len(self.slot_of)) for k in keys]
+        self.tag_sums[started] = tags[new]
+        self.tag_counts[started] = 1
+        slots = slots.copy()
+        slots[new] = started
+        self.members[slots, keypoint] = candidates
+
+    def mean_tags(self, limit: Optional[int]) -> np.ndarray:
+        """Compute the mean tags of the first ``limit`` people.
+
+        Args:
+            limit (int, optional): Maximum number of people. ``None``: all.
+
+        Returns:
+            np.ndarray: float32, shape (people, L).
+        """
+        first = slice(len(self) if limit is None else min(limit, len(self)))
+        return self.tag_sums[first] / self.tag_counts[first, None]
+
+
+def _match_candidates(
+    groups: _Groups,
+    scores: np.ndarray,
+    tags: np.ndarray,
+    max_groups: Optional[int],
+    tag_threshold: float,
+    assign: Assign,
+) -> np.ndarray:
+    """Match candidates with scores (M,) and tags (M, L) to people.
+
+    Returns:
+        np.ndarray: int64 person of each candidate, shape (M,); -1 where none
+        is closer than the tag threshold.
+    """
+    means = groups.mean_tags(max_groups)
+    difference = tags[:, None].astype(np.float64) - means[None]
+    distance = np.sqrt((difference**2).sum(axis=2))
+    distance = np.minimum(distance, _MAX_DISTANCE)
+    cost = np.round(distance) * 100 - scores[:, None].astype(np.float64)
+    slots = np.full(len(scores), -1)
+    # No pair beyond the threshold is accepted, so all of them count the same.
+    candidates, people = assign(cost, np.minimum(distance, tag_threshold))
+    near = distance[candidates, people] < tag_threshold
+    slots[candidates[near]] = people[near]
+    return slots
+
+
+def _gather_people(
     groups: _Groups, scores: np.ndarray, cells: np.ndarray, tags: np.ndarray
 ) -> People:
+    """Gather cells, scores and tags of the grouped candidates."""
     members = groups.members[: len(groups)]
     found = members >= 0
     k = np.arange(members.shape[1])[None]
-    picked = np.where(found, members, 0)
+    index = np.where(found, members, 0)
     return People(
-        np.where(found[..., None], cells[k, picked], 0),
-        np.where(found, scores[k, picked], 0).astype(np.float32),
-        np.where(found[..., None], tags[k, picked], 0).astype(np.float32),
+        np.where(found[..., None], cells[k, index], 0),
+        np.where(found, scores[k, index], 0).astype(np.float32),
+        np.where(found[..., None], tags[k, index], 0).astype(np.float32),
     )

@@ -1,34 +1,35 @@
 # Copyright (c) swahr_mmpose contributors. Licensed under Apache-2.0.
-"""Peaks of heatmaps and their place within a cell.
+"""Peaks of heatmaps: non-maximum suppression and sub-pixel refinement.
 
-B images, K keypoints, L tag dimensions, map size H x W, M candidates.  A cell
-is a pair of integers ``(x, y)``; its flat index is ``y * W + x``.
+B images, N people, K keypoints, L tag dimensions, map size H x W, M candidates
+per heatmap.  A cell is a pair of integers ``(x, y)``; its flat index is
+``y * W + x``.
 """
 
 from __future__ import annotations
 
-from typing import Any, List, NamedTuple, Optional, Tuple
+from typing import Any, List, NamedTuple, Sequence, Tuple
 
 import torch
 from torch import Tensor
 
 from swahr_mmpose.utils.tensor_ops import read_maps, true_indices
 
-from .block_max import RUN, Runs, cut_into_runs
+from .block_max import BLOCK_SIZE, BlockMax
 
 __all__ = [
     'Candidates',
     'find_candidates',
+    'find_peaks',
     'log_parabola_shift',
-    'peak_indices',
     'quarter_shift',
 ]
 
 
 class Candidates(NamedTuple):
-    """The strongest peaks of each heatmap, the strongest first.
+    """The strongest peaks of each heatmap, by descending score.
 
-    ``scores`` is float32 (B, K, M), 0 where there are fewer than M;
+    ``scores`` are float32 (B, K, M), 0 where there are fewer than M peaks;
     ``indices`` are int64 flat indices (B, K, M); ``tags`` are float32
     (B, K, M, L).
     """
@@ -38,49 +39,116 @@ class Candidates(NamedTuple):
     tags: Tensor
 
 
-def _window(kernel: int) -> List[Tuple[int, int]]:
-    """Offsets ``(dy, dx)`` of a window without its middle, nearest first.
-
-    Most cells of a slope fall at the first comparison.
-    """
-    reach = kernel // 2
-    steps = range(-reach, reach + 1)
-    offsets = [(dy, dx) for dy in steps for dx in steps if dy or dx]
-    return sorted(offsets, key=lambda o: (abs(o[0]) + abs(o[1]), abs(o[1])))
-
-
-def peak_indices(
+def find_candidates(
     heatmaps: Tensor,
+    tags: Tensor,
+    blocks: BlockMax,
+    *,
     threshold: float,
     kernel: int,
-    runs: Optional[Runs] = None,
-) -> Tensor:
-    """Cells above a threshold that no cell of their window exceeds.
+    topk: int,
+) -> Candidates:
+    """Find the best local maxima above a threshold, with their tags.
 
-    Only runs above the threshold are looked at, first within themselves; what
-    is left is compared with its neighbours until one of these is larger.  On a
-    plateau every cell is a peak; beside what is no number none is.
+    Equal scores are ordered by flat index.
+
+    Args:
+        heatmaps (Tensor): float32, shape (B, K, H, W).
+        tags (Tensor): float32, shape (B, L, K, h, w); where smaller than the
+            heatmaps, interpolated bilinearly (:func:`read_maps`).
+        blocks (BlockMax): Block-max index of the heatmaps, with a threshold
+            not above ``threshold``.
+        threshold (float): Score that a candidate must exceed; not negative.
+        kernel (int): Window size of non-maximum suppression in cells; odd.
+        topk (int): Maximum number of candidates per heatmap, M.
+
+    Returns:
+        Candidates: M candidates per heatmap.
+    """
+    batch, num_keypoints, height, width = heatmaps.shape
+    peaks = find_peaks(heatmaps, blocks, threshold, kernel)
+    scores = blocks.values.view(-1)[peaks]
+    row, x = peaks // blocks.width, peaks % blocks.width  # rows of all maps
+    maps = row // height
+    order, ranks = _rank_within_maps(scores, maps, batch * num_keypoints)
+    keep = ranks < topk
+    order, ranks = order[keep], ranks[keep]
+    maps, y, x = maps[order], row[order] % height, x[order]
+    peak_tags = read_maps(
+        tags.transpose(1, 2).flatten(0, 1),
+        torch.stack([maps, y, x], dim=-1),
+        (height, width),
+    )
+    shape = (batch, num_keypoints, topk)
+    return Candidates(
+        _scatter_rows(scores[order], maps, ranks, shape),
+        _scatter_rows(y * width + x, maps, ranks, shape),
+        _scatter_rows(peak_tags, maps, ranks, shape),
+    )
+
+
+def _rank_within_maps(
+    scores: Tensor, maps: Tensor, num_maps: int
+) -> Tuple[Tensor, Tensor]:
+    """Sort peaks by map and, within a map, by descending score.
+
+    Args:
+        scores (Tensor): float32, shape (P,).
+        maps (Tensor): int64 map of each peak, shape (P,).
+        num_maps (int): Number of maps.
+
+    Returns:
+        tuple[Tensor, Tensor]: Order of the peaks and, in that order, the rank
+        of each within its map; int64 (P,) each.
+    """
+    order = torch.sort(scores, descending=True, stable=True).indices
+    order = order[torch.sort(maps[order], stable=True).indices]
+    counts = torch.bincount(maps, minlength=num_maps)
+    first = counts.cumsum(0) - counts
+    ranks = torch.arange(len(maps), device=maps.device) - first[maps[order]]
+    return order, ranks
+
+
+def _scatter_rows(
+    values: Tensor, maps: Tensor, ranks: Tensor, shape: Sequence[int]
+) -> Tensor:
+    """Scatter values (P, ...) by map and rank into zeros (B, K, M, ...)."""
+    batch, num_keypoints, topk = shape
+    rows = values.new_zeros(batch * num_keypoints, topk, *values.shape[1:])
+    rows[maps, ranks] = values
+    return rows.view(*shape, *values.shape[1:])
+
+
+def find_peaks(
+    heatmaps: Tensor, blocks: BlockMax, threshold: float, kernel: int
+) -> Tensor:
+    """Find cells above a threshold that no cell of their window exceeds.
+
+    Only blocks above the threshold are read, and compared within themselves
+    first.  The remaining cells are compared with their neighbours until one of
+    these is larger.  On a plateau every cell is a peak; a cell with a NaN in
+    its window is not.
 
     Args:
         heatmaps (Tensor): Shape (..., H, W).
-        threshold (float): A peak must exceed it.
-        kernel (int): Odd side of the window.
-        runs (Runs, optional): Of these maps, by no higher threshold.
+        blocks (BlockMax): Block-max index of the heatmaps, with a threshold
+            not above ``threshold``.
+        threshold (float): Value that a peak must exceed.
+        kernel (int): Window size in cells; odd.
 
     Returns:
-        Tensor: int64 flat indices into the maps as widened for runs,
-        increasing.
+        Tensor: int64 flat indices into the padded maps of the index,
+        increasing, shape (P,).
     """
-    height = heatmaps.shape[-2]
-    runs = runs or cut_into_runs(heatmaps, threshold)
-    width, flat = runs.width, runs.values.view(-1)
-    index = _peaks_of_runs(runs, threshold, kernel > 1)
+    height, width = heatmaps.shape[-2], blocks.width
+    flat = blocks.values.view(-1)
+    index = _find_block_peaks(blocks, threshold, kernel > 1)
     value = flat.index_select(0, index)
     x, y = index % width, index // width % height
-    for dy, dx in _window(kernel):
-        # Over the edge there is no larger neighbour, whatever is read there.
-        over = (index + (dy * width + dx)).clamp_(0, len(flat) - 1)
-        keep = flat.index_select(0, over) <= value
+    for dy, dx in _list_window_offsets(kernel):
+        # Beyond the border any value may be read: it is ignored below.
+        neighbour = (index + (dy * width + dx)).clamp_(0, len(flat) - 1)
+        keep = flat.index_select(0, neighbour) <= value
         if dx:
             keep |= x < -dx if dx < 0 else x >= width - dx
         if dy:
@@ -93,109 +161,76 @@ def peak_indices(
     return index
 
 
-def _peaks_of_runs(runs: Runs, threshold: float, slopes_off: bool) -> Tensor:
-    """Cells above a threshold, without those a neighbour in their run exceeds.
+def _list_window_offsets(kernel: int) -> List[Tuple[int, int]]:
+    """List the offsets ``(dy, dx)`` of a window without its centre.
+
+    Nearest first: the first comparison rejects most cells of a slope.
+    """
+    reach = kernel // 2
+    steps = range(-reach, reach + 1)
+    offsets = [(dy, dx) for dy in steps for dx in steps if dy or dx]
+    return sorted(offsets, key=lambda o: (abs(o[0]) + abs(o[1]), abs(o[1])))
+
+
+def _find_block_peaks(
+    blocks: BlockMax, threshold: float, compare: bool
+) -> Tensor:
+    """Find cells above a threshold, by comparisons within blocks only.
+
+    Args:
+        blocks (BlockMax): Block-max index.
+        threshold (float): Value that a cell must exceed.
+        compare (bool): Whether to drop cells that a neighbour in their block
+            exceeds.
 
     Returns:
-        Tensor: int64 flat indices, increasing.
+        Tensor: int64 flat indices into the padded maps, increasing.
     """
-    numbers = runs.above_only(threshold)
-    values = runs.values.index_select(0, numbers).view(-1)
+    above = blocks.find_above(threshold)
+    values = blocks.values.index_select(0, above).view(-1)
     if values.device.type == 'cpu':  # NumPy compares several times faster
         keep = torch.from_numpy(
-            _may_be_peaks(values.numpy(), threshold, slopes_off)
+            _mark_block_peaks(values.numpy(), threshold, compare)
         )
     else:
-        keep = _may_be_peaks(values, threshold, slopes_off)
-    found = true_indices(keep)
-    return numbers.index_select(0, found // RUN) * RUN + found % RUN
+        keep = _mark_block_peaks(values, threshold, compare)
+    kept = true_indices(keep)
+    block, column = kept // BLOCK_SIZE, kept % BLOCK_SIZE
+    return above.index_select(0, block) * BLOCK_SIZE + column
 
 
-def _may_be_peaks(values: Any, threshold: float, slopes_off: bool) -> Any:
-    """Flags of cells of flattened runs; the ends of a run fall by no slope.
+def _mark_block_peaks(values: Any, threshold: float, compare: bool) -> Any:
+    """Mark the cells of :func:`_find_block_peaks` in flattened blocks.
+
+    The first and last cell of a block are not compared: one of their
+    neighbours lies in another block.
 
     Args:
         values (np.ndarray | Tensor): Shape (R * 32,).
-        threshold (float): A peak must exceed it.
-        slopes_off (bool): Whether neighbours count.
+        threshold (float): Value that a cell must exceed.
+        compare (bool): Whether to compare neighbours.
+
+    Returns:
+        np.ndarray | Tensor: Bool, shape (R * 32,), of the type of ``values``.
     """
     keep = values > threshold
-    if not slopes_off:
+    if not compare:
         return keep
-    ends = [keep[end::RUN] + False for end in (0, RUN - 1)]
+    # `+ False` makes a copy, in NumPy and in torch.
+    ends = [keep[end::BLOCK_SIZE] + False for end in (0, BLOCK_SIZE - 1)]
     keep[1:] &= values[1:] >= values[:-1]
     keep[:-1] &= values[:-1] >= values[1:]
-    keep[::RUN], keep[RUN - 1 :: RUN] = ends
+    keep[::BLOCK_SIZE], keep[BLOCK_SIZE - 1 :: BLOCK_SIZE] = ends
     return keep
 
 
-def find_candidates(
-    heatmaps: Tensor,
-    tags: Tensor,
-    *,
-    threshold: float,
-    kernel: int,
-    topk: int,
-    runs: Optional[Runs] = None,
-) -> Candidates:
-    """The best local maxima above a threshold, with their tags.
-
-    Among equal scores the one that comes first in row-major order is better.
-
-    Args:
-        heatmaps (Tensor): float32, shape (B, K, H, W).
-        tags (Tensor): float32, shape (B, L, K, h, w); where smaller than the
-            heatmaps, read between cells (:func:`read_maps`).
-        threshold (float): A score must exceed it; not negative.
-        kernel (int): Odd side of the window of non-maximum suppression.
-        topk (int): Candidates kept per heatmap, M.
-        runs (Runs, optional): Of the heatmaps, by no higher threshold, where
-            they are known.
-
-    Returns:
-        Candidates: M of them per heatmap.
-    """
-    batch, num_keypoints, height, width = heatmaps.shape
-    runs = runs or cut_into_runs(heatmaps, threshold)
-    peaks = peak_indices(heatmaps, threshold, kernel, runs)
-    scores = runs.values.view(-1)[peaks]
-    y, x = peaks // runs.width, peaks % runs.width
-    peaks = y * width + x
-    # Two stable sorts: by falling score, then by heatmap.
-    order = torch.sort(scores, descending=True, stable=True).indices
-    rows = peaks[order] // (height * width)
-    order = order[torch.sort(rows, stable=True).indices]
-    peaks, scores = peaks[order], scores[order]
-    rows = peaks // (height * width)
-    maps = batch * num_keypoints
-    counts = torch.bincount(rows, minlength=maps)
-    first = counts.cumsum(0) - counts
-    ranks = torch.arange(len(rows), device=rows.device) - first[rows]
-    keep = ranks < topk
-    rows, ranks, scores = rows[keep], ranks[keep], scores[keep]
-    indices = peaks[keep] - rows * (height * width)
-    cells = torch.stack([rows, indices // width, indices % width], dim=-1)
-    found = read_maps(
-        tags.transpose(1, 2).flatten(0, 1), cells, (height, width)
-    )
-    all_scores = scores.new_zeros(maps, topk)
-    all_indices = indices.new_zeros(maps, topk)
-    all_tags = found.new_zeros(maps, topk, tags.shape[1])
-    all_scores[rows, ranks] = scores
-    all_indices[rows, ranks] = indices
-    all_tags[rows, ranks] = found
-    shape = (batch, num_keypoints, topk)
-    return Candidates(
-        all_scores.view(shape),
-        all_indices.view(shape),
-        all_tags.view(*shape, tags.shape[1]),
-    )
-
-
-def _neighbours(
+def _read_neighbours(
     heatmaps: Tensor, cells: Tensor, step: int
 ) -> tuple[Tensor, Tensor, Tensor, Tensor]:
-    """Values left, right, above and below of cells, clamped to the map."""
+    """Read values left, right, above and below of cells (N, K, 2).
+
+    Neighbours outside are clamped to the map.  The results are (N, K) each.
+    """
     num_keypoints, height, width = heatmaps.shape
     x, y = cells.unbind(-1)
     k = torch.arange(num_keypoints, device=heatmaps.device)
@@ -208,47 +243,54 @@ def _neighbours(
 
 
 def quarter_shift(heatmaps: Tensor, cells: Tensor) -> Tensor:
-    """A quarter of a cell towards the higher neighbour; ties go back.
+    """Compute the quarter-cell offset towards the larger neighbour.
+
+    The sub-pixel refinement of the official implementation; on ties the
+    offset is negative.
 
     Args:
-        heatmaps (Tensor): Of one image, shape (K, H, W).
-        cells (Tensor): int64, shape (N, K, 2).
+        heatmaps (Tensor): Heatmaps of one image, shape (K, H, W).
+        cells (Tensor): int64 peaks ``(x, y)``, shape (N, K, 2).
 
     Returns:
-        Tensor: float32 offsets (N, K, 2), each +0.25 or -0.25.  At the border
-        the neighbour outside is replaced by the cell itself.
+        Tensor: float32 offsets in cells, +0.25 or -0.25, shape (N, K, 2).  At
+        the border the cell itself replaces the neighbour outside.
     """
-    left, right, above, below = _neighbours(heatmaps, cells, 1)
-    higher = torch.stack([right > left, below > above], dim=-1)
-    return higher.to(torch.float32) * 0.5 - 0.25
+    left, right, above, below = _read_neighbours(heatmaps, cells, 1)
+    larger = torch.stack([right > left, below > above], dim=-1)
+    return larger.to(torch.float32) * 0.5 - 0.25
 
 
 def log_parabola_shift(heatmaps: Tensor, cells: Tensor, step: int) -> Tensor:
-    """The top of the Gaussian through a peak and its neighbours.
+    """Compute the sub-pixel offset of a Gaussian peak.
 
-    Exact for a sampled Gaussian, whose logarithm is a parabola.
+    Fits a parabola to the logarithm of a peak and its two neighbours, along
+    each axis.  Exact for a sampled Gaussian, whose logarithm is a parabola.
 
     Args:
-        heatmaps (Tensor): Of one image, shape (K, H, W).
-        cells (Tensor): int64, shape (N, K, 2).
-        step (int): Distance of the neighbours, in cells.
+        heatmaps (Tensor): Heatmaps of one image, shape (K, H, W).
+        cells (Tensor): int64 peaks ``(x, y)``, shape (N, K, 2).
+        step (int): Distance of the neighbours in cells.
 
     Returns:
-        Tensor: float32 offsets (N, K, 2), at most half a step; 0 where the
-        three values have no top (at the border, or not a maximum).
+        Tensor: float32 offsets in cells, at most half a step, shape
+        (N, K, 2); 0 where a neighbour lies outside or the parabola has no
+        maximum.
     """
     k = torch.arange(len(heatmaps), device=heatmaps.device)
     tiny = torch.finfo(torch.float32).tiny
-    around = [
-        v.clamp(min=tiny).log() for v in _neighbours(heatmaps, cells, step)
-    ]
+    left, right, above, below = (
+        v.clamp(min=tiny).log()
+        for v in _read_neighbours(heatmaps, cells, step)
+    )
     centre = heatmaps[k, cells[..., 1], cells[..., 0]].clamp(min=tiny).log()
-    before = torch.stack([around[0], around[2]], dim=-1)
-    after = torch.stack([around[1], around[3]], dim=-1)
-    bend = 2 * centre[..., None] - before - after
+    before = torch.stack([left, above], dim=-1)
+    after = torch.stack([right, below], dim=-1)
+    curvature = 2 * centre[..., None] - before - after
     size = cells.new_tensor([heatmaps.shape[2], heatmaps.shape[1]])
-    inner = (cells >= step) & (cells + step < size)
-    usable = (bend > 0) & inner
-    bend = bend.where(usable, torch.ones_like(bend))
-    shift = (0.5 * step * (after - before) / bend).clamp(-step / 2, step / 2)
+    inside = (cells >= step) & (cells + step < size)
+    usable = (curvature > 0) & inside
+    curvature = curvature.where(usable, torch.ones_like(curvature))
+    shift = 0.5 * step * (after - before) / curvature
+    shift = shift.clamp(-step / 2, step / 2)
     return shift.where(usable, torch.zeros_like(shift))

@@ -1,15 +1,15 @@
 # Copyright (c) swahr_mmpose contributors. Licensed under Apache-2.0.
-"""Look at training samples: augmentation, masks, and targets of both levels.
+"""Draw training samples: augmentation, loss masks and targets of each level.
 
   %(prog)s CONFIG --out-dir samples
-  # image 139 in eight augmentations, half of them mirrored
+  # image 139 in eight augmentations, about half of them flipped
   %(prog)s CONFIG --image-id 139 --repeat 8
-  # the validation images, as training would see them, left wrists only
+  # the validation images in the training pipeline, left wrists only
   %(prog)s CONFIG --split val --keypoint left_wrist
 
-A picture has a row for each level, 1/4 and 1/2 of the input. Its left panel is
-the network's input with its people, red where the loss mask takes it out:
-crowds, people without keypoints, and what lies outside the photograph.
+A figure has a row for each level, 1/4 and 1/2 of the input resolution. Its
+left panel is the network's input with its people; regions outside of the loss
+mask are red: crowds, people without keypoints, and pixels outside the image.
 """
 
 from __future__ import annotations
@@ -17,6 +17,7 @@ from __future__ import annotations
 import argparse
 import os
 from pathlib import Path
+from typing import Any, Optional, Sequence
 
 from mmengine.config import Config
 from tqdm import tqdm
@@ -39,61 +40,106 @@ def parse_args(argv: Argv = None) -> argparse.Namespace:
     parser = make_parser(__doc__)
     parser.add_argument('config', help='config file')
     parser.add_argument(
-        '--out-dir', default='samples', help='folder of the pictures'
+        '--out-dir', default='samples', help='folder of the figures'
     )
     parser.add_argument(
-        '--split', choices=['train', 'val', 'test'], default='train'
+        '--split',
+        choices=['train', 'val', 'test'],
+        default='train',
+        help='dataset split',
     )
     parser.add_argument(
-        '--num-images', type=int, default=8, help='how many, from the first on'
-    )
-    parser.add_argument('--image-id', type=int, help='this image alone')
-    parser.add_argument(
-        '--repeat', type=int, default=1, help='augmentations of each image'
-    )
-    parser.add_argument(
-        '--seed', type=int, default=0, help='of the augmentations'
+        '--max-images',
+        type=int,
+        default=8,
+        help='number of images to draw, from the first one on',
     )
     parser.add_argument(
-        '--keypoint', help='name of the one to show (default: all)'
+        '--image-id', type=int, help='draw only the image of this id'
+    )
+    parser.add_argument(
+        '--repeat', type=int, default=1, help='augmentations per image'
+    )
+    parser.add_argument(
+        '--seed', type=int, default=0, help='seed of the augmentation RNG'
+    )
+    parser.add_argument(
+        '--keypoint', help='draw only the keypoint of this name'
     )
     add_cfg_options(parser)
     return parser.parse_args(argv)
 
 
-def choose(dataset, args):
-    """Indices of the images to show."""
-    if args.image_id is None:
-        return range(min(args.num_images, len(dataset)))
+def select_indices(
+    dataset: Any, image_id: Optional[int], max_images: int
+) -> Sequence[int]:
+    """Select the samples to draw.
+
+    Args:
+        dataset (BaseDataset): Dataset of the split.
+        image_id (int, optional): Id of a single image; ``None``: the first
+            ``max_images``.
+        max_images (int): Maximum number of images.
+
+    Returns:
+        Sequence[int]: Indices of the samples.
+
+    Raises:
+        ValueError: If the dataset has no image of this id.
+    """
+    if image_id is None:
+        return range(min(max_images, len(dataset)))
     ids = [dataset.get_data_info(i)['img_id'] for i in range(len(dataset))]
-    if args.image_id not in ids:
-        raise SystemExit(
-            f'error: no image {args.image_id} among the {len(ids)} of the '
-            f'{args.split} split; its first ids are {ids[:5]} (images without '
-            'usable people are not part of training)'
+    if image_id not in ids:
+        raise ValueError(
+            f'no image {image_id} among the {len(ids)} images of the split; '
+            f'expected an id such as {ids[:5]} (images without usable people '
+            'are not used for training)'
         )
-    return [ids.index(args.image_id)]
+    return [ids.index(image_id)]
+
+
+def draw_sample(
+    sample: dict, name: str, links: Sequence[Any], keypoint: Optional[int]
+) -> Any:
+    """Draw the input and the targets of a training sample.
+
+    Args:
+        sample (dict): Sample of the training pipeline.
+        name (str): Name of the sample for the title.
+        links (Sequence[tuple]): Skeleton edges, pairs of keypoint indices.
+        keypoint (int, optional): Index of the keypoint to draw; ``None``:
+            all.
+
+    Returns:
+        Figure: Matplotlib figure.
+    """
+    inspection = inspect_targets(sample)
+    title = f'{name}, people: {len(inspection.keypoints)}'
+    if sample['data_samples'].metainfo.get('flip'):
+        title += ', flipped'
+    return target_figure(inspection, links, keypoint, title)
 
 
 def main(argv: Argv = None) -> None:
-    """Draw."""
+    """Write a figure per image and augmentation."""
     args = parse_args(argv)
     with user_errors():
         cfg = Config.fromfile(args.config)
         cfg.merge_from_dict(args.cfg_options)
         dataset = load_dataset(cfg, args.split, training=True)
         keypoint = keypoint_index(dataset.metainfo, args.keypoint)
+        indices = select_indices(dataset, args.image_id, args.max_images)
     links = links_of(dataset.metainfo)
-    shown = [(i, n) for i in choose(dataset, args) for n in range(args.repeat)]
-    for index, turn in tqdm(shown):
-        sample = dataset[SeededIndex(index, (args.seed, turn, index))]
-        info = sample['data_samples'].metainfo
-        found = inspect_targets(sample)
-        name = f'{Path(info["img_path"]).stem}_{turn}'
-        title = f'{name}, people: {len(found.keypoints)}'
-        title += ', mirrored' if info.get('flip') else ''
-        figure = target_figure(found, links, keypoint, title)
-        path = os.path.join(args.out_dir, f'{name}.png')
-        with replaced_file(path) as stream:
+    draws = [(i, n) for i in indices for n in range(args.repeat)]
+    for index, repetition in tqdm(draws):
+        seed = (args.seed, repetition, index)
+        sample = dataset[SeededIndex(index, seed)]
+        path = sample['data_samples'].metainfo['img_path']
+        name = f'{Path(path).stem}_{repetition}'
+        figure = draw_sample(sample, name, links, keypoint)
+        with replaced_file(
+            os.path.join(args.out_dir, f'{name}.png')
+        ) as stream:
             figure.savefig(stream, dpi=100, format='png')
-    print(f'pictures are in {os.path.abspath(args.out_dir)}')
+    print(f'figures are in {os.path.abspath(args.out_dir)}')

@@ -7,13 +7,14 @@ r"""Check an annotation file and its images before training.
   %(prog)s --crowdpose --img-dir data/crowdpose/images \
       data/crowdpose/annotations/mmpose_crowdpose_test.json
 
-Told are files that are missing, cut short or of another size than the
-annotations say (width and height swapped, in some copies of CrowdPose), file
-names that leave the folder, missing or repeated ids, missing boxes and
-crowdIndex, numbers that are none, masks of another size, images too long to
-be tested. All is found in one pass, counted by kind, with the first of each
-kind. The exit status is 1 where there is a problem. tools/train.py and
-tools/test.py check the same before they start.
+Reports image files that are missing, truncated or of another size than in the
+annotation file (some copies of CrowdPose have width and height swapped), file
+names that leave the image folder, missing or duplicate ids, missing boxes and
+crowdIndex, values that are not finite numbers, masks of another size, and
+images too long for testing. All problems are found in one pass, counted by
+kind, and the first ones of each kind are listed. The exit status is 1 if there
+are any. tools/train.py and tools/test.py run the same checks before they
+start.
 """
 
 from __future__ import annotations
@@ -29,39 +30,53 @@ def parse_args(argv: Argv = None) -> argparse.Namespace:
     """Parse the command line."""
     parser = make_parser(__doc__)
     parser.add_argument('ann_file', help='COCO annotation file')
-    parser.add_argument('--img-dir', required=True, help='its images')
     parser.add_argument(
-        '--num-keypoints', type=int, help='default: 17, CrowdPose 14'
+        '--img-dir',
+        required=True,
+        default=argparse.SUPPRESS,
+        help='folder of the images',
     )
     parser.add_argument(
-        '--crowdpose', action='store_true', help='each image has a crowdIndex'
+        '--num-keypoints',
+        type=int,
+        default=argparse.SUPPRESS,
+        help='number of keypoints per person (default: 17, with --crowdpose '
+        '14)',
+    )
+    parser.add_argument(
+        '--crowdpose',
+        action='store_true',
+        help='require a crowdIndex for each image, as CrowdPose has',
     )
     parser.add_argument(
         '--input-size',
         type=int,
         default=512,
-        help='short side of images in testing, by which some are too long; 0 '
-        'where they are for training only',
+        help='short side of test images in pixels, by which overly long '
+        'images are found; 0: the images are for training only',
     )
     parser.add_argument(
-        '--show', type=int, default=5, help='problems of a kind to write out'
+        '--max-shown',
+        type=int,
+        default=5,
+        help='number of problems of each kind to list',
     )
     return parser.parse_args(argv)
 
 
 def main(argv: Argv = None) -> None:
-    """Check, and count."""
+    """Check a dataset and print its counts, or exit with its problems."""
     args = parse_args(argv)
-    num_keypoints = args.num_keypoints or (14 if args.crowdpose else 17)
+    default = 14 if args.crowdpose else 17
     try:
         counts = check_dataset(
             args.ann_file,
             args.img_dir,
-            num_keypoints,
+            getattr(args, 'num_keypoints', default),
             crowd_index=args.crowdpose,
             required=('num_keypoints',) if args.crowdpose else (),
             test_side=args.input_size,
-            shown=args.show,
+            max_shown=args.max_shown,
         )
     except (OSError, ValueError) as error:
         sys.exit(f'error: {error}')

@@ -1,13 +1,12 @@
 # Copyright (c) swahr_mmpose contributors. Licensed under Apache-2.0.
-"""Test an exported model on the config's test set, and time it.
+"""Evaluate an exported model on the test set of the config, and time it.
 
   %(prog)s CONFIG model.onnx
-  # in one thread, and by turns with the model that it was made of
-  %(prog)s CONFIG model.onnx --threads 1 --checkpoint IN.pth
+  # on one thread, interleaved with the PyTorch model
+  %(prog)s CONFIG model.onnx --threads 1 --checkpoint CHECKPOINT.pth
 
-Printed are the metrics of the config, and the median and middle half of the
-milliseconds for an image: resizing, network and all that follows, without
-reading the file.
+Prints the metrics of the config and the milliseconds per image, median and
+interquartile range: resizing, network and decoding, without reading the file.
 """
 
 from __future__ import annotations
@@ -15,6 +14,7 @@ from __future__ import annotations
 import argparse
 import copy
 import time
+from typing import TYPE_CHECKING, Any, Callable, Dict, List
 
 import cv2
 import mmengine
@@ -27,8 +27,22 @@ from mmengine.structures import InstanceData
 from tqdm import tqdm
 
 from swahr_mmpose.apis.loading import load_dataset, load_model
-from swahr_mmpose.deploy.runtime import PoseModel
-from swahr_mmpose.utils.cli import Argv, add_cfg_options, make_parser
+from swahr_mmpose.deploy.requirements import require_packages
+from swahr_mmpose.utils.atomic_write import replaced_path
+from swahr_mmpose.utils.cli import (
+    Argv,
+    add_cfg_options,
+    make_parser,
+    user_errors,
+)
+
+if TYPE_CHECKING:
+    from swahr_mmpose.deploy.runtime import PoseModel
+
+__all__ = ['main']
+
+# Function of a BGR image and a test sample to a PoseDataSample.
+Predictor = Callable[[np.ndarray, dict], Any]
 
 
 def parse_args(argv: Argv = None) -> argparse.Namespace:
@@ -36,93 +50,141 @@ def parse_args(argv: Argv = None) -> argparse.Namespace:
     parser = make_parser(__doc__)
     parser.add_argument('config', help='config file')
     parser.add_argument(
-        'model', help='file of tools/deployment/export_onnx.py'
+        'model', help='ONNX file of tools/deployment/export_onnx.py'
     )
-    parser.add_argument('--checkpoint', help='test the PyTorch model as well')
     parser.add_argument(
-        '--threads', type=int, help='of the network, on both sides'
+        '--checkpoint',
+        help='checkpoint of the PyTorch model to evaluate as well',
     )
-    parser.add_argument('--out', metavar='FILE', help='write results (.json)')
+    parser.add_argument(
+        '--threads',
+        type=int,
+        metavar='N',
+        help='number of CPU threads of both models',
+    )
+    parser.add_argument(
+        '--out-file', metavar='FILE', help='results file (.json)'
+    )
     add_cfg_options(parser)
     return parser.parse_args(argv)
 
 
-class Exported:
-    """The exported model."""
+class ExportedPredictor:
+    """Prediction with the exported model.
 
-    def __init__(self, args):
-        self.model = PoseModel(args.model, threads=args.threads)
+    Args:
+        model (PoseModel): Exported model.
+    """
 
-    def __call__(self, image, sample):
-        """Run the whole of it."""
+    def __init__(self, model: PoseModel) -> None:
+        self.model = model
+
+    def __call__(self, image: np.ndarray, sample: dict) -> Any:
+        """Predict people, from the BGR image to instances."""
         poses = self.model(image)
-        found = InstanceData(
+        result = copy.deepcopy(sample['data_samples'])
+        result.pred_instances = InstanceData(
             keypoints=poses.keypoints,
             keypoint_scores=poses.keypoint_scores,
             bbox_scores=poses.scores,
         )
-        result = copy.deepcopy(sample['data_samples'])
-        result.pred_instances = found
         return result
 
 
-class Trained:
-    """The PyTorch model behind the transforms of the test pipeline."""
+class TorchPredictor:
+    """Prediction with the PyTorch model and the test pipeline.
 
-    def __init__(self, args, cfg, dataset):
-        self.model = load_model(cfg, args.checkpoint)
-        self.pipeline = dataset.pipeline
+    Args:
+        model (nn.Module): Pose estimator.
+        pipeline (Compose): Test pipeline.
+    """
+
+    def __init__(self, model: Any, pipeline: Any) -> None:
+        self.model, self.pipeline = model, pipeline
 
     @torch.no_grad()
-    def __call__(self, image, sample):
-        """Run the same stretch."""
+    def __call__(self, image: np.ndarray, sample: dict) -> Any:
+        """Predict people, from the BGR image to instances."""
         results = dict(sample['data_samples'].metainfo, img=image)
-        return self.model.test_step(pseudo_collate([self.pipeline(results)]))[
-            0
-        ]
-
-
-def run(sides, dataset, evaluators):
-    """Every image by each side; the seconds of each."""
-    seconds = {name: [] for name in sides}
-    for sample in tqdm(dataset):
-        path = sample['data_samples'].metainfo['img_path']
-        flags = cv2.IMREAD_COLOR | cv2.IMREAD_IGNORE_ORIENTATION
-        image = cv2.imread(path, flags)
-        for name, side in sides.items():
-            started = time.perf_counter()
-            result = side(image, sample)
-            seconds[name].append(time.perf_counter() - started)
-            evaluators[name].process([result])
-    return seconds
+        batch = pseudo_collate([self.pipeline(results)])
+        return self.model.test_step(batch)[0]
 
 
 def main(argv: Argv = None) -> None:
-    """Test."""
+    """Evaluate the models, print the results and write them."""
     args = parse_args(argv)
+    require_packages('onnxruntime')
     cfg = Config.fromfile(args.config)
     cfg.merge_from_dict(args.cfg_options)
     if args.threads:
         torch.set_num_threads(args.threads)
         cv2.setNumThreads(args.threads)
-    dataset = load_dataset(cfg)
-    sides = {'exported': Exported(args)}
+    with user_errors():
+        dataset = load_dataset(cfg)
+        predictors = _load_predictors(args, cfg, dataset)
+    results = evaluate(predictors, dataset, cfg.test_evaluator)
+    _print_results(results)
+    if args.out_file:
+        with replaced_path(args.out_file) as path:
+            mmengine.dump(results, path)
+
+
+def _load_predictors(
+    args: argparse.Namespace, cfg: Config, dataset: Any
+) -> Dict[str, Predictor]:
+    """Load the exported model and, with a checkpoint, the PyTorch model."""
+    from swahr_mmpose.deploy.runtime import PoseModel
+
+    exported = PoseModel(args.model, threads=args.threads)
+    predictors: Dict[str, Predictor] = {
+        'exported': ExportedPredictor(exported)
+    }
     if args.checkpoint:
-        sides['PyTorch'] = Trained(args, cfg, dataset)
-    evaluators = {name: Evaluator(cfg.test_evaluator) for name in sides}
+        model = load_model(cfg, args.checkpoint)
+        predictors['PyTorch'] = TorchPredictor(model, dataset.pipeline)
+    return predictors
+
+
+def evaluate(
+    predictors: Dict[str, Predictor], dataset: Any, metrics: Any
+) -> Dict[str, Dict[str, Any]]:
+    """Evaluate and time predictors, interleaved on each image.
+
+    Args:
+        predictors (dict): Predictors by name.
+        dataset (BaseDataset): Dataset with the test pipeline.
+        metrics (dict | list): Configs of the metrics.
+
+    Returns:
+        dict: For each predictor the metrics and ``ms``, the quartiles of the
+        milliseconds per image.
+    """
+    evaluators = {name: Evaluator(metrics) for name in predictors}
     for evaluator in evaluators.values():
         evaluator.dataset_meta = dataset.metainfo
-    seconds = run(sides, dataset, evaluators)
+    seconds: Dict[str, List[float]] = {name: [] for name in predictors}
+    for sample in tqdm(dataset):
+        path = sample['data_samples'].metainfo['img_path']
+        flags = cv2.IMREAD_COLOR | cv2.IMREAD_IGNORE_ORIENTATION
+        image = cv2.imread(path, flags)
+        for name, predict in predictors.items():
+            started = time.perf_counter()
+            result = predict(image, sample)
+            seconds[name].append(time.perf_counter() - started)
+            evaluators[name].process([result])
     results = {}
-    for name in sides:
-        metrics = evaluators[name].evaluate(len(dataset))
-        quarters = np.percentile(np.array(seconds[name]) * 1e3, [25, 50, 75])
-        results[name] = dict(metrics, ms=quarters.round(2).tolist())
-    for name, result in results.items():
-        low, middle, high = result['ms']
-        print(f'{name}: {middle:.1f} ms ({low:.1f}-{high:.1f}) per image')
-        for key, value in result.items():
+    for name, evaluator in evaluators.items():
+        values = evaluator.evaluate(len(dataset))
+        quartiles = np.percentile(np.array(seconds[name]) * 1e3, [25, 50, 75])
+        results[name] = dict(values, ms=quartiles.round(2).tolist())
+    return results
+
+
+def _print_results(results: Dict[str, Dict[str, Any]]) -> None:
+    """Print times and metrics."""
+    for name, values in results.items():
+        low, median, high = values['ms']
+        print(f'{name}: {median:.1f} ms ({low:.1f}-{high:.1f}) per image')
+        for key, value in values.items():
             if key != 'ms':
                 print(f'  {key}: {value:.4f}')
-    if args.out:
-        mmengine.dump(results, args.out)

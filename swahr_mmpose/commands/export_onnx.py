@@ -1,18 +1,19 @@
 # Copyright (c) swahr_mmpose contributors. Licensed under Apache-2.0.
 """Export a model to ONNX, to run without MMPose and PyTorch.
 
-  %(prog)s CONFIG CHECKPOINT --out deploy/model.onnx
-  # compare it with PyTorch on some images
+  %(prog)s CONFIG CHECKPOINT --out-file deploy/model.onnx
+  # print the differences from PyTorch on some images
   %(prog)s CONFIG CHECKPOINT --check a.jpg b.jpg
-  # flip test and fusion outside the graph: the runtime may then turn it off
+  # flip test and fusion by the runtime, which can disable the flip test
   %(prog)s CONFIG CHECKPOINT --fusion outside
-  # a quarter of the size; ranges are learned from a hundred images of yours
+  # 8-bit integers, calibrated on about 100 images: a quarter of the size
   %(prog)s CONFIG CHECKPOINT --int8 images/*.jpg
 
-Beside the model comes a folder swahr_runtime, which runs it with ONNX Runtime,
-NumPy and SciPy alone (docs/deploy.md). The scale branch is left out. Any
-batch, height and width that are multiples of 64 can be run. The tool needs
-the extra "export" of the package: onnx, onnxruntime, onnxscript.
+Writes the model and a folder swahr_runtime beside it, which runs the model
+with ONNX Runtime, NumPy and SciPy (docs/deploy.md). The scale branch is not
+exported. The model accepts any batch size, and any height and width that are
+multiples of 64. Requires onnx, onnxruntime and onnxscript, the extra "export"
+of the package.
 """
 
 from __future__ import annotations
@@ -20,7 +21,7 @@ from __future__ import annotations
 import argparse
 import os
 import os.path as osp
-import sys
+from typing import Any, Iterator, List, Sequence
 
 import cv2
 import numpy as np
@@ -28,68 +29,50 @@ from mmengine.config import Config
 from tqdm import tqdm
 
 from swahr_mmpose.apis.loading import load_model
-from swahr_mmpose.utils.cli import Argv, add_cfg_options, make_parser
+from swahr_mmpose.deploy.requirements import require_packages
+from swahr_mmpose.utils.cli import (
+    Argv,
+    add_cfg_options,
+    make_parser,
+    user_errors,
+)
 
-try:
-    from swahr_mmpose.deploy import onnx_export as export
-    from swahr_mmpose.deploy import onnx_parity as parity
-    from swahr_mmpose.deploy import onnx_quantization as quantization
-    from swahr_mmpose.deploy.runtime import PoseModel
-except ModuleNotFoundError as error:
-    if error.name not in ('onnx', 'onnxruntime', 'onnxscript'):
-        raise
-    sys.exit(
-        f'error: {error.name} is not installed, which the export needs: '
-        'pip install onnx onnxruntime onnxscript'
-    )
+__all__ = ['main']
 
 
 def parse_args(argv: Argv = None) -> argparse.Namespace:
     """Parse the command line."""
     parser = make_parser(__doc__)
     parser.add_argument('config', help='config file')
-    parser.add_argument('checkpoint', help='checkpoint file')
+    parser.add_argument('checkpoint', help='checkpoint file or URL')
     parser.add_argument(
-        '--out', default='model.onnx', help='model file to write'
+        '--out-file',
+        default='model.onnx',
+        metavar='FILE',
+        help='ONNX file to write',
     )
     parser.add_argument(
         '--fusion',
         choices=['inside', 'outside'],
         default='inside',
-        help='where the mirrored image is run and all heatmaps become one',
+        help='flip test and fusion of levels inside of the graph, or outside '
+        'by the runtime',
     )
     parser.add_argument(
         '--no-flip',
         action='store_true',
-        help='do not run the mirrored image: half the time',
+        help='disable the flip test: half the time',
     )
-    _add_options(parser)
-    return parser.parse_args(argv)
-
-
-def _add_options(parser):
     parser.add_argument(
-        '--opset', type=int, default=18, help="version of ONNX's operators"
+        '--opset', type=int, default=18, help='ONNX operator set version'
     )
-    smaller = parser.add_mutually_exclusive_group()
-    smaller.add_argument(
-        '--fp16',
-        action='store_true',
-        help='half precision: half the size; for GPUs, slower on a CPU',
-    )
-    smaller.add_argument(
-        '--int8',
-        nargs='+',
-        metavar='IMAGE',
-        help='8-bit convolutions, calibrated on these images; see the cost '
-        'in docs/deploy.md',
-    )
+    _add_precision_options(parser)
     parser.add_argument(
         '--check',
         nargs='+',
         default=[],
         metavar='IMAGE',
-        help='print the largest differences from PyTorch on these images',
+        help='images on which to print the largest differences from PyTorch',
     )
     parser.add_argument(
         '--no-runtime',
@@ -97,10 +80,67 @@ def _add_options(parser):
         help='do not copy swahr_runtime beside the model',
     )
     add_cfg_options(parser)
+    return parser.parse_args(argv)
 
 
-def read_images(paths):
-    """Images one after the other, BGR."""
+def _add_precision_options(parser: argparse.ArgumentParser) -> None:
+    """Add the options of half precision and quantization."""
+    precision = parser.add_mutually_exclusive_group()
+    precision.add_argument(
+        '--fp16',
+        action='store_true',
+        help='half precision: half the size; for GPUs, slower on a CPU',
+    )
+    precision.add_argument(
+        '--int8',
+        nargs='+',
+        metavar='IMAGE',
+        help='images to calibrate 8-bit convolutions with; docs/deploy.md '
+        'lists the loss of accuracy',
+    )
+
+
+def main(argv: Argv = None) -> None:
+    """Export the model; errors of files and settings end in one line."""
+    args = parse_args(argv)
+    require_packages('onnx', 'onnxruntime', 'onnxscript')
+    cfg = Config.fromfile(args.config)
+    cfg.merge_from_dict(args.cfg_options)
+    if args.no_flip:
+        cfg.model.test_cfg.flip_test = False
+    with user_errors():
+        model = load_model(cfg, args.checkpoint)
+        write_model(args, cfg, model)
+        if args.check:
+            check_model(cfg, model, args.out_file, args.check)
+
+
+def write_model(args: argparse.Namespace, cfg: Config, model: Any) -> None:
+    """Write the ONNX file and the runtime.
+
+    Args:
+        args (argparse.Namespace): Parsed command line.
+        cfg (Config): Complete config.
+        model (nn.Module): Model of the config.
+    """
+    from swahr_mmpose.deploy import onnx_export, onnx_quantization
+
+    path = args.out_file
+    settings = onnx_export.build_settings(cfg, model, args.fusion == 'inside')
+    folder = osp.dirname(osp.abspath(path))
+    os.makedirs(folder, exist_ok=True)
+    onnx_export.export_model(model, settings, path, args.opset)
+    if args.fp16:
+        onnx_quantization.to_float16(path, path)
+    if args.int8:
+        onnx_quantization.to_int8(path, path, _read_images(args.int8))
+    print(f'model: {path} ({osp.getsize(path) / 2**20:.1f} MiB)')
+    if not args.no_runtime:
+        print(f'runtime: {onnx_export.copy_runtime(folder)}')
+
+
+def _read_images(paths: Sequence[str]) -> Iterator[np.ndarray]:
+    """Read BGR images for calibration."""
     for path in tqdm(paths, desc='calibration'):
         image = cv2.imread(path, cv2.IMREAD_COLOR)
         if image is None:
@@ -108,56 +148,35 @@ def read_images(paths):
         yield image
 
 
-def write_model(args, cfg, model):
-    """Write the model file and the runtime."""
-    settings = export.settings_of(cfg, model, args.fusion == 'inside')
-    folder = osp.dirname(osp.abspath(args.out))
-    os.makedirs(folder, exist_ok=True)
-    export.export_model(model, settings, args.out, args.opset)
-    if args.fp16:
-        quantization.to_float16(args.out, args.out)
-    if args.int8:
-        quantization.to_int8(args.out, args.out, read_images(args.int8))
-    print(f'{args.out}: {osp.getsize(args.out) / 2**20:.1f} MiB')
-    if not args.no_runtime:
-        print(f'what runs it: {export.copy_runtime(folder)}')
+def check_model(
+    cfg: Config, model: Any, path: str, images: Sequence[str]
+) -> None:
+    """Print the differences from PyTorch for each image, and the largest.
 
+    Args:
+        cfg (Config): Complete config.
+        model (nn.Module): Model of the config.
+        path (str): ONNX file.
+        images (Sequence[str]): Image files.
+    """
+    from swahr_mmpose.deploy import onnx_parity
+    from swahr_mmpose.deploy.runtime import PoseModel
 
-def check(args, cfg, model):
-    """Print differences of image after image, and the largest."""
-    exported = PoseModel(args.out, ['CPUExecutionProvider'])
-    every = []
-    for path in args.check:
-        found = parity.compare_model(cfg, model, exported, path)
-        every.append(found)
-        apart = found.apart
+    exported = PoseModel(path, ['CPUExecutionProvider'])
+    differences: List[onnx_parity.Difference] = []
+    for image in images:
+        d = onnx_parity.compare_model(cfg, model, exported, image)
+        differences.append(d)
         print(
-            f'{path}: inputs {found.inputs:.1g}, heatmaps '
-            f'{found.heatmaps:.1g}, tags {found.tags:.1g}; people '
-            f'{found.people[0]} and {found.people[1]}, keypoints '
-            f'{apart.max(initial=0):.4f} px apart at most, '
-            f'{found.single} found by one only'
+            f'{image}: inputs {d.inputs:.1g}, heatmaps {d.heatmaps:.1g}, '
+            f'tags {d.tags:.1g}; people {d.people[0]} and {d.people[1]}, '
+            f'keypoint distance up to {d.distances.max(initial=0):.4f} px, '
+            f'{d.unmatched} keypoints in one model only'
         )
-    apart = np.concatenate([found.apart for found in every])
+    distances = np.concatenate([d.distances for d in differences])
     print(
-        f'largest: heatmaps {max(f.heatmaps for f in every):.1g}, tags '
-        f'{max(f.tags for f in every):.1g}, keypoints '
-        f'{apart.max(initial=0):.4f} px (of {len(apart)}, '
-        f'{(apart > 0.01).sum()} more than 0.01 px)'
+        f'largest: heatmaps {max(d.heatmaps for d in differences):.1g}, tags '
+        f'{max(d.tags for d in differences):.1g}, keypoints '
+        f'{distances.max(initial=0):.4f} px (of {len(distances)}, '
+        f'{(distances > 0.01).sum()} more than 0.01 px)'
     )
-
-
-def main(argv: Argv = None) -> None:
-    """Export, or say why not."""
-    args = parse_args(argv)
-    cfg = Config.fromfile(args.config)
-    cfg.merge_from_dict(args.cfg_options)
-    if args.no_flip:
-        cfg.model.test_cfg.flip_test = False
-    try:
-        model = load_model(cfg, args.checkpoint)
-        write_model(args, cfg, model)
-        if args.check:
-            check(args, cfg, model)
-    except (OSError, ValueError) as error:
-        sys.exit(f'error: {error}')

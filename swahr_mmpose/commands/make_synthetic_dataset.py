@@ -1,124 +1,125 @@
 # Copyright (c) swahr_mmpose contributors. Licensed under Apache-2.0.
-"""Make a small COCO keypoint data set of drawn people, or beetles.
+"""Make a small COCO keypoint dataset of synthetic people or beetles.
 
-The pictures show nobody to six people of very different sizes, partly hidden
-by each other, by bars or by the border; some also show a crowd, annotated as
-one region to ignore. They need no download, and the same options give the same
-files on every run.
+Images contain up to six people of very different sizes, partly hidden by each
+other, by bars or by the border; some contain none, and some also a crowd,
+annotated as one region to ignore. Beetles have nine keypoints and no crowds.
+Nothing is downloaded, and the same options give the same files.
 
-Beetles have nine keypoints and no crowds. Written are
-OUT/annotations/person_keypoints_{train,val}.json (beetle_... of beetles),
-OUT/images/{train,val}/*.jpg and OUT/dataset.json, all at once at the end. If
-OUT already holds exactly this data set, nothing is done.
+The folder is written atomically: dataset.json, images/{train,val}/*.jpg and
+annotations/person_keypoints_{train,val}.json (beetle_keypoints_... for
+beetles). If OUT already holds this dataset, nothing is done.
 
 Examples:
-  # the data of the quick start: 304 pictures, some 15 s and 25 MB
+  # the dataset of the quick start: 304 images, about 15 s and 25 MB
   %(prog)s data/synthetic
-
-  # a handful of pictures to look at
+  # a few images to look at
   %(prog)s /tmp/few --num-train 8 --num-val 4
-
-  # larger people, in place of the data made before
+  # larger people, in place of the dataset made before
   %(prog)s data/big --overwrite --min-height 96
-
-  # beetles with keypoints alone: no boxes, no areas, no outlines
+  # beetles, annotated with keypoints only
   %(prog)s data/beetles --kind beetles --bare
 """
 
 from __future__ import annotations
 
 import argparse
-import sys
 
 from tqdm import tqdm
 
 from swahr_mmpose.datasets.synthetic import (
     KINDS,
+    SyntheticConfig,
     is_complete,
     make_synthetic_dataset,
 )
-from swahr_mmpose.utils.cli import Argv, make_parser
+from swahr_mmpose.utils.cli import Argv, make_parser, user_errors
 
 
 def parse_args(argv: Argv = None) -> argparse.Namespace:
-    """Parse the command line; see the module's text for the manual."""
+    """Parse the command line."""
     parser = make_parser(__doc__)
-    parser.add_argument('out_dir', metavar='OUT', help='directory to make')
-    parser.add_argument(
+    add = parser.add_argument
+    add('out_dir', metavar='OUT', help='folder to make')
+    add(
         '--num-train',
         type=int,
-        default=256,
+        default=SyntheticConfig.num_train,
         metavar='N',
-        help='number of training pictures',
+        help='number of training images',
     )
-    parser.add_argument(
+    add(
         '--num-val',
         type=int,
-        default=48,
+        default=SyntheticConfig.num_val,
         metavar='N',
-        help='number of validation pictures',
+        help='number of validation images',
     )
-    parser.add_argument(
+    add(
         '--image-size',
         type=int,
         nargs=2,
-        default=(448, 360),
+        default=SyntheticConfig.image_size,
         metavar=('WIDTH', 'HEIGHT'),
-        help='size of the pictures in px',
+        help='size of the images in px',
     )
-    parser.add_argument(
+    add(
         '--min-height',
         type=int,
-        default=32,
+        default=SyntheticConfig.min_height,
         metavar='PX',
-        help='smallest standing height of a person',
+        help='minimum standing height in px',
     )
-    parser.add_argument(
+    add(
         '--max-height',
         type=int,
-        default=340,
+        default=SyntheticConfig.max_height,
         metavar='PX',
-        help='largest standing height of a person',
+        help='maximum standing height in px',
     )
-    parser.add_argument(
-        '--seed', type=int, default=0, help='of all randomness, 0 or more'
+    add(
+        '--seed',
+        type=int,
+        default=SyntheticConfig.seed,
+        help='seed of the random number generator, 0 or more',
     )
-    parser.add_argument(
-        '--kind', choices=sorted(KINDS), default='people', help='who is drawn'
+    add(
+        '--kind',
+        choices=sorted(KINDS),
+        default=SyntheticConfig.kind,
+        help='kind of instances',
     )
-    parser.add_argument(
+    add(
         '--bare',
         action='store_true',
-        help='annotate keypoints alone: no bbox, area, segmentation, '
+        help='annotate keypoints only: no bbox, area, segmentation, '
         'num_keypoints, iscrowd',
     )
-    parser.add_argument(
+    add(
         '--overwrite',
         action='store_true',
-        help='replace a data set made by this tool',
+        help='replace a dataset made by this command',
     )
     return parser.parse_args(argv)
 
 
 def main(argv: Argv = None) -> None:
-    """Make the data set unless it is there, and say what was written."""
+    """Make the dataset unless it exists, and print what it contains."""
     arguments = vars(parse_args(argv))
     out_dir = arguments.pop('out_dir')
     overwrite = arguments.pop('overwrite')
-    try:
+    with user_errors():
         if not overwrite and is_complete(out_dir, **arguments):
-            print(f'{out_dir} already holds this data set; nothing to do.')
+            print(f'{out_dir} already holds this dataset; nothing to do.')
             return
         total = arguments['num_train'] + arguments['num_val']
-        with tqdm(total=total, unit=' pictures') as bar:
+        with tqdm(total=total, unit=' images') as bar:
             summary = make_synthetic_dataset(
                 out_dir,
                 overwrite=overwrite,
                 **arguments,
                 progress=lambda done, total: bar.update(),
             )
-    except (OSError, ValueError) as error:
-        sys.exit(f'error: {error}')
     for split in ('train', 'val'):
         counts = ', '.join(f'{n} {what}' for what, n in summary[split].items())
         print(f'{split}: {counts}')

@@ -3,13 +3,13 @@
 
   # one process
   %(prog)s CONFIG --work-dir work_dirs/run
-  # go on where it stopped
+  # resume from the latest checkpoint
   %(prog)s CONFIG --work-dir work_dirs/run --resume
   # 8 GPUs
   bash tools/dist_train.sh CONFIG 8 --amp
 
-Data, sizes and checkpoint are checked before anything else, so that a typing
-error does not wait for the end of the first epoch.
+Annotation files, images and sizes in the config are checked before the
+training starts.
 """
 
 from __future__ import annotations
@@ -18,10 +18,11 @@ import argparse
 import os.path as osp
 
 import torch
+from mmengine.config import Config
 from mmengine.runner import Runner
 
 from swahr_mmpose.datasets.checks.preflight import check_before_run
-from swahr_mmpose.engine.hooks.checkpoint_hook import latest_checkpoint
+from swahr_mmpose.engine.hooks.checkpoint_hook import find_latest_checkpoint
 from swahr_mmpose.utils.cli import (
     Argv,
     add_common_arguments,
@@ -41,14 +42,16 @@ def parse_args(argv: Argv = None) -> argparse.Namespace:
         nargs='?',
         const='auto',
         metavar='CHECKPOINT',
-        help='resume from a checkpoint; without a value from the latest one '
-        'of the work dir',
+        help='checkpoint to resume from; without a value the latest one of '
+        'the work directory',
     )
     parser.add_argument(
-        '--amp', action='store_true', help='mixed precision, on a GPU'
+        '--amp', action='store_true', help='mixed precision (GPU only)'
     )
     parser.add_argument(
-        '--no-validate', action='store_true', help='never evaluate'
+        '--no-validate',
+        action='store_true',
+        help='no evaluation during training',
     )
     parser.add_argument(
         '--auto-scale-lr',
@@ -58,12 +61,12 @@ def parse_args(argv: Argv = None) -> argparse.Namespace:
     add_common_arguments(parser)
     args = parser.parse_args(argv)
     if args.amp and not torch.cuda.is_available():
-        parser.error('--amp needs a GPU, and torch finds none')
+        parser.error('--amp needs a GPU, but torch finds none')
     return args
 
 
-def merge_args(cfg, args):
-    """Write the arguments into the config."""
+def merge_args(cfg: Config, args: argparse.Namespace) -> None:
+    """Apply the options to the config."""
     if args.no_validate:
         cfg.val_cfg = cfg.val_dataloader = cfg.val_evaluator = None
     if args.amp:
@@ -72,7 +75,7 @@ def merge_args(cfg, args):
     if args.resume is not None:
         path = args.resume
         if path == 'auto':
-            path = latest_checkpoint(cfg.work_dir)
+            path = find_latest_checkpoint(cfg.work_dir)
             print(f'resuming from {path or "the start"}')
         cfg.resume = path is not None
         cfg.load_from = path or cfg.get('load_from')
@@ -81,7 +84,7 @@ def merge_args(cfg, args):
 
 
 def main(argv: Argv = None) -> None:
-    """Check, then train."""
+    """Check the config and its data, then train."""
     args = parse_args(argv)
     with user_errors():
         cfg = load_config(args)

@@ -1,5 +1,8 @@
 # Copyright (c) swahr_mmpose contributors. Licensed under Apache-2.0.
-"""Batches at test time, where images have different sizes."""
+"""Batch sampler for test images of different sizes, and a seeded sampler.
+
+Sizes are ``(w, h)`` in pixels.
+"""
 
 from __future__ import annotations
 
@@ -23,45 +26,53 @@ Size = Tuple[int, int]
 
 @DATA_SAMPLERS.register_module()
 class EqualSizeBatchSampler(Sampler[List[int]]):
-    """Batches of images that have one size once they are resized.
+    """Group images that have the same size after resizing into batches.
 
-    Every image comes once; batches of sizes that are rare are smaller.  In a
+    Every image occurs once; batches of rare sizes are smaller.  Usage in a
     test dataloader, with any ``batch_size``::
 
         batch_sampler=dict(type='EqualSizeBatchSampler')
 
-    Sizes are those that the annotation file gives for its images.
+    Image sizes are read from the annotation file.
 
     Args:
-        sampler (Sampler): Of indices, with a COCO-style data set whose
-            pipeline resizes by ``BottomupPyramidResize``.
-        batch_size (int): Images of a batch, at most.
-        drop_last (bool): Leave out the batches that are not full.
+        sampler (Sampler): Sampler of indices.  Its ``dataset`` must be
+            COCO-style and have one ``BottomupPyramidResize`` in its pipeline.
+        batch_size (int): Maximum number of images in a batch.
+        drop_last (bool): Whether to drop incomplete batches.  Defaults to
+            ``False``.
+
+    Raises:
+        ValueError: If ``batch_size`` is less than 1, if the dataset or its
+            pipeline is of another kind, or if an image has no width or
+            height in the annotation file.
     """
 
     def __init__(
         self, sampler: Any, batch_size: int, drop_last: bool = False
     ) -> None:
         if batch_size < 1:
-            raise ValueError(f'batch_size must be positive, got {batch_size}')
+            raise ValueError(
+                f'batch_size must be at least 1, got {batch_size}'
+            )
         self.sampler = sampler
         self.batch_size = batch_size
         self.drop_last = drop_last
-        self.sizes = _sizes_after_resize(getattr(sampler, 'dataset', None))
+        self.sizes = _compute_input_sizes(getattr(sampler, 'dataset', None))
 
     def __iter__(self) -> Iterator[List[int]]:
-        """Full batches first; what is left of each size at the end."""
-        open_: Dict[Size, List[int]] = {}
+        """Yield complete batches first, then the incomplete ones."""
+        pending: Dict[Size, List[int]] = {}
         for index in self.sampler:
-            batch = open_.setdefault(self.sizes[index], [])
+            batch = pending.setdefault(self.sizes[index], [])
             batch.append(index)
             if len(batch) == self.batch_size:
-                yield open_.pop(self.sizes[index])
+                yield pending.pop(self.sizes[index])
         if not self.drop_last:
-            yield from open_.values()
+            yield from pending.values()
 
     def __len__(self) -> int:
-        """How many batches there will be."""
+        """Return the number of batches."""
         counts: Dict[Size, int] = {}
         for index in self.sampler:
             size = self.sizes[index]
@@ -70,43 +81,49 @@ class EqualSizeBatchSampler(Sampler[List[int]]):
         return sum((n + extra) // self.batch_size for n in counts.values())
 
 
-def _sizes_after_resize(dataset: Any) -> List[Size]:
-    """The input size ``(w, h)`` of each sample."""
+def _compute_input_sizes(dataset: Any) -> List[Size]:
+    """Compute the input size of each sample, by index."""
     transforms = getattr(getattr(dataset, 'pipeline', None), 'transforms', [])
     resizes = [t for t in transforms if isinstance(t, BottomupPyramidResize)]
     if len(resizes) != 1 or not getattr(dataset, 'ann_file', None):
         raise ValueError(
-            'EqualSizeBatchSampler wants a COCO-style data set with one '
-            f'BottomupPyramidResize in its pipeline, got {type(dataset)} with '
-            f'{[type(t).__name__ for t in transforms]}; leave out '
-            'batch_sampler and set batch_size=1'
+            'EqualSizeBatchSampler: expected a COCO-style dataset with one '
+            'BottomupPyramidResize in its pipeline, got '
+            f'{type(dataset).__name__} with '
+            f'{[type(t).__name__ for t in transforms]}; remove batch_sampler '
+            'from the dataloader and set batch_size=1'
         )
-    images = fileio.load(dataset.ann_file)['images']
-    known = {i['id']: (i.get('width'), i.get('height')) for i in images}
-    unknown = [i for i, size in known.items() if None in size]
-    if unknown:
-        raise ValueError(
-            f'{len(unknown)} images of {dataset.ann_file}, among them image '
-            f'{unknown[0]}, have no width or height, by which batches are '
-            'made; leave out batch_sampler and set batch_size=1'
-        )
-    resize = resizes[0]
+    sizes = _read_image_sizes(dataset.ann_file)
     return [
-        resize.input_size_of(known[dataset.get_data_info(i)['img_id']])
+        resizes[0].get_input_size(sizes[dataset.get_data_info(i)['img_id']])
         for i in range(len(dataset))
     ]
 
 
+def _read_image_sizes(ann_file: str) -> Dict[Any, Size]:
+    """Read the image sizes of an annotation file, by image id."""
+    images = fileio.load(ann_file)['images']
+    sizes = {i['id']: (i.get('width'), i.get('height')) for i in images}
+    unknown = [i for i, size in sizes.items() if None in size]
+    if unknown:
+        raise ValueError(
+            f'EqualSizeBatchSampler: {len(unknown)} images of {ann_file}, '
+            f'e.g. image {unknown[0]}, have no width or height; add them, or '
+            'remove batch_sampler from the dataloader and set batch_size=1'
+        )
+    return sizes
+
+
 @DATA_SAMPLERS.register_module()
 class SeededSampler(DefaultSampler):
-    """MMEngine's ``DefaultSampler``, whose indices hold a seed each.
+    """MMEngine's ``DefaultSampler`` with a seed attached to each index.
 
-    Transforms of this package that draw at random use it (see
-    :func:`random_of`); others draw as before.  Arguments are those of
-    ``DefaultSampler``.
+    The random transforms of this package use the seed, see
+    :func:`~swahr_mmpose.datasets.seeding.get_rng`; other transforms draw as
+    before.  The arguments are those of ``DefaultSampler``.
     """
 
     def __iter__(self) -> Iterator[SeededIndex]:
-        """Indices in the order of ``DefaultSampler``."""
+        """Yield seeded indices in the order of ``DefaultSampler``."""
         for index in super().__iter__():
             yield SeededIndex(index, (self.seed, self.epoch, index))

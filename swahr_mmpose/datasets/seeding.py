@@ -1,9 +1,9 @@
 # Copyright (c) swahr_mmpose contributors. Licensed under Apache-2.0.
-"""Augmentation that depends on seed, epoch and sample, and on nothing else.
+"""Augmentation that depends only on the seed, the epoch and the sample.
 
-Not on the number of workers or processes, nor on what a worker drew before:
-a run that was interrupted and resumed sees the pictures that it would have
-seen.
+The number of workers and processes and the earlier draws of a worker have no
+effect.  A run that is interrupted and resumed sees the same augmented images
+as an uninterrupted one.
 """
 
 from __future__ import annotations
@@ -12,43 +12,49 @@ from typing import Any, Mapping, Tuple
 
 import numpy as np
 
-__all__ = ['SeededIndex', 'random_of']
+__all__ = ['SeededIndex', 'get_rng']
 
 
 class SeededIndex(int):
-    """The index of a sample, which takes its seed along to the worker."""
+    """Index of a sample that carries its augmentation seed to the worker.
+
+    Args:
+        value (int): Index of the sample.
+        seed (tuple[int, ...]): Seed of the sample's RNG, e.g. ``(seed, epoch,
+            index)``.
+    """
 
     seed: Tuple[int, ...]
 
     def __new__(cls, value: int, seed: Tuple[int, ...]) -> SeededIndex:
-        """As ``int``, with a seed."""
+        """Create an ``int`` with the attribute ``seed``."""
         index = super().__new__(cls, value)
         index.seed = seed
         return index
 
     def __mod__(self, other: int) -> SeededIndex:
-        """As data sets that repeat one compute with indices."""
+        """Keep the seed in the index arithmetic of ``RepeatDataset``."""
         return SeededIndex(int(self) % other, self.seed)
 
     def __sub__(self, other: int) -> SeededIndex:
-        """As data sets that join some compute with indices."""
+        """Keep the seed in the index arithmetic of ``ConcatDataset``."""
         return SeededIndex(int(self) - other, self.seed)
 
     def __reduce__(self) -> Any:
-        """Pickled with its seed."""
+        """Pickle the index with its seed."""
         return SeededIndex, (int(self), self.seed)
 
 
-def random_of(results: Mapping[str, Any]) -> Any:
-    """Where a transform draws from, with the methods of ``np.random``.
+def get_rng(results: Mapping[str, Any]) -> Any:
+    """Return the random number generator of a sample.
 
     Args:
-        results (Mapping): Of the pipeline; the data set has put the index
-            into ``sample_idx``.
+        results (Mapping): Results dict of the pipeline.  The dataset stores
+            the index under ``sample_idx``.
 
     Returns:
-        np.random.RandomState | module: A generator of the sample's own, or
-        ``np.random`` where its index has no seed.
+        np.random.RandomState | module: A generator seeded by the index, or
+        the module ``np.random`` if the index has no seed.
     """
     seed = getattr(results.get('sample_idx'), 'seed', None)
     return np.random if seed is None else np.random.RandomState(seed)

@@ -1,7 +1,7 @@
 # Copyright (c) swahr_mmpose contributors. Licensed under Apache-2.0.
-"""The model at test time as an ONNX file that :mod:`.runtime` runs.
+"""Export of a model to an ONNX file that :mod:`.runtime` runs.
 
-Needs ``onnx`` and ``onnxscript``, the extra ``export`` of the package.
+Requires ``onnx`` and ``onnxscript``, the extra ``export`` of the package.
 
 B images, K keypoints, L tag dimensions.
 """
@@ -27,27 +27,28 @@ from swahr_mmpose.models.heads.fusion import (
     merge_flipped,
 )
 from swahr_mmpose.structures import HeadOutput
+from swahr_mmpose.utils.atomic_write import replaced_file
 
 __all__ = [
     'PoseGraph',
+    'build_settings',
     'copy_runtime',
     'export_model',
-    'settings_of',
     'write_settings',
 ]
 
-# Both sides of an input are multiples of it, as resized_geometry makes them.
+# Divides both sides of an input, as in resized_geometry.
 SIZE_FACTOR = 64
 
 
 class PoseGraph(nn.Module):
-    """What of the model is exported: from images to maps.
+    """Exported part of a model, from images to maps.
 
-    Without the scale branch, which testing does not run.
+    The scale branch is not included, since it is only used in training.
 
     Args:
         model (nn.Module): A ``BottomupPyramidPoseEstimator``.
-        settings (Settings): Those of the file.
+        settings (Settings): Settings of the file.
     """
 
     def __init__(self, model: nn.Module, settings: Settings) -> None:
@@ -59,30 +60,30 @@ class PoseGraph(nn.Module):
         """Run the network.
 
         Args:
-            images (Tensor): Normalised, (B, 3, H, W).
+            images (Tensor): Normalized images, shape (B, 3, H, W).
 
         Returns:
-            tuple[Tensor, ...]: Heatmaps (B, K, H / stride, W / stride) and
-            tags (B, L*K, H/4, W/4) where the settings say ``fused``; else
-            heatmaps at 1/4 and 1/2 and tags at 1/4, of the images as they
-            are.
+            tuple[Tensor, ...]: With ``settings.fused`` heatmaps
+            (B, K, H / stride, W / stride) and tags (B, L*K, H/4, W/4), else
+            the heatmaps of each level (at 1/4, 1/2, ...) and the tags at 1/4,
+            without flip test.
         """
         s, size = self.settings, images.shape[-2:]
-        both = s.fused and s.flip_test
-        if both:
+        flip_test = s.fused and s.flip_test
+        if flip_test:
             images = torch.cat([images, images.flip(-1)])
         feats = self.model.extract_feat(images)
         output = self.model.head.forward(feats, with_scale_maps=False)
         if not s.fused:
             return (*output.heatmaps, output.tags)
-        if both:
-            output = merge_flipped(*_halves(output), s.flip_indices)
+        if flip_test:
+            output = merge_flipped(*_split_flipped(output), s.flip_indices)
         cells = [n // s.stride for n in size]
         return fuse_levels(output, cells, s.heatmap_levels)
 
 
-def _halves(output: HeadOutput) -> Tuple[HeadOutput, HeadOutput]:
-    """Of a batch of images and their mirror images."""
+def _split_flipped(output: HeadOutput) -> Tuple[HeadOutput, HeadOutput]:
+    """Split the output of a batch into that of images and flipped images."""
     maps = [m.tensor_split(2) for m in (*output.heatmaps, output.tags)]
     first, second = (
         HeadOutput([m[i] for m in maps[:-1]], maps[-1][i], None)
@@ -91,79 +92,91 @@ def _halves(output: HeadOutput) -> Tuple[HeadOutput, HeadOutput]:
     return first, second
 
 
-def settings_of(cfg: Any, model: Any, fused: bool = True) -> Settings:
-    """What the runtime has to know, from a config and its model.
+def build_settings(cfg: Any, model: Any, fused: bool) -> Settings:
+    """Build the settings of the runtime from a config and its model.
 
     Args:
-        cfg (Config): The whole config.
-        model (nn.Module): Its model.
-        fused (bool): Whether views and levels become one in the graph.
+        cfg (Config): Complete config.
+        model (nn.Module): Model of the config.
+        fused (bool): Whether the graph includes flip test and fusion of
+            levels.
+
+    Returns:
+        Settings: Settings of the file.
 
     Raises:
-        ValueError: If it tests at several scales, does not resize by
-            ``BottomupPyramidResize``, or mixes coordinate conventions.
+        ValueError: If the config tests at several scales, does not resize
+            with ``BottomupPyramidResize``, or mixes coordinate conventions.
     """
-    dataset = cfg.test_dataloader.dataset
-    resize, codec = _resize_step(dataset.pipeline), model.head.decoder
-    unbiased = resize.get('unbiased', False)
-    if unbiased != codec.unbiased:
-        raise ValueError(
-            f'the codec has unbiased={codec.unbiased}, but '
-            f'BottomupPyramidResize unbiased={unbiased}; give both the same'
-        )
+    dataset, codec = cfg.test_dataloader.dataset, model.head.decoder
+    resize = _find_resize(dataset.pipeline, codec.unbiased)
     info = DATASETS.get(dataset.type)._load_metainfo(dataset.get('metainfo'))
-    mean, std, order = _normalization(model.data_preprocessor)
-    test_cfg = model.test_cfg
-    _, stride = decoded_size((0, 0), test_cfg.get('upsample_heatmaps', True))
+    names = sorted(info['keypoint_id2name'].items())
+    mean, std, order = _read_normalization(model.data_preprocessor)
+    test_cfg, finest_stride = model.test_cfg, model.head.finest_stride
+    upsample = test_cfg.get('upsample_heatmaps', True)
+    _, stride = decoded_size((0, 0), upsample, finest_stride)
+    levels = test_cfg.get('heatmap_levels')
+    if levels is None:
+        levels = range(len(model.head.final_layers))
     return Settings(
         format=FORMAT,
         input_size=int(resize['input_size'][0]),
         size_factor=SIZE_FACTOR,
-        unbiased=unbiased,
+        unbiased=codec.unbiased,
         mean=mean,
         std=std,
         channel_order=order,
-        keypoints=[
-            name for _, name in sorted(info['keypoint_id2name'].items())
-        ],
+        keypoints=[name for _, name in names],
         skeleton=[list(map(int, link)) for link in info['skeleton_links']],
         flip_indices=list(map(int, info['flip_indices'])),
         flip_test=bool(test_cfg.get('flip_test', False)),
         fused=fused,
-        heatmap_levels=list(test_cfg.get('heatmap_levels', (0, 1))),
+        heatmap_levels=list(levels),
         stride=int(stride),
-        finest_stride=round(codec.input_size[0] / codec.heatmap_sizes[-1][0]),
-        codec=Codec(
-            keypoint_order=codec.decode_keypoint_order,
-            nms_kernel=codec.decode_nms_kernel,
-            keypoint_thr=codec.decode_keypoint_thr,
-            tag_thr=codec.decode_tag_thr,
-            topk=codec.decode_topk,
-            max_instances=codec.decode_max_instances,
-        ),
+        finest_stride=round(finest_stride),
+        codec=_read_codec(codec),
     )
 
 
-def _resize_step(pipeline: Any) -> Any:
-    """The one transform that resizes, as the config has it."""
+def _read_codec(codec: Any) -> Codec:
+    """Read the decoding settings of a codec."""
+    return Codec(
+        keypoint_order=codec.decode_keypoint_order,
+        nms_kernel=codec.decode_nms_kernel,
+        keypoint_thr=codec.decode_keypoint_thr,
+        tag_thr=codec.decode_tag_thr,
+        topk=codec.decode_topk,
+        max_instances=codec.decode_max_instances,
+    )
+
+
+def _find_resize(pipeline: Any, unbiased: bool) -> Any:
+    """Find the resizing transform of a test pipeline config and check it."""
     steps = [s for s in pipeline if s['type'] == 'BottomupPyramidResize']
     if len(steps) != 1:
         raise ValueError(
-            'the test pipeline must have one BottomupPyramidResize, got '
+            'expected a test pipeline with one BottomupPyramidResize, got '
             f'{[s["type"] for s in pipeline]}'
         )
     scales = list(steps[0].get('scales', (1.0,)))
     if scales != [1.0]:
         raise ValueError(
-            f'the config tests at scales {scales}, and a graph is for one; '
-            'export with the config without multi-scale in its name (its '
-            'checkpoint is the same)'
+            f'got a config that tests at scales {scales}, expected scale '
+            '1.0 only; use the config without multi-scale in its name, the '
+            'checkpoint is the same'
+        )
+    if steps[0].get('unbiased', False) != unbiased:
+        raise ValueError(
+            f'got unbiased={unbiased} for the codec, but unbiased='
+            f'{not unbiased} for BottomupPyramidResize; set both to the same '
+            'value'
         )
     return steps[0]
 
 
-def _normalization(preprocessor: Any) -> Tuple[list, list, str]:
-    """Mean, deviation and channel order of the network."""
+def _read_normalization(preprocessor: Any) -> Tuple[list, list, str]:
+    """Read mean, standard deviation and channel order of the network."""
     order = 'rgb' if preprocessor._channel_conversion else 'bgr'
     if not preprocessor._enable_normalize:
         return [0.0] * 3, [1.0] * 3, order
@@ -175,25 +188,30 @@ def _normalization(preprocessor: Any) -> Tuple[list, list, str]:
 
 
 def export_model(
-    model: nn.Module, settings: Settings, path: str, opset: int = 18
+    model: Any, settings: Settings, path: str, opset: int
 ) -> None:
-    """Write the graph of a model, for any batch, height and width.
+    """Export a model for any batch size, height and width.
+
+    Height and width are multiples of 64 pixels. The file is written
+    atomically.
 
     Args:
-        model (nn.Module): The estimator, in evaluation mode, on the CPU.
-        settings (Settings): Its own, from :func:`settings_of`.
-        path (str): File to write, whole or not at all.
-        opset (int): Version of ONNX's operators.
+        model (nn.Module): Pose estimator in evaluation mode, on the CPU.
+        settings (Settings): Settings of the model, from
+            :func:`build_settings`.
+        path (str): ONNX file to write.
+        opset (int): ONNX operator set version.
     """
     names = ['heatmaps', 'tags']
     if not settings.fused:
-        names = ['heatmaps_0', 'heatmaps_1', 'tags']
+        levels = range(len(model.head.final_layers))
+        names = [*(f'heatmaps_{level}' for level in levels), 'tags']
     sides = {
         axis: SIZE_FACTOR * torch.export.Dim(name, min=1, max=256)
         for axis, name in ((2, 'height'), (3, 'width'))
     }
     batch = torch.export.Dim('batch', min=1, max=1024)
-    # It warns of torchvision, which is not needed.
+    # Suppress the warning that torchvision is missing; it is not needed.
     logging.getLogger('torch.onnx').setLevel(logging.ERROR)
     with warnings.catch_warnings(), torch.no_grad():
         warnings.simplefilter('ignore')
@@ -208,12 +226,12 @@ def export_model(
             verbose=False,
         )
     assert program is not None
-    proto = _without_traces(program.model_proto)
+    proto = _strip_debug_info(program.model_proto)
     write_settings(proto, settings, path)
 
 
-def _without_traces(proto: onnx.ModelProto) -> onnx.ModelProto:
-    """Without lines of source code and folders of this machine."""
+def _strip_debug_info(proto: onnx.ModelProto) -> onnx.ModelProto:
+    """Remove source lines and local paths from a graph."""
     parts = [proto.graph, *proto.graph.node, *proto.graph.value_info]
     parts += [*proto.graph.input, *proto.graph.output]
     parts += [*proto.graph.initializer, *proto.functions]
@@ -226,28 +244,29 @@ def _without_traces(proto: onnx.ModelProto) -> onnx.ModelProto:
 def write_settings(
     proto: onnx.ModelProto, settings: Settings, path: str
 ) -> None:
-    """Write a model file with its settings, whole or not at all."""
+    """Write an ONNX file with settings, atomically.
+
+    Args:
+        proto (onnx.ModelProto): Model; its metadata are replaced.
+        settings (Settings): Settings of the model.
+        path (str): ONNX file to write.
+    """
     del proto.metadata_props[:]
     onnx.helper.set_model_props(proto, {KEY: settings.to_json()})
     onnx.checker.check_model(proto)
-    temporary = f'{path}.part{os.getpid()}'
-    try:
-        onnx.save(proto, temporary)
-        os.replace(temporary, path)
-    finally:
-        if os.path.exists(temporary):
-            os.unlink(temporary)
+    with replaced_file(path) as stream:
+        onnx.save(proto, stream)
 
 
 def copy_runtime(folder: str) -> str:
-    """Copy what runs a model file, and needs no more of the package.
+    """Copy the runtime, which needs nothing else of the package.
 
     Args:
-        folder (str): Where to put the folder ``swahr_runtime``; files that
-            are there already are replaced.
+        folder (str): Folder of the copy ``swahr_runtime``; existing files are
+            replaced.
 
     Returns:
-        str: The new folder.
+        str: Path of the copy.
     """
     target = os.path.join(folder, 'swahr_runtime')
     shutil.copytree(

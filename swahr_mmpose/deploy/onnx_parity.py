@@ -1,5 +1,8 @@
 # Copyright (c) swahr_mmpose contributors. Licensed under Apache-2.0.
-"""How far an exported model is from the one that it was made of."""
+"""Comparison of an exported model with the PyTorch model.
+
+N people of one image, K keypoints.
+"""
 
 from __future__ import annotations
 
@@ -14,73 +17,89 @@ from scipy.optimize import linear_sum_assignment
 from .onnx_export import PoseGraph
 from .runtime import PoseModel, Poses
 
-__all__ = ['Difference', 'compare_model', 'compare_poses', 'people_of']
+__all__ = ['Difference', 'compare_model', 'compare_poses', 'predict_poses']
 
 
 class Difference(NamedTuple):
-    """Of one image, PyTorch against the exported model.
+    """Differences between the PyTorch model and the exported one.
 
-    ``inputs``, ``heatmaps`` and ``tags`` are largest absolute differences;
-    ``people`` is how many each finds, ``(torch, exported)``; ``apart`` are
-    the distances in pixels (P,) of keypoints that both find, in people that
-    are the same; ``single`` is how many keypoints of these only one finds.
+    Attributes:
+        inputs: Largest absolute difference of the network inputs.
+        heatmaps: Largest absolute difference of the heatmaps.
+        tags: Largest absolute difference of the tags.
+        people: Number of people, ``(torch, exported)``.
+        distances: Distances in pixels of keypoints that both models find, in
+            matched people, shape (M,).
+        unmatched: Number of keypoints in matched people that only one model
+            finds.
     """
 
     inputs: float
     heatmaps: float
     tags: float
     people: Tuple[int, int]
-    apart: np.ndarray
-    single: int
+    distances: np.ndarray
+    unmatched: int
 
 
-def people_of(model: Any, sample: Any) -> Poses:
-    """What the PyTorch model finds.
+def predict_poses(model: Any, sample: Any) -> Poses:
+    """Run the PyTorch model on a sample.
 
     Args:
-        model (nn.Module): The estimator.
-        sample (dict): Of the test pipeline.
+        model (nn.Module): Pose estimator.
+        sample (dict): Sample of the test pipeline.
+
+    Returns:
+        Poses: Predicted people.
     """
     with torch.no_grad():
-        found = model.test_step(pseudo_collate([sample]))[0].pred_instances
+        result = model.test_step(pseudo_collate([sample]))[0]
+    instances = result.pred_instances
     return Poses(
-        np.asarray(found.keypoints, np.float32),
-        np.asarray(found.keypoint_scores),
-        np.asarray(found.bbox_scores),
+        np.asarray(instances.keypoints, np.float32),
+        np.asarray(instances.keypoint_scores),
+        np.asarray(instances.bbox_scores),
     )
 
 
-def compare_poses(one: Poses, other: Poses) -> Tuple[np.ndarray, int]:
-    """Distances of the keypoints of the same people.
+def compare_poses(first: Poses, second: Poses) -> Tuple[np.ndarray, int]:
+    """Match people and compare their keypoints.
 
-    People are the same who, as pairs, lie nearest to each other.
+    People are matched at the minimum total of the mean keypoint distances.
+
+    Args:
+        first (Poses): People of one model.
+        second (Poses): People of the other model.
 
     Returns:
-        tuple[np.ndarray, int]: ``apart`` and ``single`` of a
+        tuple[np.ndarray, int]: ``distances`` and ``unmatched`` of a
         :class:`Difference`.
     """
-    gaps = one.keypoints[:, None] - other.keypoints[None]
-    gaps = np.linalg.norm(gaps, axis=-1)
-    found = one.keypoint_scores > 0, other.keypoint_scores > 0
-    both = found[0][:, None] & found[1][None]
+    offsets = first.keypoints[:, None] - second.keypoints[None]
+    distances = np.linalg.norm(offsets, axis=-1)
+    present = first.keypoint_scores > 0, second.keypoint_scores > 0
+    both = present[0][:, None] & present[1][None]
     count = both.sum(axis=-1)
-    cost = (gaps * both).sum(axis=-1) / np.maximum(count, 1)
+    cost = (distances * both).sum(axis=-1) / np.maximum(count, 1)
     rows, columns = linear_sum_assignment(np.where(count > 0, cost, 1e6))
     both = both[rows, columns]
-    single = (found[0][rows] ^ found[1][columns]).sum()
-    return gaps[rows, columns][both], int(single)
+    unmatched = (present[0][rows] ^ present[1][columns]).sum()
+    return distances[rows, columns][both], int(unmatched)
 
 
 def compare_model(
     cfg: Any, model: Any, exported: PoseModel, path: str
 ) -> Difference:
-    """Run both on an image file.
+    """Compare both models on an image file.
 
     Args:
-        cfg (Config): The whole config, for its test pipeline.
-        model (nn.Module): Its model, on the CPU.
-        exported (PoseModel): The exported one.
-        path (str): Of the image.
+        cfg (Config): Complete config with the test pipeline.
+        model (nn.Module): Model of the config, on the CPU.
+        exported (PoseModel): Exported model.
+        path (str): Image file.
+
+    Returns:
+        Difference: Differences of inputs, maps and keypoints.
     """
     settings = exported.settings
     pipeline = Compose(cfg.test_dataloader.dataset.pipeline)
@@ -95,13 +114,20 @@ def compare_model(
     with torch.no_grad():
         expected = graph(batch['inputs'])
     maps = exported.maps(batch['inputs'].contiguous().numpy())
-    one, other = people_of(model, sample), exported(image)
     differences = [
-        float(np.abs(ours - theirs.numpy()).max(initial=0))
-        for ours, theirs in zip((inputs, *maps), (batch['inputs'], *expected))
+        float(np.abs(actual - wanted.numpy()).max(initial=0))
+        for actual, wanted in zip(
+            (inputs, *maps), (batch['inputs'], *expected)
+        )
     ]
-    people = len(one.scores), len(other.scores)
-    apart, single = compare_poses(one, other)
+    first, second = predict_poses(model, sample), exported(image)
+    people = len(first.scores), len(second.scores)
+    distances, unmatched = compare_poses(first, second)
     return Difference(
-        differences[0], differences[1], differences[2], people, apart, single
+        differences[0],
+        differences[1],
+        differences[2],
+        people,
+        distances,
+        unmatched,
     )

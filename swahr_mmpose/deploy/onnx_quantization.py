@@ -1,7 +1,7 @@
 # Copyright (c) swahr_mmpose contributors. Licensed under Apache-2.0.
-"""Smaller forms of an exported model: half precision and 8-bit integers.
+"""Conversion of an exported model to half precision or 8-bit integers.
 
-Needs ``onnx`` and ``onnxruntime``, of the extra ``export`` of the package.
+Requires ``onnx`` and ``onnxruntime``, of the extra ``export`` of the package.
 """
 
 from __future__ import annotations
@@ -27,55 +27,56 @@ _FLOAT = onnx.TensorProto.FLOAT
 
 
 def to_float16(source: str, target: str) -> None:
-    """Weights and layers in half precision; input and outputs stay float32.
+    """Convert weights and layers to half precision.
 
-    So do the last convolution of each output and all that follows: in half
-    precision neighbouring cells of a heatmap become equal, and each a peak.
+    Input and outputs stay float32, and so do the last convolution of each
+    output and the nodes after it: in half precision neighbouring cells of a
+    heatmap become equal, and each of them a peak.
 
     Args:
-        source (str): Model file in float32.
-        target (str): File to write; it may be the same.
+        source (str): ONNX file in float32.
+        target (str): ONNX file to write; may be ``source``.
     """
     settings = PoseModel(source, ['CPUExecutionProvider']).settings
     proto = onnx.load(source)
-    last, behind = end_of_graph(proto.graph)
+    last, following = _find_last_convolutions(proto.graph)
     proto = convert_float_to_float16(
-        proto, keep_io_types=True, node_block_list=last + behind
+        proto, keep_io_types=True, node_block_list=last + following
     )
-    _without_detours(proto.graph)
-    OnnxModel(proto).topological_sort()  # the casts of inputs come last
+    _remove_double_casts(proto.graph)
+    OnnxModel(proto).topological_sort()  # input casts were appended
     write_settings(proto, settings, target)
 
 
-def _without_detours(graph: Any) -> None:
-    """What is cast to half precision only to be cast back stays as it is."""
-    maker = {
+def _remove_double_casts(graph: Any) -> None:
+    """Remove casts from float32 to half precision and back."""
+    casts = {
         node.output[0]: node for node in graph.node if node.op_type == 'Cast'
     }
-    for node in maker.values():
-        before = maker.get(node.input[0])
+    for node in casts.values():
+        previous = casts.get(node.input[0])
         if (
-            before is not None
+            previous is not None
             and node.attribute[0].i == _FLOAT
-            and before.attribute[0].i == onnx.TensorProto.FLOAT16
+            and previous.attribute[0].i == onnx.TensorProto.FLOAT16
         ):
-            node.input[0] = before.input[0]
+            node.input[0] = previous.input[0]
     used = {output.name for output in graph.output}
     used.update(name for node in graph.node for name in node.input)
-    for name, node in maker.items():
+    for name, node in casts.items():
         if name not in used:
             graph.node.remove(node)
 
 
-class _Inputs(quantization.CalibrationDataReader):
-    """The network's inputs of some images, one after the other."""
+class _CalibrationInputs(quantization.CalibrationDataReader):
+    """Network inputs of calibration images."""
 
     def __init__(self, model: PoseModel, images: Iterable[np.ndarray]) -> None:
         self._model = model
         self._images = iter(images)
 
     def get_next(self) -> Optional[dict]:
-        """One image (1, 3, H, W), or None at the end."""
+        """Preprocess the next image to (1, 3, H, W); None at the end."""
         image = next(self._images, None)
         if image is None:
             return None
@@ -83,40 +84,40 @@ class _Inputs(quantization.CalibrationDataReader):
 
 
 def to_int8(source: str, target: str, images: Iterable[np.ndarray]) -> None:
-    """Convolutions in 8-bit integers, their ranges from some images.
+    """Quantize convolutions to 8-bit integers, with calibrated ranges.
 
-    Weights are quantised by channel; the last convolution of each output and
-    all that follows stay in float32: heatmaps and tags are its sums, and tags
-    know no bounds.
+    Weights are quantized per channel. The last convolution of each output and
+    the nodes after it stay in float32: heatmaps and tags are its sums, and
+    tags are unbounded.
 
     Args:
-        source (str): Model file in float32.
-        target (str): File to write; it may be the same.
-        images (Iterable[np.ndarray]): uint8 (h, w, 3), BGR, like those that
-            the model is for.
+        source (str): ONNX file in float32.
+        target (str): ONNX file to write; may be ``source``.
+        images (Iterable[np.ndarray]): Calibration images of the target
+            domain, BGR uint8 (h, w, 3).
     """
     model = PoseModel(source, ['CPUExecutionProvider'])
-    last, _ = end_of_graph(onnx.load(source).graph)
-    kind = quantization.QuantType
-    with tempfile.TemporaryDirectory() as folder, _quiet_root():
+    last, _ = _find_last_convolutions(onnx.load(source).graph)
+    types = quantization.QuantType
+    with tempfile.TemporaryDirectory() as folder, _silence_root_logger():
         path = os.path.join(folder, 'model.onnx')
         quantization.quantize_static(
             source,
             path,
-            _Inputs(model, images),
+            _CalibrationInputs(model, images),
             quant_format=quantization.QuantFormat.QDQ,
             op_types_to_quantize=['Conv'],
             nodes_to_exclude=last,
             per_channel=True,
-            activation_type=kind.QUInt8,
-            weight_type=kind.QInt8,
+            activation_type=types.QUInt8,
+            weight_type=types.QInt8,
         )
         write_settings(onnx.load(path), model.settings, target)
 
 
 @contextlib.contextmanager
-def _quiet_root() -> Iterator[None]:
-    """Without the advice that the quantiser gives on the root logger."""
+def _silence_root_logger() -> Iterator[None]:
+    """Suppress the hints that the quantizer logs on the root logger."""
     root = logging.getLogger()
     level = root.level
     root.setLevel(logging.ERROR)
@@ -126,28 +127,28 @@ def _quiet_root() -> Iterator[None]:
         root.setLevel(level)
 
 
-def end_of_graph(graph: Any) -> Tuple[List[str], List[str]]:
-    """The last convolutions of a graph, and what follows them.
+def _find_last_convolutions(graph: Any) -> Tuple[List[str], List[str]]:
+    """Find the last convolutions of a graph and the nodes after them.
 
     Args:
-        graph (onnx.GraphProto): Of a model, all of its nodes named.
+        graph (onnx.GraphProto): Graph whose nodes all have names.
 
     Returns:
-        tuple[list[str], list[str]]: Names of the convolutions after which
-        there is none to some output, and of the nodes behind them.
+        tuple[list[str], list[str]]: Names of the convolutions that are the
+        last ones before an output, and of the nodes after them.
     """
-    maker = {name: node for node in graph.node for name in node.output}
-    waiting = [output.name for output in graph.output]
-    seen = set(waiting)
-    last, behind = set(), set()
-    while waiting:
-        node = maker.get(waiting.pop())
+    producers = {name: node for node in graph.node for name in node.output}
+    pending = [output.name for output in graph.output]
+    visited = set(pending)
+    last, following = set(), set()
+    while pending:
+        node = producers.get(pending.pop())
         if node is None:
             continue
         if node.op_type == 'Conv':
             last.add(node.name)
             continue
-        behind.add(node.name)
-        waiting += [name for name in node.input if name not in seen]
-        seen.update(node.input)
-    return sorted(last), sorted(behind)
+        following.add(node.name)
+        pending += [name for name in node.input if name not in visited]
+        visited.update(node.input)
+    return sorted(last), sorted(following)

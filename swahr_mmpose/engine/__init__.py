@@ -1,2 +1,2 @@
 # Copyright (c) swahr_mmpose contributors. Licensed under Apache-2.0.
-"""Parts of the MMEngine runner."""
+"""Extensions of the MMEngine runner."""

@@ -1,5 +1,5 @@
 # Copyright (c) swahr_mmpose contributors. Licensed under Apache-2.0.
-"""Metrics and the COCO result format."""
+"""Metrics, pose NMS and COCO result files."""
 
 from .crowdpose_metric import CrowdPoseMetric
 

@@ -1,8 +1,10 @@
 # Copyright (c) swahr_mmpose contributors. Licensed under Apache-2.0.
-"""Results as COCO writes them, one file of people and one of images.
+"""Predictions in the COCO result format, with a file of images beside them.
 
-Files are written as people are found, and are there as a whole once the
-``with`` statement ends, or not at all.
+Instances are written to temporary files as they arrive. Both files appear
+complete at the end of the ``with`` statement, or not at all after an error.
+
+N instances, K keypoints.
 """
 
 from __future__ import annotations
@@ -27,17 +29,18 @@ from swahr_mmpose.utils.atomic_write import replaced_file
 
 __all__ = ['CocoResultsWriter', 'image_ids', 'images_file', 'results_of']
 
-_PERSON = 1  # its category in COCO and in CrowdPose
+_PERSON = 1  # category id in COCO and in CrowdPose
 
 
 def image_ids(names: Iterable[str]) -> Optional[List[int]]:
-    """The numbers that file names are, as in COCO, if all of them are.
+    """Convert file names to image ids, as in COCO.
 
     Args:
-        names (Iterable[str]): As ``000000000139.jpg``.
+        names (Iterable[str]): File names, e.g. ``000000000139.jpg``.
 
     Returns:
-        list[int] | None: None if a name is no number, or two are the same.
+        list[int] | None: Image ids; None if a name is not an integer or two
+        ids are equal.
     """
     stems = [osp.splitext(osp.basename(name))[0] for name in names]
     if not all(stem.isascii() and stem.isdigit() for stem in stems):
@@ -52,20 +55,19 @@ def results_of(
     keypoint_scores: np.ndarray,
     scores: np.ndarray,
 ) -> List[Dict[str, Any]]:
-    """The people of an image in COCO's results form.
+    """Convert the instances of an image to COCO results.
 
-    There is no box: COCO takes that of the keypoints, also for MMPose's
-    results.
+    The results have no ``bbox``: pycocotools derives it from the keypoints.
 
     Args:
-        image_id (int): Of the image.
+        image_id (int): Image id.
         keypoints (np.ndarray): Pixels, shape (N, K, 2).
-        keypoint_scores (np.ndarray): Shape (N, K).
-        scores (np.ndarray): Shape (N,).
+        keypoint_scores (np.ndarray): Keypoint scores, shape (N, K).
+        scores (np.ndarray): Instance scores, shape (N,).
 
     Returns:
         list[dict]: ``image_id``, ``category_id``, ``keypoints`` (x, y, score
-        for each, in thousandths of a pixel) and ``score``.
+        of each keypoint; x and y rounded to 1e-3 px) and ``score``.
     """
     return [
         dict(
@@ -73,30 +75,42 @@ def results_of(
             category_id=_PERSON,
             keypoints=[
                 number
-                for (x, y), s in zip(person.tolist(), seen.tolist())
+                for (x, y), s in zip(xy.tolist(), xy_scores.tolist())
                 for number in (round(x, 3), round(y, 3), round(s, 6))
             ],
             score=round(float(score), 6),
         )
-        for person, seen, score in zip(keypoints, keypoint_scores, scores)
+        for xy, xy_scores, score in zip(keypoints, keypoint_scores, scores)
     ]
 
 
 def images_file(path: str) -> str:
-    """Name of the file of images that stands beside one of results."""
+    """Name the file of images for a result file.
+
+    Args:
+        path (str): Result file, e.g. ``a.json``.
+
+    Returns:
+        str: File of images, e.g. ``a.images.json``.
+    """
     stem, extension = osp.splitext(path)
     return f'{stem}.images{extension}'
 
 
 class CocoResultsWriter:
-    """Writes results, and beside them the table of images.
+    """Context manager that writes COCO results and the file of images.
 
-    The table, ``NAME.images.json`` beside ``NAME.json``, is an annotation
-    file without annotations: ``COCO(table).loadRes(results)`` reads both.
+    The file of images, ``NAME.images.json`` beside ``NAME.json``, is an
+    annotation file without annotations, for use as
+    ``COCO(images).loadRes(results)``.
 
     Args:
-        path (str): File of results.
-        metainfo (Mapping): Of the data set: names of keypoints, skeleton.
+        path (str): Result file, ``.json``.
+        metainfo (Mapping): Dataset metainfo with ``keypoint_id2name`` and
+            ``skeleton_links``.
+
+    Raises:
+        ValueError: If the file does not end in ``.json``.
     """
 
     def __init__(self, path: str, metainfo: Mapping[str, Any]) -> None:
@@ -106,12 +120,14 @@ class CocoResultsWriter:
         self.stack = ExitStack()
 
     def __enter__(self) -> CocoResultsWriter:
-        """Begin both files, under other names."""
-        category = json.dumps([_category(self.metainfo)])
+        """Open temporary files for results and images."""
+        category = json.dumps([_make_category(self.metainfo)])
         head = f'{{"annotations": [], "categories": {category}, "images": ['
         with ExitStack() as stack:
-            self.images = _List(stack, images_file(self.path), head, ']}')
-            self.people = _List(stack, self.path, '[', ']')
+            self.images = _JsonListWriter(
+                stack, images_file(self.path), head, ']}'
+            )
+            self.results = _JsonListWriter(stack, self.path, '[', ']')
             self.stack = stack.pop_all()
         return self
 
@@ -122,27 +138,34 @@ class CocoResultsWriter:
         size: Tuple[int, int],
         people: List[Dict[str, Any]],
     ) -> None:
-        """Append an image and its people.
+        """Append an image and its instances.
 
         Args:
-            image_id (int): Each once.
-            name (str): For the table of images.
-            size (tuple): ``(w, h)``.
-            people (list[dict]): See :func:`results_of`.
+            image_id (int): Image id, unique in the file.
+            name (str): File name for the file of images.
+            size (tuple): Image size ``(w, h)`` in pixels.
+            people (list[dict]): Instances from :func:`results_of`.
         """
         self.images.append(
             dict(id=image_id, file_name=name, width=size[0], height=size[1])
         )
         for person in people:
-            self.people.append(person)
+            self.results.append(person)
 
     def __exit__(self, *error: Any) -> Optional[bool]:
-        """Put the files in their places, or remove them on an error."""
+        """Move the files into place, or remove them after an error."""
         return self.stack.__exit__(*error)
 
 
-class _List:
-    """A list in JSON, one entry a line."""
+class _JsonListWriter:
+    """Writer of a JSON list, one entry per line.
+
+    Args:
+        stack (ExitStack): Stack on which the file is closed.
+        path (str): Target file.
+        head (str): Text before the list.
+        tail (str): Text after the list.
+    """
 
     def __init__(
         self, stack: ExitStack, path: str, head: str, tail: str
@@ -150,21 +173,23 @@ class _List:
         self.stream: BinaryIO = stack.enter_context(replaced_file(path))
         self.tail, self.separator = tail, '\n'
         self.stream.write(head.encode())
-        stack.push(self._end)
+        stack.push(self._finish)
 
     def append(self, entry: Any) -> None:
+        """Write an entry; raise ValueError for NaN or infinity."""
         line = json.dumps(entry, allow_nan=False)
         self.stream.write(f'{self.separator}{line}'.encode())
         self.separator = ',\n'
 
-    def _end(self, kind: Any, *_: Any) -> None:
-        """The last line, unless something went wrong."""
+    def _finish(self, kind: Any, *_: Any) -> None:
+        """Write the end of the list, unless there was an error."""
         if kind is None:
             end = '\n' if self.separator != '\n' else ''
             self.stream.write(f'{end}{self.tail}\n'.encode())
 
 
-def _category(metainfo: Mapping[str, Any]) -> Dict[str, Any]:
+def _make_category(metainfo: Mapping[str, Any]) -> Dict[str, Any]:
+    """Make the COCO category ``person`` from dataset metainfo."""
     names = metainfo['keypoint_id2name']
     return dict(
         id=_PERSON,

@@ -1,7 +1,7 @@
 # Copyright (c) swahr_mmpose contributors. Licensed under Apache-2.0.
-"""Suppression of whole poses: a person who was found twice.
+"""Pose NMS: suppression of duplicate instances by OKS.
 
-N people, K keypoints.
+N instances, K keypoints.
 """
 
 from __future__ import annotations
@@ -15,20 +15,22 @@ __all__ = ['boxes_of', 'pose_nms', 'select_people']
 
 
 def boxes_of(keypoints: np.ndarray, scores: np.ndarray) -> np.ndarray:
-    """Boxes around the keypoints that were found.
+    """Compute the bounding boxes of the detected keypoints.
 
     Args:
-        keypoints (np.ndarray): Shape (N, K, 2).
-        scores (np.ndarray): Shape (N, K), 0 where a keypoint is missing.
+        keypoints (np.ndarray): Pixels, shape (N, K, 2).
+        scores (np.ndarray): Keypoint scores, shape (N, K), 0 for missing
+            keypoints.
 
     Returns:
-        np.ndarray: ``x1, y1, x2, y2``, shape (N, 4); zeros without keypoints.
+        np.ndarray: ``x1, y1, x2, y2``, shape (N, 4); zeros for instances
+        without keypoints.
     """
-    found = (scores > 0)[..., None]
-    low = np.where(found, keypoints, np.inf).min(axis=1, initial=np.inf)
-    high = np.where(found, keypoints, -np.inf).max(axis=1, initial=-np.inf)
+    detected = (scores > 0)[..., None]
+    low = np.where(detected, keypoints, np.inf).min(axis=1, initial=np.inf)
+    high = np.where(detected, keypoints, -np.inf).max(axis=1, initial=-np.inf)
     boxes = np.concatenate([low, high], axis=1)
-    return np.where(found.any(axis=1), boxes, 0.0)
+    return np.where(detected.any(axis=1), boxes, 0.0)
 
 
 def pose_nms(
@@ -38,38 +40,44 @@ def pose_nms(
     sigmas: np.ndarray,
     threshold: float,
 ) -> np.ndarray:
-    """Of people who are alike, the one with the best score.
+    """Suppress instances that are similar to a better one.
 
-    Likeness is COCO's object keypoint similarity over the keypoints that
-    both have, with half the mean of both boxes for the area (a person covers
-    about half of his box); MMPose's ``oks_nms`` does the suppressing.
+    The similarity is COCO's OKS over the keypoints that both instances have.
+    Its area is half the mean area of both boxes, since a person covers about
+    half of the box. MMPose's ``oks_nms`` does the suppression.
 
     Args:
         keypoints (np.ndarray): Pixels, shape (N, K, 2).
-        keypoint_scores (np.ndarray): Shape (N, K), 0 where one is missing.
-        scores (np.ndarray): Of the people, shape (N,).
-        sigmas (np.ndarray): Of the data set's metainfo, shape (K,).
-        threshold (float): People more alike than this are one, 0 to 1.
+        keypoint_scores (np.ndarray): Keypoint scores, shape (N, K), 0 for
+            missing keypoints.
+        scores (np.ndarray): Instance scores, shape (N,).
+        sigmas (np.ndarray): Sigmas of the dataset's metainfo, shape (K,).
+        threshold (float): OKS from 0 to 1 above which an instance is
+            suppressed.
 
     Returns:
-        np.ndarray: Indices of those who stay, best score first.
+        np.ndarray: Indices of the remaining instances, best score first.
+
+    Raises:
+        ValueError: If the threshold is not in [0, 1], or there is not one
+            sigma per keypoint.
     """
     if not 0 <= threshold <= 1:
         raise ValueError(
-            f'the threshold of pose NMS is a similarity from 0 to 1, got '
-            f'{threshold}'
+            f'the threshold of pose NMS is {threshold}, expected an OKS from '
+            '0 to 1'
         )
     if np.shape(sigmas) != keypoints.shape[1:2]:
         raise ValueError(
             f'got {np.shape(sigmas)} sigmas for keypoints of shape '
-            f'{keypoints.shape}, expected one for each keypoint'
+            f'{keypoints.shape}, expected one per keypoint'
         )
     boxes = boxes_of(keypoints, keypoint_scores)
     areas = np.prod(boxes[:, 2:] - boxes[:, :2], axis=1) / 2
     order = np.argsort(-scores, kind='stable')
-    joined = np.concatenate([keypoints, keypoint_scores[..., None]], axis=2)
+    triples = np.concatenate([keypoints, keypoint_scores[..., None]], axis=2)
     people = [
-        dict(keypoints=joined[n], score=-rank, area=areas[n])
+        dict(keypoints=triples[n], score=-rank, area=areas[n])
         for rank, n in enumerate(order)
     ]
     kept = oks_nms(people, threshold, np.asarray(sigmas), vis_thr=0.0)
@@ -85,19 +93,25 @@ def select_people(
     nms: Optional[float] = None,
     max_people: Optional[int] = None,
 ) -> np.ndarray:
-    """Which people of an image to report.
+    """Select the instances of an image to report.
 
     Args:
         keypoints (np.ndarray): Pixels, shape (N, K, 2).
-        keypoint_scores (np.ndarray): Shape (N, K), 0 where one is missing.
-        scores (np.ndarray): Of the people, shape (N,).
-        sigmas (np.ndarray): Of the data set's metainfo, shape (K,).
-        threshold (float): People that score less are left out.
-        nms (float, optional): Threshold of :func:`pose_nms`.
-        max_people (int, optional): No more than so many.
+        keypoint_scores (np.ndarray): Keypoint scores, shape (N, K), 0 for
+            missing keypoints.
+        scores (np.ndarray): Instance scores, shape (N,).
+        sigmas (np.ndarray): Sigmas of the dataset's metainfo, shape (K,).
+        threshold (float): Minimum instance score. Defaults to 0.
+        nms (float, optional): OKS threshold of :func:`pose_nms`. Defaults to
+            None, no suppression.
+        max_people (int, optional): Maximum number of instances. Defaults to
+            None, no limit.
 
     Returns:
-        np.ndarray: Their indices, best score first.
+        np.ndarray: Indices of the selected instances, best score first.
+
+    Raises:
+        ValueError: See :func:`pose_nms`.
     """
     order = np.argsort(-scores, kind='stable')
     order = order[scores[order] >= threshold]

@@ -1,12 +1,13 @@
 # Copyright (c) swahr_mmpose contributors. Licensed under Apache-2.0.
-"""The bottom-up estimator: one scale or a pyramid, mirrored or not.
+"""Bottom-up pose estimator with multi-scale test and flip test.
 
-B images; an image pyramid is a list of tensors (B, 3, H, W), largest first.
+B images; an image pyramid is a list of tensors (B, 3, H, W), one per scale,
+largest first.
 """
 
 from __future__ import annotations
 
-from typing import Any, List, Sequence, Union
+from typing import Any, List, Optional, Sequence, Tuple, Union
 
 import torch
 from mmengine.structures import PixelData
@@ -22,13 +23,14 @@ __all__ = ['BottomupPyramidDataPreprocessor', 'BottomupPyramidPoseEstimator']
 
 @MODELS.register_module()
 class BottomupPyramidDataPreprocessor(PoseDataPreprocessor):
-    """Normalises image pyramids as well as single images.
+    """Normalization of single images and image pyramids.
 
     Args:
-        channels_last (bool): Store the channels of a pixel together, which the
-            convolutions then keep: the same numbers, faster on a CPU and in
-            mixed precision on a GPU. Defaults to ``False``.
-        kwargs: Those of MMPose's ``PoseDataPreprocessor``.
+        channels_last (bool): Whether to use the memory format
+            ``torch.channels_last``, which convolutions preserve: same
+            results, faster on a CPU and in mixed precision on a GPU. Defaults
+            to False.
+        kwargs: Arguments of MMPose's ``PoseDataPreprocessor``.
     """
 
     def __init__(self, channels_last: bool = False, **kwargs: Any) -> None:
@@ -37,49 +39,58 @@ class BottomupPyramidDataPreprocessor(PoseDataPreprocessor):
             torch.channels_last if channels_last else torch.contiguous_format
         )
 
-    def _forward_images(self, data: dict, training: bool) -> dict:
+    def forward(self, data: dict, training: bool = False) -> dict:
+        """Normalize a batch.
+
+        Args:
+            data (dict): ``inputs``: list of B images (3, h, w), or a list of
+                such lists, one per scale; and ``data_samples``.
+            training (bool): Passed to MMPose's ``PoseDataPreprocessor``.
+                Defaults to False.
+
+        Returns:
+            dict: ``inputs``: tensor (B, 3, H, W), or a list of them, one per
+            scale; and ``data_samples``.
+        """
+        inputs = data['inputs']
+        if not (
+            isinstance(inputs, list) and isinstance(inputs[0], (list, tuple))
+        ):
+            return self._normalize(data, training)
+        pyramid = []
+        for images in inputs:
+            batch = dict(
+                inputs=list(images), data_samples=data['data_samples']
+            )
+            batch = self._normalize(batch, training)
+            pyramid.append(batch['inputs'])
+        return dict(inputs=pyramid, data_samples=batch['data_samples'])
+
+    def _normalize(self, data: dict, training: bool) -> dict:
+        """Normalize the images of one scale."""
         data = super().forward(data, training)
         data['inputs'] = data['inputs'].contiguous(
             memory_format=self.memory_format
         )
         return data
 
-    def forward(self, data: dict, training: bool = False) -> dict:
-        """Normalise a batch.
-
-        Args:
-            data (dict): ``inputs``, a list of B images (3, h, w), or a list
-                over the scales of such lists; and ``data_samples``.
-            training (bool): Passed on.
-
-        Returns:
-            dict: ``inputs``, a tensor or a list of tensors.
-        """
-        inputs = data['inputs']
-        if not (
-            isinstance(inputs, list) and isinstance(inputs[0], (list, tuple))
-        ):
-            return self._forward_images(data, training)
-        levels = []
-        for images in inputs:
-            batch = dict(
-                inputs=list(images), data_samples=data['data_samples']
-            )
-            batch = self._forward_images(batch, training)
-            levels.append(batch['inputs'])
-        return dict(inputs=levels, data_samples=batch['data_samples'])
-
 
 @MODELS.register_module()
 class BottomupPyramidPoseEstimator(BottomupPoseEstimator):
-    """MMPose's bottom-up estimator, tested at one or more scales.
+    """MMPose's bottom-up pose estimator, tested at one or more scales.
 
-    Heatmaps are averaged over the scales and over the image and its mirror
-    image; tags are those of scale 1.  ``test_cfg`` takes ``flip_test``,
-    ``heatmap_levels`` (which levels count: 0 at 1/4, 1 at 1/2; by default
-    both), ``output_heatmaps`` and ``upsample_heatmaps`` (by default True;
-    False looks for people at half the input's resolution: faster, a little
-    less accurate).
+    Heatmaps are averaged over scales and, in a flip test, over both views;
+    tags are those of scale 1. Keys of ``test_cfg``:
+
+    - ``flip_test`` (bool): whether to add the horizontally flipped images.
+      Defaults to False.
+    - ``heatmap_levels`` (Sequence[int]): levels whose heatmaps are averaged,
+      0 is the coarsest. Defaults to all.
+    - ``upsample_heatmaps`` (bool): whether to decode at input resolution;
+      ``False``: at the resolution of the finest level, which is faster and
+      slightly less accurate. Defaults to True.
+    - ``output_heatmaps`` (bool): whether to return the fused heatmaps as
+      ``pred_fields``. Defaults to False.
     """
 
     def forward(
@@ -88,7 +99,19 @@ class BottomupPyramidPoseEstimator(BottomupPoseEstimator):
         data_samples: Any = None,
         mode: str = 'tensor',
     ) -> Any:
-        """As MMPose's, but a list of inputs is a pyramid to predict from."""
+        """Run MMPose's ``forward``; ``'predict'`` accepts image pyramids.
+
+        Args:
+            inputs (Tensor | list[Tensor]): Images (B, 3, H, W), or an image
+                pyramid.
+            data_samples (Sequence[PoseDataSample], optional): B samples.
+            mode (str): ``'loss'``, ``'predict'`` or ``'tensor'``. Defaults to
+                ``'tensor'``.
+
+        Returns:
+            dict | list[PoseDataSample] | HeadOutput: Losses, samples with
+            predictions, or the output of the head, by mode.
+        """
         if mode == 'predict' and isinstance(inputs, list):
             for sample in data_samples if self.metainfo else ():
                 sample.set_metainfo(self.metainfo)
@@ -98,28 +121,37 @@ class BottomupPyramidPoseEstimator(BottomupPoseEstimator):
     def predict(
         self, inputs: Union[Tensor, List[Tensor]], data_samples: Sequence[Any]
     ) -> Any:
-        """Predict people in the pixels of the original images.
+        """Predict people in pixels of the original images.
 
         Args:
-            inputs (Tensor | list[Tensor]): Images, or their pyramid in the
-                order of the samples' ``pyramid_scales``.
-            data_samples (Sequence[PoseDataSample]): Of equal ``input_size``.
+            inputs (Tensor | list[Tensor]): Images (B, 3, H, W), or an image
+                pyramid in the order of ``pyramid_scales`` of the samples.
+            data_samples (Sequence[PoseDataSample]): B samples of equal
+                ``input_size``.
 
         Returns:
-            list[PoseDataSample]: With ``pred_instances``.
+            list[PoseDataSample]: Samples with ``pred_instances`` and, with
+            ``output_heatmaps``, ``pred_fields``.
+
+        Raises:
+            ValueError: If input sizes differ within the batch, or the pyramid
+                does not fit ``pyramid_scales``.
         """
         pyramid = inputs if isinstance(inputs, list) else [inputs]
         info = data_samples[0].metainfo
         scales = info.get('pyramid_scales', [1.0])
         _check_sizes(pyramid, scales, data_samples)
-        flip_indices = info.get('flip_indices')
-        levels = self.test_cfg.get('heatmap_levels', (0, 1))
         size, scale_factor = decoded_size(
-            info['input_size'], self.test_cfg.get('upsample_heatmaps', True)
+            info['input_size'],
+            self.test_cfg.get('upsample_heatmaps', True),
+            self.head.finest_stride,
         )
         maps = [
             self.head.test_maps(
-                *self._views(images), size, flip_indices, levels
+                *self._extract_views(images),
+                size,
+                info.get('flip_indices'),
+                self.test_cfg.get('heatmap_levels'),
             )
             for images in pyramid
         ]
@@ -130,11 +162,13 @@ class BottomupPyramidPoseEstimator(BottomupPoseEstimator):
         instances = self.head.decode((heatmaps, tags), scale_factor)
         fields = None
         if self.test_cfg.get('output_heatmaps', False):
-            fields = [PixelData(heatmaps=maps) for maps in heatmaps]
+            fields = [PixelData(heatmaps=h) for h in heatmaps]
         return self.add_pred_to_datasample(instances, fields, data_samples)
 
-    def _views(self, images: Tensor) -> tuple:
-        """Features of the images and, in a flip test, of their mirrors."""
+    def _extract_views(
+        self, images: Tensor
+    ) -> Tuple[Sequence[Tensor], Optional[Sequence[Tensor]]]:
+        """Extract features of both views; the second is None if not used."""
         feats = self.extract_feat(images)
         if not self.test_cfg.get('flip_test', False):
             return feats, None
@@ -144,15 +178,16 @@ class BottomupPyramidPoseEstimator(BottomupPoseEstimator):
 def _check_sizes(
     pyramid: List[Tensor], scales: Sequence[float], data_samples: Sequence[Any]
 ) -> None:
+    """Raise ValueError if image sizes or the number of scales do not fit."""
     sizes = {tuple(s.metainfo['input_size']) for s in data_samples}
     if len(sizes) > 1:
         raise ValueError(
-            f'a batch holds test images of sizes {sorted(sizes)} (w, h); set '
-            'batch_size=1 in the test dataloader, or its batch_sampler to '
-            "dict(type='EqualSizeBatchSampler')"
+            f'a batch holds test images of sizes {sorted(sizes)} (w, h), '
+            'expected one size; set batch_size=1 in the test dataloader, or '
+            "its batch_sampler to dict(type='EqualSizeBatchSampler')"
         )
     if len(pyramid) != len(scales):
         raise ValueError(
-            f'got a pyramid of {len(pyramid)} images for the '
-            f'scales {list(scales)}'
+            f'got an image pyramid of {len(pyramid)} images, expected one per '
+            f'scale {list(scales)} (pyramid_scales)'
         )

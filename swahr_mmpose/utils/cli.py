@@ -1,5 +1,5 @@
 # Copyright (c) swahr_mmpose contributors. Licensed under Apache-2.0.
-"""What the command line tools share."""
+"""Argument parsing and config loading of the commands."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ __all__ = [
 ]
 
 
-# Command-line arguments; ``None``: those of the process.
+# Command-line arguments; ``None``: ``sys.argv[1:]``.
 Argv = Optional[Sequence[str]]
 
 
@@ -33,28 +33,41 @@ class HelpFormatter(
     argparse.ArgumentDefaultsHelpFormatter,
     argparse.RawDescriptionHelpFormatter,
 ):
-    """Defaults shown, examples as they were written."""
+    """Help formatter that prints defaults and keeps examples unwrapped."""
 
 
 def make_parser(description: Optional[str]) -> argparse.ArgumentParser:
-    """A parser whose description is the tool's docstring."""
+    """Make the argument parser of a command.
+
+    Args:
+        description (str, optional): Help text, the module docstring of the
+            command.
+
+    Returns:
+        argparse.ArgumentParser: Parser without options.
+    """
     return argparse.ArgumentParser(
-        prog=_program(), description=description, formatter_class=HelpFormatter
+        prog=_get_program_name(),
+        description=description,
+        formatter_class=HelpFormatter,
     )
 
 
-def _program() -> str:
-    """Name of the command as it was typed: ``%(prog)s`` of the examples."""
+def _get_program_name() -> str:
+    """Get the command as typed, for ``%(prog)s`` in examples."""
     path = sys.argv[0]
     return f'python {osp.relpath(path)}' if path.endswith('.py') else path
 
 
 @contextmanager
 def user_errors() -> Iterator[None]:
-    """What is wrong with files and settings ends the tool, in a sentence.
+    """Exit with a one-line message on OSError and ValueError.
 
-    For the steps that look at what the user gave; elsewhere an error keeps
-    its traceback.
+    Use it for steps that read files and settings of the user; elsewhere
+    errors keep their traceback.
+
+    Raises:
+        SystemExit: If an OSError or ValueError is raised in the context.
     """
     try:
         yield
@@ -63,20 +76,28 @@ def user_errors() -> Iterator[None]:
 
 
 def add_cfg_options(parser: argparse.ArgumentParser) -> None:
-    """The flag that changes settings of the config."""
+    """Add the option ``--cfg-options``.
+
+    Args:
+        parser (argparse.ArgumentParser): Parser to extend.
+    """
     parser.add_argument(
         '--cfg-options',
         nargs='+',
         action=DictAction,
         default={},
         metavar='KEY=VALUE',
-        help='override settings of the config, e.g. '
+        help='config settings to override, e.g. '
         "train_dataloader.batch_size=4 'model.test_cfg.flip_test=False'",
     )
 
 
 def add_common_arguments(parser: argparse.ArgumentParser) -> None:
-    """The flags of MMPose's own ``tools/train.py`` and ``tools/test.py``."""
+    """Add the options of MMPose's ``tools/train.py`` and ``tools/test.py``.
+
+    Args:
+        parser (argparse.ArgumentParser): Parser to extend.
+    """
     parser.add_argument(
         '--work-dir',
         help='folder of logs and results (default: '
@@ -90,13 +111,13 @@ def add_common_arguments(parser: argparse.ArgumentParser) -> None:
         default='none',
         help='job launcher',
     )
-    _add_drawing_arguments(parser)
+    _add_visualization_arguments(parser)
     parser.add_argument(
         '--skip-checks',
         action='store_true',
-        help='do not check annotation and image files before the run',
+        help='skip the checks of annotation and image files before the run',
     )
-    # torchrun sets the environment variable; the old launcher passes this.
+    # torchrun sets LOCAL_RANK; torch.distributed.launch passes this option.
     parser.add_argument(
         '--local_rank',
         '--local-rank',
@@ -106,9 +127,10 @@ def add_common_arguments(parser: argparse.ArgumentParser) -> None:
     )
 
 
-def _add_drawing_arguments(parser: argparse.ArgumentParser) -> None:
+def _add_visualization_arguments(parser: argparse.ArgumentParser) -> None:
+    """Add the options of the visualization hook."""
     parser.add_argument(
-        '--show-dir', help='folder for pictures of predicted poses'
+        '--show-dir', help='folder for images with predicted poses'
     )
     parser.add_argument(
         '--show', action='store_true', help='show predicted poses in a window'
@@ -117,12 +139,23 @@ def _add_drawing_arguments(parser: argparse.ArgumentParser) -> None:
         '--interval', type=int, default=1, help='draw every n-th sample'
     )
     parser.add_argument(
-        '--wait-time', type=float, default=1, help='seconds a window stays'
+        '--wait-time',
+        type=float,
+        default=1,
+        help='display time of a window in seconds',
     )
 
 
 def load_config(args: argparse.Namespace) -> Config:
-    """The config file with the common arguments written into it."""
+    """Load the config file and apply the common options.
+
+    Args:
+        args (argparse.Namespace): Options of :func:`add_common_arguments`,
+            and ``config``, the path of the config file.
+
+    Returns:
+        Config: Config to run.
+    """
     os.environ.setdefault('LOCAL_RANK', str(args.local_rank))
     cfg = Config.fromfile(args.config)
     cfg.launcher = args.launcher
@@ -132,34 +165,39 @@ def load_config(args: argparse.Namespace) -> Config:
         name = osp.splitext(osp.basename(args.config))[0]
         cfg.work_dir = osp.join('work_dirs', name)
     if args.show or args.show_dir:
-        _draw_predictions(cfg, args)
+        _enable_visualization(cfg, args)
     cfg.merge_from_dict(args.cfg_options)
     if args.launcher == 'pytorch' and not torch.cuda.is_available():
-        _distribute_on_cpu(cfg)
+        _init_cpu_process_group(cfg)
     return cfg
 
 
 def is_first_process() -> bool:
-    """Whether this is the process that speaks and checks for all."""
+    """Whether this process has rank 0, which runs checks and prints.
+
+    Returns:
+        bool: True without a launcher.
+    """
     rank = os.environ.get('RANK') or os.environ.get('SLURM_PROCID')
     return int(rank or 0) == 0
 
 
-def _draw_predictions(cfg: Any, args: argparse.Namespace) -> None:
+def _enable_visualization(cfg: Any, args: argparse.Namespace) -> None:
+    """Enable the visualization hook with the options of the command."""
     hook = cfg.default_hooks.visualization
     hook.update(enable=True, show=args.show, interval=args.interval)
     if args.show:
         hook.wait_time = args.wait_time
     if args.show_dir:
-        # Absolute: MMPose joins a relative one anew for every image.
+        # Absolute: MMPose joins a relative folder again for every image.
         hook.out_dir = osp.abspath(args.show_dir)
 
 
-def _distribute_on_cpu(cfg: Any) -> None:
-    """Start the process group: MMEngine's launcher asks for a GPU."""
+def _init_cpu_process_group(cfg: Any) -> None:
+    """Initialize gloo for CPU training; MMEngine's launcher requires a GPU."""
     torch.distributed.init_process_group('gloo')
     if cfg.pop('sync_bn', None):
-        print('no GPU: training without SyncBN, which needs one')
+        print('no GPU available: SyncBN, which requires one, is turned off')
     wrapper = dict(type='MMDistributedDataParallel', broadcast_buffers=False)
     cfg.setdefault('model_wrapper_cfg', wrapper)
     cfg.model_wrapper_cfg.device_ids = None

@@ -1,5 +1,5 @@
 # Copyright (c) swahr_mmpose contributors. Licensed under Apache-2.0.
-"""Folders ``configs`` and ``tools``, in a checkout or an installed package."""
+"""Location of ``configs`` and ``tools`` in a checkout or installed wheel."""
 
 from __future__ import annotations
 
@@ -17,8 +17,8 @@ def find_resource(name: str) -> Path:
         name (str): Name of the folder, ``'configs'`` or ``'tools'``.
 
     Returns:
-        Path: The folder beside the package in a checkout, else that in
-        ``swahr_mmpose/.mim``, where a wheel has it.
+        Path: The folder beside the package (checkout), or in
+        ``swahr_mmpose/.mim`` (wheel).
 
     Raises:
         FileNotFoundError: If it is in neither place.
@@ -28,6 +28,6 @@ def find_resource(name: str) -> Path:
         if (place / name).is_dir() and (place / 'model-index.yml').is_file():
             return place / name
     raise FileNotFoundError(
-        f'folder {name} is in neither of {[str(p) for p in places]}; install '
-        'swahr_mmpose again'
+        f'folder {name!r} is in neither of {[str(p) for p in places]}; '
+        'install swahr_mmpose again'
     )

@@ -1,2 +1,2 @@
 # Copyright (c) swahr_mmpose contributors. Licensed under Apache-2.0.
-"""Figures of poses, targets, scale maps and weights."""
+"""Drawings of poses, and figures of targets, scale maps and heatmaps."""

@@ -1,5 +1,5 @@
 # Copyright (c) swahr_mmpose contributors. Licensed under Apache-2.0.
-"""Poses and scale maps as pictures.
+"""Drawing of poses, skeletons and scale maps.
 
 N people, K keypoints; images are RGB uint8 (H, W, 3).
 """
@@ -27,10 +27,12 @@ Link = Tuple[int, int]
 
 
 class Placement(NamedTuple):
-    """Where the network's input lies in the image, as its metainfo says.
+    """Position of the network input in the image, from the sample's metainfo.
 
-    ``input_size`` is ``(w, h)``; its middle is at ``center`` of the image, of
-    which it covers ``extent`` pixels.
+    Attributes:
+        input_size: Size ``(w, h)`` of the input in pixels.
+        center: Point ``(x, y)`` of the image at the centre of the input.
+        extent: Size ``(w, h)`` of the covered region in image pixels.
     """
 
     input_size: Tuple[int, int]
@@ -41,15 +43,16 @@ class Placement(NamedTuple):
 def place(
     values: np.ndarray, placement: Placement, size: Tuple[int, int]
 ) -> np.ndarray:
-    """A map over the network's input as a map over the image.
+    """Warp a map of the network input onto the image.
 
     Args:
-        values (np.ndarray): Shape (h, w), any stride of the input.
-        placement (Placement): Of the input.
+        values (np.ndarray): Map over the input with any stride, shape (h, w).
+        placement (Placement): Position of the input.
         size (tuple): Size ``(W, H)`` of the image.
 
     Returns:
-        np.ndarray: Shape (H, W).
+        np.ndarray: Map over the image, shape (H, W); outside of the input the
+        values at its border are repeated.
     """
     values = cv2.resize(values, placement.input_size)
     zoom = np.asarray(placement.input_size) / placement.extent
@@ -65,19 +68,20 @@ def inverse_scale(
     scale_maps: np.ndarray,
     placement: Placement,
     size: Tuple[int, int],
-    keypoint: Optional[int] = None,
+    keypoint: Optional[int],
 ) -> Tuple[np.ndarray, Tuple[float, float]]:
-    """The map of Figure 5: 1/s, mean over keypoints, between 0 and 1.
+    """Compute the map 1/s of the paper's Figure 5, normalized to 0..1.
 
     Args:
-        scale_maps (np.ndarray): alpha = 1/s - 1, shape (K, h, w).
-        placement (Placement): Of the input.
+        scale_maps (np.ndarray): ``alpha = 1/s - 1``, shape (K, h, w).
+        placement (Placement): Position of the input.
         size (tuple): Size ``(W, H)`` of the image.
-        keypoint (int, optional): Of which; ``None``: the mean over all.
+        keypoint (int, optional): Index of a keypoint; None for the mean over
+            keypoints.
 
     Returns:
-        tuple[np.ndarray, tuple[float, float]]: Shape (H, W), and the values
-        of 1/s that 0 and 1 stand for.  A constant map is 0 everywhere.
+        tuple[np.ndarray, tuple[float, float]]: Map, shape (H, W), and the
+        values of 1/s at 0 and 1. A constant map is 0 everywhere.
     """
     chosen = scale_maps if keypoint is None else scale_maps[[keypoint]]
     inverse = place(1 + chosen.mean(axis=0, dtype=np.float64), placement, size)
@@ -88,19 +92,19 @@ def inverse_scale(
 def overlay(
     image: np.ndarray, values: np.ndarray, opacity: float = 0.6
 ) -> np.ndarray:
-    """Colour values between 0 (blue) and 1 (red) over an image.
+    """Overlay a map on an image, from 0 (blue) to 1 (red).
 
     Args:
-        image (np.ndarray): uint8 (H, W, 3).
-        values (np.ndarray): Shape (H, W).
-        opacity (float): Of the colours.
+        image (np.ndarray): uint8, shape (H, W, 3).
+        values (np.ndarray): Map, shape (H, W).
+        opacity (float): Opacity of the map, 0 to 1. Defaults to 0.6.
 
     Returns:
-        np.ndarray: uint8 (H, W, 3).
+        np.ndarray: uint8, shape (H, W, 3).
     """
     colours = colormaps['jet'](values)[..., :3] * 255
-    mixed = opacity * colours + (1 - opacity) * image
-    return mixed.round().astype(np.uint8)
+    blended = opacity * colours + (1 - opacity) * image
+    return blended.round().astype(np.uint8)
 
 
 def draw_poses(
@@ -110,30 +114,30 @@ def draw_poses(
     links: Sequence[Link],
     threshold: float = 0.1,
 ) -> np.ndarray:
-    """Draw skeletons, each person in a colour of its own.
+    """Draw the skeletons of people, one colour per person.
 
     Args:
-        image (np.ndarray): uint8 (H, W, 3).
-        keypoints (np.ndarray): Pixels, shape (N, K, 2).
-        scores (np.ndarray): Shape (N, K); only what scores more than the
-            threshold is drawn.
-        links (Sequence[tuple]): Pairs of keypoints.
-        threshold (float): See ``scores``.
+        image (np.ndarray): uint8, shape (H, W, 3).
+        keypoints (np.ndarray): Keypoints in pixels, shape (N, K, 2).
+        scores (np.ndarray): Keypoint scores, shape (N, K).
+        links (Sequence[tuple]): Skeleton edges, pairs of keypoint indices.
+        threshold (float): Score above which keypoints are drawn. Defaults to
+            0.1.
 
     Returns:
-        np.ndarray: A new image, uint8 (H, W, 3).
+        np.ndarray: New image, uint8, shape (H, W, 3).
     """
     canvas = image.copy()
     width = max(1, round(min(image.shape[:2]) / 200))
     for n, (person, score) in enumerate(zip(keypoints, scores)):
         colour = tuple(255 * c for c in colormaps['tab10'](n % 10)[:3])
         points = person.round().astype(int)
-        seen = score > threshold
+        visible = score > threshold
         for a, b in links:
-            if seen[a] and seen[b]:
+            if visible[a] and visible[b]:
                 ends = points[a].tolist(), points[b].tolist()
                 cv2.line(canvas, *ends, colour, width, cv2.LINE_AA)
-        for point in points[seen].tolist():
+        for point in points[visible].tolist():
             cv2.circle(canvas, point, width + 1, colour, -1, cv2.LINE_AA)
     return canvas
 
@@ -142,38 +146,39 @@ def pose_and_scale_figure(
     poses: np.ndarray,
     scale_maps: Optional[np.ndarray],
     placement: Placement,
-    title: str = '',
-    keypoint: Optional[int] = None,
+    title: str,
+    keypoint: Optional[int],
 ) -> Figure:
-    """Poses beside the scale map, with a colour bar.
+    """Plot poses beside the scale map, with a colour bar.
 
     Args:
-        poses (np.ndarray): Picture of the poses, uint8 (H, W, 3).
-        scale_maps (np.ndarray, optional): alpha, shape (K, h, w); ``None``
+        poses (np.ndarray): Image with poses, uint8, shape (H, W, 3).
+        scale_maps (np.ndarray, optional): ``alpha``, shape (K, h, w); None
             for a model without scale branch.
-        placement (Placement): Of the input.
-        title (str): Above the picture.
-        keypoint (int, optional): Whose scale map; ``None``: the mean.
+        placement (Placement): Position of the input.
+        title (str): Title of the poses.
+        keypoint (int, optional): Keypoint of the scale map; None for the mean
+            over keypoints.
 
     Returns:
-        Figure: Of matplotlib, without a window.
+        Figure: Matplotlib figure.
     """
     panels = 1 if scale_maps is None else 2
     height, width = poses.shape[:2]
     figure = Figure(figsize=(5.2 * panels, 5.2 * height / width + 0.6))
     axes = figure.subplots(1, panels, squeeze=False)[0]
     axes[0].imshow(poses)
-    axes[0].set_title(title or 'poses')
+    axes[0].set_title(title)
     if scale_maps is not None:
         values, (low, high) = inverse_scale(
             scale_maps, placement, (width, height), keypoint
         )
-        shown = axes[1].imshow(
+        mappable = axes[1].imshow(
             values * (high - low) + low, cmap='jet', vmin=low, vmax=high
         )
         axes[1].imshow(overlay(poses, values))
-        axes[1].set_title('1/s: red asks for narrower Gaussians')
-        figure.colorbar(shown, ax=axes[1], fraction=0.04)
+        axes[1].set_title('1/s (red: narrower Gaussians)')
+        figure.colorbar(mappable, ax=axes[1], fraction=0.04)
     for axis in axes:
         axis.axis('off')
     figure.tight_layout()
@@ -188,32 +193,33 @@ def skeleton_figure(
     links: Sequence[Link],
     colours: Sequence[Sequence[int]],
 ) -> Figure:
-    """A skeleton on a sample and as the mean pose, each keypoint named.
+    """Plot a skeleton with keypoint labels, on an instance and as mean pose.
 
     Args:
-        image (np.ndarray): uint8 (H, W, 3).
-        keypoints (np.ndarray): ``(x, y, v)`` of an instance, shape (K, 3).
-        mean_pose (np.ndarray): Shape (K, 2), any unit.
-        labels (Sequence[str]): Of the keypoints.
-        links (Sequence[tuple]): Pairs of keypoints.
-        colours (Sequence): RGB of the keypoints, 0 to 255.
+        image (np.ndarray): uint8, shape (H, W, 3).
+        keypoints (np.ndarray): ``(x, y, v)`` of an instance, v > 0 if
+            labelled, shape (K, 3).
+        mean_pose (np.ndarray): Mean pose in any unit, shape (K, 2).
+        labels (Sequence[str]): Label of each keypoint.
+        links (Sequence[tuple]): Skeleton edges, pairs of keypoint indices.
+        colours (Sequence): RGB colour of each keypoint, 0 to 255.
 
     Returns:
-        Figure: Of matplotlib, without a window.
+        Figure: Matplotlib figure.
     """
     figure = Figure(figsize=(12, 6))
     sample, mean = figure.subplots(1, 2)
     sample.imshow(image)
-    seen = keypoints[:, 2] > 0
-    everywhere = np.ones(len(mean_pose), bool)
-    for axis, points, shown, title in (
-        (sample, keypoints[:, :2], seen, 'an instance'),
-        (mean, mean_pose, everywhere, 'mean pose, numbers: order of grouping'),
+    labelled = keypoints[:, 2] > 0
+    all_keypoints = np.ones(len(mean_pose), bool)
+    for axis, points, visible, title in (
+        (sample, keypoints[:, :2], labelled, 'an instance'),
+        (mean, mean_pose, all_keypoints, 'mean pose with grouping order'),
     ):
-        _draw_named(axis, points, shown, labels, links, colours)
+        _draw_skeleton(axis, points, visible, labels, links, colours)
         axis.set_title(title)
         axis.axis('off')
-    low, high = _frame(keypoints[seen, :2], image)
+    low, high = _crop_square(keypoints[labelled, :2], image)
     sample.set_xlim(low[0], high[0])
     sample.set_ylim(high[1], low[1])
     mean.set_aspect('equal')
@@ -223,30 +229,31 @@ def skeleton_figure(
     return figure
 
 
-def _frame(
+def _crop_square(
     points: np.ndarray, image: np.ndarray
 ) -> Tuple[np.ndarray, np.ndarray]:
-    """Corners of a square around points (M, 2), inside the image."""
+    """Compute the corners of a square around points (M, 2), in the image."""
     low, high = points.min(axis=0), points.max(axis=0)
     half = max(0.7 * float((high - low).max()), 16.0)
     centre, last = (low + high) / 2, np.array(image.shape[1::-1]) - 0.5
     return np.maximum(centre - half, -0.5), np.minimum(centre + half, last)
 
 
-def _draw_named(
+def _draw_skeleton(
     axis: Any,
     points: np.ndarray,
-    shown: np.ndarray,
+    visible: np.ndarray,
     labels: Sequence[str],
     links: Sequence[Link],
     colours: Sequence[Sequence[int]],
 ) -> None:
+    """Draw visible keypoints with labels, and the edges between them."""
     for a, b in links:
-        if shown[a] and shown[b]:
+        if visible[a] and visible[b]:
             axis.plot(*points[[a, b]].T, color='0.6', linewidth=2, zorder=1)
-    shades = np.array(colours, float)[shown] / 255
-    axis.scatter(*points[shown].T, c=shades, edgecolors='k', s=40, zorder=2)
-    for k in np.flatnonzero(shown):
+    shades = np.array(colours, float)[visible] / 255
+    axis.scatter(*points[visible].T, c=shades, edgecolors='k', s=40, zorder=2)
+    for k in np.flatnonzero(visible):
         axis.annotate(
             labels[k],
             points[k],

@@ -1,5 +1,5 @@
 # Copyright (c) swahr_mmpose contributors. Licensed under Apache-2.0.
-"""What a model makes of one sample: arrays, for pictures.
+"""Targets, predictions and scale maps of one training sample.
 
 N people, K keypoints; maps are lists over the levels, coarse to fine.
 """
@@ -21,15 +21,21 @@ Maps = List[np.ndarray]
 
 
 class Inspection(NamedTuple):
-    """A sample of the training pipeline, and what a model predicts of it.
+    """A training sample and the predictions of a model for it.
 
-    ``image`` is RGB uint8 (H, W, 3), the network's input; ``keypoints``
-    (N, K, 2) in its pixels and ``visible`` (N, K); ``targets`` (K, h, w) and
-    ``masks`` (h, w), True where the loss counts, as the data set gives them.
-    The rest is None where there is no model, or no scale branch:
-    ``predicted`` heatmaps (K, h, w), ``scale_maps`` holding
-    ``alpha = 1 / s - 1``, and ``adapted`` targets, those that the
-    loss compares with.
+    Attributes:
+        image: Network input, RGB uint8, shape (H, W, 3).
+        keypoints: Ground-truth keypoints in input pixels, shape (N, K, 2).
+        visible: Visibility of the keypoints, shape (N, K).
+        targets: Target heatmaps of the training pipeline, (K, h, w) per
+            level.
+        masks: Loss masks, True where the loss is computed, (h, w) per level.
+        predicted: Predicted heatmaps, (K, h, w) per level; None without a
+            model.
+        scale_maps: ``alpha = 1/s - 1``, (K, h, w) per level; None without a
+            scale branch.
+        adapted: Scale-adapted targets of the heatmap loss (SAHR), (K, h, w)
+            per level; None without a scale branch.
     """
 
     image: np.ndarray
@@ -43,11 +49,14 @@ class Inspection(NamedTuple):
 
 
 def inspect_targets(sample: dict) -> Inspection:
-    """A sample without a model.
+    """Collect image, targets and masks of a training sample.
 
     Args:
-        sample (dict): ``inputs`` (3, H, W), BGR, and ``data_samples`` of a
-            training pipeline.
+        sample (dict): Output of a training pipeline: ``inputs``, BGR, shape
+            (3, H, W), and ``data_samples``.
+
+    Returns:
+        Inspection: Sample without predictions.
     """
     image, data = sample['inputs'], sample['data_samples']
     people, fields = data.gt_instances, data.gt_fields
@@ -69,16 +78,20 @@ def inspect_targets(sample: dict) -> Inspection:
 
 @torch.no_grad()
 def inspect_sample(model: Any, sample: dict) -> Inspection:
-    """A sample and what a model predicts of it.
+    """Collect a training sample and the predictions of a model for it.
 
-    Modes (training or evaluation) are as before afterwards, those of frozen
-    parts as well, and no random number is drawn.
+    The model is run in evaluation mode. The mode of each module is restored
+    afterwards, and the random state is not changed.
 
     Args:
-        model (nn.Module): An estimator with a ``HigherHRNetHead``.
-        sample (dict): See :func:`inspect_targets`.
+        model (nn.Module): Pose estimator with a ``HigherHRNetHead``.
+        sample (dict): Sample, see :func:`inspect_targets`.
+
+    Returns:
+        Inspection: Sample with predictions and, for a model with a scale
+        branch, scale maps and adapted targets.
     """
-    found = inspect_targets(sample)
+    inspection = inspect_targets(sample)
     modes = [(module, module.training) for module in model.modules()]
     model.eval()
     try:
@@ -88,25 +101,33 @@ def inspect_sample(model: Any, sample: dict) -> Inspection:
     finally:
         for module, training in modes:
             module.training = training
-    found = found._replace(predicted=_arrays(output.heatmaps))
+    inspection = inspection._replace(predicted=_to_arrays(output.heatmaps))
     if output.scale_maps is None:
-        return found
+        return inspection
     expansion = getattr(model.head.keypoint_loss, 'expansion', 'taylor')
     adapted = [
         scale_adapted_target(
             torch.from_numpy(target), alpha[0].float().cpu(), expansion
         ).numpy()
-        for target, alpha in zip(found.targets, output.scale_maps)
+        for target, alpha in zip(inspection.targets, output.scale_maps)
     ]
-    return found._replace(
-        scale_maps=_arrays(output.scale_maps), adapted=adapted
+    return inspection._replace(
+        scale_maps=_to_arrays(output.scale_maps), adapted=adapted
     )
 
 
-def _arrays(maps: Sequence[Tensor]) -> Maps:
+def _to_arrays(maps: Sequence[Tensor]) -> Maps:
+    """Convert maps (1, K, h, w) to arrays (K, h, w)."""
     return [level[0].float().cpu().numpy() for level in maps]
 
 
 def links_of(metainfo: Any) -> List[Any]:
-    """Pairs of keypoints to draw lines between, of a data set's metainfo."""
+    """Convert the skeleton of a dataset's metainfo to pairs.
+
+    Args:
+        metainfo (Mapping): Dataset metainfo.
+
+    Returns:
+        list[tuple]: Pairs of keypoint indices.
+    """
     return [tuple(link) for link in metainfo.get('skeleton_links', ())]

@@ -1,5 +1,5 @@
 # Copyright (c) swahr_mmpose contributors. Licensed under Apache-2.0.
-"""Targets as pictures: plain and adapted Gaussians side by side (Figure 1).
+"""Figures of plain and scale-adapted targets (paper, Figure 1).
 
 K keypoints; images are RGB uint8 (H, W, 3).
 """
@@ -22,102 +22,109 @@ Link = Tuple[int, int]
 
 
 def target_figure(
-    found: Inspection,
+    inspection: Inspection,
     links: Sequence[Link],
     keypoint: Optional[int] = None,
     title: str = '',
 ) -> Figure:
-    """Targets of a training sample, a row for each level.
+    """Plot the targets of a training sample, one row per level.
 
-    Columns: the input with its people, red where the mask takes it out of
-    the loss; the plain target; with a scale branch the target that the
-    network adapted; with a model the heatmap that it predicts.
+    Columns: input and people, red where the mask excludes cells from the
+    loss; plain target; scale-adapted target, with a scale branch; predicted
+    heatmap, with a model.
 
     Args:
-        found (Inspection): The sample.
-        links (Sequence[tuple]): Pairs of keypoints.
-        keypoint (int, optional): Show the map of this one; ``None``: the
-            largest value over all keypoints.
-        title (str): Above the picture.
+        inspection (Inspection): Sample.
+        links (Sequence[tuple]): Skeleton edges, pairs of keypoint indices.
+        keypoint (int, optional): Keypoint of the maps. Defaults to None, the
+            maximum over keypoints.
+        title (str): Title of the figure. Defaults to ``''``.
 
     Returns:
-        Figure: Of matplotlib, without a window.
+        Figure: Matplotlib figure.
     """
-    people = draw_poses(
-        found.image, found.keypoints, found.visible, links, threshold=0
-    )
+    people = _draw_people(inspection, links)
     columns = [
-        ('target H', found.targets),
-        ("target H', adapted by the network", found.adapted),
-        ('prediction P', found.predicted),
+        ('target H', inspection.targets),
+        ("target H', adapted by the network", inspection.adapted),
+        ('prediction P', inspection.predicted),
     ]
     shown = [(name, maps) for name, maps in columns if maps is not None]
-    rows = len(found.targets)
-    figure, axes = _panels(rows, 1 + len(shown), title)
+    rows = len(inspection.targets)
+    figure, axes = _make_panels(rows, 1 + len(shown), title)
     for level, row in enumerate(axes):
-        height, width = found.targets[level].shape[1:]
-        row[0].imshow(_tinted(people, found.masks[level]))
+        height, width = inspection.targets[level].shape[1:]
+        row[0].imshow(_tint_masked(people, inspection.masks[level]))
         row[0].set_title(f'{width} x {height} cells: input and loss mask')
         for axis, (name, maps) in zip(row[1:], shown):
-            axis.imshow(_over(found.image, _one(maps[level], keypoint)))
+            values = _reduce_keypoints(maps[level], keypoint)
+            axis.imshow(_overlay_cells(inspection.image, values))
             axis.set_title(name)
     return figure
 
 
 def scale_figure(
-    found: Inspection,
+    inspection: Inspection,
     links: Sequence[Link],
     keypoint: Optional[int] = None,
     title: str = '',
 ) -> Figure:
-    """The maps 1/s of a sample over its image, as in Figure 5.
+    """Plot the maps 1/s of a sample over its image (paper, Figure 5).
 
     Args:
-        found (Inspection): With scale maps.
-        links (Sequence[tuple]): Pairs of keypoints.
-        keypoint (int, optional): Of which; ``None``: the mean over all.
-        title (str): Above the picture.
+        inspection (Inspection): Sample with scale maps.
+        links (Sequence[tuple]): Skeleton edges, pairs of keypoint indices.
+        keypoint (int, optional): Keypoint of the maps. Defaults to None, the
+            mean over keypoints.
+        title (str): Title of the figure. Defaults to ``''``.
 
     Returns:
-        Figure: Input, and the map of each level with its colour bar.
+        Figure: Matplotlib figure: input, and the map of each level with its
+        colour bar.
 
     Raises:
         ValueError: If the model has no scale branch.
     """
-    if found.scale_maps is None:
+    if inspection.scale_maps is None:
         raise ValueError(
-            'the model has no scale branch (head.scale_maps is False); take '
-            'a SAHR or SWAHR model'
+            'the model has no scale branch (head.scale_maps is False); use a '
+            'SAHR or SWAHR model'
         )
-    figure, axes = _panels(1, 1 + len(found.scale_maps), title)
-    people = draw_poses(
-        found.image, found.keypoints, found.visible, links, threshold=0
-    )
-    axes[0][0].imshow(people)
-    size = found.image.shape[1::-1]
-    for axis, alpha in zip(axes[0][1:], found.scale_maps):
-        chosen = alpha.mean(0) if keypoint is None else alpha[keypoint]
-        inverse = cv2.resize(1 + chosen.astype(np.float64), size)
+    figure, axes = _make_panels(1, 1 + len(inspection.scale_maps), title)
+    axes[0][0].imshow(_draw_people(inspection, links))
+    size = inspection.image.shape[1::-1]
+    for axis, alpha in zip(axes[0][1:], inspection.scale_maps):
+        selected = alpha.mean(0) if keypoint is None else alpha[keypoint]
+        inverse = cv2.resize(1 + selected.astype(np.float64), size)
         low, high = float(inverse.min()), float(inverse.max())
         bar = axis.imshow(inverse, cmap='jet', vmin=low, vmax=high)
-        share = (inverse - low) / max(high - low, 1e-12)
-        axis.imshow(overlay(found.image, share))
+        normalized = (inverse - low) / max(high - low, 1e-12)
+        axis.imshow(overlay(inspection.image, normalized))
         axis.set_title(f'1/s, {alpha.shape[2]} x {alpha.shape[1]} cells')
         figure.colorbar(bar, ax=axis, fraction=0.046)
     return figure
 
 
-def figure_to_image(figure: Figure, dpi: int = 100) -> np.ndarray:
-    """A figure as RGB uint8 (H, W, 3)."""
+def figure_to_image(figure: Figure, dpi: int) -> np.ndarray:
+    """Render a figure.
+
+    Args:
+        figure (Figure): Matplotlib figure.
+        dpi (int): Resolution in dots per inch.
+
+    Returns:
+        np.ndarray: RGB uint8, shape (H, W, 3).
+    """
     figure.set_dpi(dpi)
     canvas = FigureCanvasAgg(figure)
     canvas.draw()
     return np.asarray(canvas.buffer_rgba())[..., :3].copy()
 
 
-def _panels(
+def _make_panels(
     rows: int, columns: int, title: str
 ) -> Tuple[Figure, List[List[Any]]]:
+    """Make a figure with a grid of axes without ticks."""
     figure = Figure(
         figsize=(4.2 * columns, 4.4 * rows + 0.3), layout='constrained'
     )
@@ -129,12 +136,24 @@ def _panels(
     return figure, axes.tolist()
 
 
-def _one(maps: np.ndarray, keypoint: Optional[int]) -> np.ndarray:
+def _draw_people(inspection: Inspection, links: Sequence[Link]) -> np.ndarray:
+    """Draw the ground truth on the input."""
+    return draw_poses(
+        inspection.image,
+        inspection.keypoints,
+        inspection.visible,
+        links,
+        threshold=0,
+    )
+
+
+def _reduce_keypoints(maps: np.ndarray, keypoint: Optional[int]) -> np.ndarray:
+    """Select the map of a keypoint, or the maximum over keypoints."""
     return maps.max(axis=0) if keypoint is None else maps[keypoint]
 
 
-def _over(image: np.ndarray, values: np.ndarray) -> np.ndarray:
-    """Cells from 0 (blue) to 1 (red) over an image in grey."""
+def _overlay_cells(image: np.ndarray, values: np.ndarray) -> np.ndarray:
+    """Overlay cells, from 0 (blue) to 1 (red), on a grey image."""
     grey = cv2.cvtColor(image, cv2.COLOR_RGB2GRAY)
     cells = cv2.resize(
         np.clip(values, 0, 1).astype(np.float32),
@@ -144,12 +163,12 @@ def _over(image: np.ndarray, values: np.ndarray) -> np.ndarray:
     return overlay(np.repeat(grey[..., None], 3, axis=2), cells, 0.7)
 
 
-def _tinted(image: np.ndarray, mask: np.ndarray) -> np.ndarray:
-    """Red where the mask is False."""
-    counts = cv2.resize(
+def _tint_masked(image: np.ndarray, mask: np.ndarray) -> np.ndarray:
+    """Tint an image red where the mask is False."""
+    counted = cv2.resize(
         mask.astype(np.uint8),
         image.shape[1::-1],
         interpolation=cv2.INTER_NEAREST,
     )
     red = image // 2 + np.array([110, 0, 0], np.uint8)
-    return np.where(counts[..., None] > 0, image, red)
+    return np.where(counted[..., None] > 0, image, red)

@@ -1,4 +1,4 @@
-"""Random input and obvious forms of decoding."""
+"""Random input and reference implementations of decoding."""
 
 import numpy as np
 import torch
@@ -6,24 +6,39 @@ from mmpose.datasets import CrowdPoseDataset  # noqa: F401  (its sigmas)
 from munkres import Munkres
 
 import swahr_mmpose  # noqa: F401  (registers everything)
+from swahr_mmpose.codecs.block_max import index_blocks
 from swahr_mmpose.codecs.grouping import People
+from swahr_mmpose.codecs.peaks import find_candidates
 
 COCO_ORDER = [0, 1, 2, 3, 4, 5, 6, 11, 12, 7, 8, 9, 10, 13, 14, 15, 16]
 
 
 def assign_munkres(cost, distance):
-    """The solver of the official code, with its padding."""
+    """Solve the assignment as the official code, with its padding."""
     n, m = cost.shape
     padded = np.concatenate([cost, np.full((n, max(n - m, 0)), 1e10)], axis=1)
     pairs = np.array(Munkres().compute(padded.tolist())).reshape(-1, 2)
     return tuple(pairs[pairs[:, 1] < m].T)
 
 
+def index_and_find_candidates(heatmaps, tags, threshold, kernel, topk):
+    """Build the block-max index and find candidates."""
+    return find_candidates(
+        heatmaps,
+        tags,
+        index_blocks(heatmaps, threshold),
+        threshold=threshold,
+        kernel=kernel,
+        topk=topk,
+    )
+
+
 def random_candidates(rng, num_keypoints=5, per_keypoint=6, tag_dim=2):
+    """Random scores (descending), cells and tags of candidates."""
     scores = rng.uniform(0, 1, (num_keypoints, per_keypoint))
     scores = -np.sort(-scores.astype(np.float32), axis=1)
     cells = rng.integers(0, 50, (num_keypoints, per_keypoint, 2))
-    # Coarse tags: equal ones and equal distances happen.
+    # Coarse tags: equal tags and equal distances occur.
     tags = rng.integers(0, 12, (num_keypoints, per_keypoint, tag_dim)) / 4
     return scores, cells, tags.astype(np.float32)
 
@@ -53,7 +68,7 @@ ODD = [np.nan, np.inf, -np.inf]
 
 
 def spoiled(array, rng, share):
-    """With a share of values that are no numbers."""
+    """Replace a share of the values by NaN and infinities."""
     array = array.astype(np.float32)
     chosen = rng.random(array.shape) < share
     array[chosen] = rng.choice(ODD, int(chosen.sum()))
@@ -61,7 +76,7 @@ def spoiled(array, rng, share):
 
 
 def plain_fill(people, heatmaps, tags):
-    """The rule on whole maps, one person and keypoint after the other."""
+    """Fill missing keypoints by an exhaustive search, one at a time."""
     cells, scores = people.cells.copy(), people.scores.copy()
     for p, found in enumerate(people.scores > 0):
         if found.all() or not found.any():
@@ -78,6 +93,7 @@ def plain_fill(people, heatmaps, tags):
 
 
 def random_people(rng, people, keypoints, tag_dim):
+    """Random people with about half of their keypoints missing."""
     scores = rng.uniform(0.1, 1, (people, keypoints)).astype(np.float32)
     scores[rng.random(scores.shape) < 0.5] = 0
     tags = rng.integers(-4, 5, (people, 1, tag_dim)) / 2

@@ -1,4 +1,4 @@
-"""Samples, batches, annotation files, videos."""
+"""Synthetic samples, batches, annotation files, predictions and videos."""
 
 import json
 
@@ -22,7 +22,7 @@ META = parse_pose_metainfo(dict(CrowdPoseDataset.METAINFO))
 
 
 def make_set(folder, crowd_indices, seed=0):
-    """An annotation file with people, some without a visible keypoint."""
+    """Write an annotation file; some people have no visible keypoint."""
     rng = np.random.default_rng(seed)
     images, annotations = [], []
     for image_id, index in enumerate(crowd_indices, start=100):
@@ -41,7 +41,7 @@ def make_set(folder, crowd_indices, seed=0):
             keypoints = np.zeros((14, 3))
             keypoints[:, :2] = low + size * rng.random((14, 2))
             keypoints[:, 2] = rng.integers(0, 3, 14)
-            if rng.random() < 0.15:  # occluded as a whole: ignored
+            if rng.random() < 0.15:  # fully occluded: ignored
                 keypoints[:, 2] = 1
             annotations.append(
                 dict(
@@ -65,7 +65,7 @@ def make_set(folder, crowd_indices, seed=0):
 
 
 def predict(content, seed=1, noise=6.0):
-    """Predictions near the truth, one missed now and then, some invented."""
+    """Predict noisy ground truth with false negatives and positives."""
     rng = np.random.default_rng(seed)
     samples = []
     for image in content['images']:
@@ -126,12 +126,12 @@ CODEC = dict(
 
 
 def encode(results):
-    """The rest of a training pipeline."""
+    """Run the pipeline steps that make targets and loss masks."""
     return BottomupGetLossMask()(GenerateTarget(encoder=CODEC)(results))
 
 
 def batch(people):
-    """Four training samples, 64 px."""
+    """Make a 64 px training sample for each number of people."""
     np.random.seed(0)
     samples = []
     for seed, number in enumerate(people):
@@ -152,7 +152,7 @@ def write(path, count=7, size=(64, 48), fps=12.5):
     return str(path)
 
 
-# Two sizes become the same one.
+# Some of these sizes are equal after resizing.
 IMAGE_SIZES = [
     (64, 64),
     (80, 60),

@@ -1,4 +1,4 @@
-"""Small models, and official weights for them."""
+"""Small models and official weights."""
 
 import numpy as np
 import torch
@@ -16,7 +16,7 @@ from swahr_mmpose.checkpoints.layouts import from_official
 
 
 def small_hrnet(stage3_modules=1):
-    """The backbone of the small reference models."""
+    """Make the backbone of the small reference models."""
     channels = (8, 16, 32, 64)
 
     def stage(branches, modules=1):
@@ -127,7 +127,7 @@ def load_official(model, shared, name, head_weights):
 
 
 def training_model():
-    """The same in each process; BatchNorm does not look at the batch."""
+    """Make a model that is equal in each process; BatchNorm is in eval."""
     torch.manual_seed(0)
     model = make_model()
     model.init_weights()

@@ -1,4 +1,4 @@
-"""Configs, and tools as commands."""
+"""Run tools as commands, and build small configs."""
 
 import os
 import subprocess
@@ -21,7 +21,7 @@ LEAVES = sorted(
 
 
 def build(path):
-    """The model of a config, without memory for its weights."""
+    """Build the model of a config without memory for its weights."""
     init_default_scope('mmpose')
     cfg = Config.fromfile(ROOT / path)
     with torch.device('meta'):
@@ -30,11 +30,11 @@ def build(path):
 
 SIZES = dict(
     input_size=(64, 64), heatmap_sizes=[(16, 16), (32, 32)]
-)  # of codec and pipelines
+)  # codec and pipelines
 
 
 def make_small(value):
-    """A config with every size replaced."""
+    """Replace the input and heatmap sizes in a config."""
     if isinstance(value, dict):
         return {
             k: SIZES[k] if k in SIZES else make_small(v)
@@ -49,6 +49,7 @@ CONFIG = str(next((ROOT / 'configs/synthetic').glob('swahr_*.py')))
 
 
 def run(*command, cwd=ROOT, check=True, **kwargs):
+    """Run a command; assert that it succeeds unless ``check`` is False."""
     env = dict(os.environ, OMP_NUM_THREADS='1', PYTHONWARNINGS='ignore')
     done = subprocess.run(
         [str(c) for c in command],
@@ -65,11 +66,12 @@ def run(*command, cwd=ROOT, check=True, **kwargs):
 
 
 def tool(name, *args, **kwargs):
+    """Run a script of ``tools/``."""
     return run(sys.executable, f'tools/{name}', *args, **kwargs)
 
 
 def data_options(folder):
-    """Config options that put a data set in the place of the config's."""
+    """Config options that replace the dataset of a config."""
     options = [f'val_evaluator.ann_file={ann(folder)}']
     options += [f'test_evaluator.ann_file={ann(folder)}']
     for split in ('train', 'val', 'test'):
@@ -78,10 +80,12 @@ def data_options(folder):
 
 
 def ann(folder, split='val'):
+    """Path of the annotation file of a synthetic dataset."""
     return f'{folder}/annotations/person_keypoints_{split}.json'
 
 
 def train(data, folder, *args, options=(), epochs=1, start=tool, **kwargs):
+    """Train the synthetic config for some epochs."""
     return start(
         'train.py',
         CONFIG,

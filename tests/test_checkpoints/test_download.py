@@ -43,7 +43,7 @@ def test_mmengine_reads_a_url_as_a_file(site):
     assert loaded['state_dict']['a'].tolist() == [1, 1]
 
 
-def test_programs_are_not_run_wherever_mmengine_finds_them(site):
+def test_mmengine_runs_no_programs_from_files_and_urls(site):
     folder, url = site
     torch.save(dict(state_dict=Program()), folder / 'a.pth')
     for name in (f'{url}/a.pth', str(folder / 'a.pth')):
@@ -53,7 +53,7 @@ def test_programs_are_not_run_wherever_mmengine_finds_them(site):
 
 
 @pytest.mark.parametrize('ending', ['', '_20260101'])
-def test_a_download_is_what_its_name_says(site, ending):
+def test_the_hash_in_a_name_is_verified(site, ending):
     folder, url = site
     torch.save(1, folder / 'a.pth')
     right = file_sha256(folder / 'a.pth')[:8]
@@ -61,23 +61,23 @@ def test_a_download_is_what_its_name_says(site, ending):
         (folder / f'a-{digest}{ending}.pth').write_bytes(
             (folder / 'a.pth').read_bytes()
         )
-    found = local_file(f'{url}/a-{right}{ending}.pth')
-    assert torch.load(found) == 1
-    with pytest.raises(RuntimeError, match='cannot fetch .*invalid hash'):
+    path = local_file(f'{url}/a-{right}{ending}.pth')
+    assert torch.load(path) == 1
+    with pytest.raises(RuntimeError, match='cannot download .*invalid hash'):
         local_file(f'{url}/a-00000000{ending}.pth')
 
 
-def test_what_was_fetched_is_not_fetched_again(site):
+def test_files_are_downloaded_once(site):
     folder, url = site
     torch.save(1, folder / 'a.pth')
     path = local_file(f'{url}/a.pth')
     (folder / 'a.pth').unlink()
     assert local_file(f'{url}/a.pth') == path
-    with pytest.raises(RuntimeError, match='cannot fetch .*put it at'):
+    with pytest.raises(RuntimeError, match='cannot download .*save it as'):
         local_file(f'{url}/b.pth')
 
 
-def test_files_are_themselves(tmp_path):
+def test_local_files_stay_where_they_are(tmp_path):
     assert local_file(str(tmp_path / 'x.pth')) == str(tmp_path / 'x.pth')
     with pytest.raises(FileNotFoundError, match=r'x\.pth does not exist'):
         CheckpointLoader.load_checkpoint(str(tmp_path / 'x.pth'))
@@ -98,8 +98,8 @@ def test_a_url_that_names_no_file_is_refused(site, ending):
         local_file(site[1] + ending)
 
 
-def test_what_mmengine_has_fetched_is_used(site, tmp_path):
-    staged = tmp_path / 'checkpoints/c.pth'
-    staged.parent.mkdir()
-    torch.save(1, staged)
-    assert local_file(f'{site[1]}/c.pth') == str(staged)
+def test_downloads_of_mmengine_are_used(site, tmp_path):
+    cached = tmp_path / 'checkpoints/c.pth'
+    cached.parent.mkdir()
+    torch.save(1, cached)
+    assert local_file(f'{site[1]}/c.pth') == str(cached)

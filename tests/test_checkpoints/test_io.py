@@ -16,16 +16,16 @@ RAN = []
 
 
 class Program:
-    """What it asks pickle to do is done when the file is read."""
+    """An unrestricted unpickler runs this when the file is read."""
 
     def __reduce__(self):
         return RAN.append, (1,)
 
 
-@pytest.fixture(params=['of torch', 'of old torch'])
+@pytest.fixture(params=['torch', 'old torch'])
 def _reader(request, monkeypatch):
-    """With torch's list of what may be read, and with ours."""
-    if request.param == 'of old torch':
+    """Torch's allow-list, and ours."""
+    if request.param == 'old torch':
         monkeypatch.setattr(checkpoint_io, 'TORCH_VERSION', (2, 0))
 
 
@@ -35,11 +35,11 @@ def test_what_was_written_is_read(tmp_path, zipped):
     path = tmp_path / 'x.pth'
     if zipped:
         write_checkpoint(STATE, path)
-    else:  # as torch wrote before 1.6
+    else:  # format of torch before 1.6
         torch.save(STATE, path, _use_new_zipfile_serialization=False)
-    found = read_checkpoint(path)
-    assert found['meta'] == STATE['meta']
-    assert torch.equal(found['state_dict']['weight'], torch.arange(6.0))
+    content = read_checkpoint(path)
+    assert content['meta'] == STATE['meta']
+    assert torch.equal(content['state_dict']['weight'], torch.arange(6.0))
 
 
 @pytest.mark.usefixtures('_reader')
@@ -69,13 +69,13 @@ def test_programs_of_torchscript_are_refused(tmp_path):
 @pytest.mark.usefixtures('_reader')
 @pytest.mark.parametrize('zipped', [True, False])
 @pytest.mark.parametrize('part', [0.02, 0.5, 0.99])
-def test_truncated_files_are_said_to_be_cut_short(tmp_path, zipped, part):
+def test_truncated_files_are_reported(tmp_path, zipped, part):
     path = tmp_path / 'x.pth'
     content = dict(STATE, more=torch.zeros(1000))
     torch.save(content, path, _use_new_zipfile_serialization=zipped)
-    whole = path.read_bytes()
-    path.write_bytes(whole[: int(len(whole) * part)])
-    with pytest.raises(ValueError, match='x.pth.* cut short'):
+    complete = path.read_bytes()
+    path.write_bytes(complete[: int(len(complete) * part)])
+    with pytest.raises(ValueError, match='x.pth.* truncated'):
         read_checkpoint(path)
 
 
@@ -83,7 +83,7 @@ def test_truncated_files_are_said_to_be_cut_short(tmp_path, zipped, part):
 def test_other_files_are_no_checkpoints(tmp_path, content):
     path = tmp_path / 'x.pth'
     path.write_bytes(content)
-    with pytest.raises(ValueError, match='x.pth .* is no checkpoint'):
+    with pytest.raises(ValueError, match='x.pth .* is not a checkpoint'):
         read_checkpoint(path)
 
 

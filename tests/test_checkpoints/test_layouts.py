@@ -1,8 +1,8 @@
 import pytest
 
 from swahr_mmpose.checkpoints.layouts import (
-    backbone_weights,
     from_official,
+    select_backbone_weights,
     strip_prefixes,
     to_official,
 )
@@ -35,13 +35,13 @@ def test_names_follow_the_table():
 
 
 def test_an_unknown_key_stops_the_conversion():
-    with pytest.raises(KeyError, match="unexpected key 'fc.weight'"):
+    with pytest.raises(ValueError, match="unexpected key 'fc.weight'"):
         from_official({'fc.weight': 1})
-    with pytest.raises(KeyError, match='conv10'):
+    with pytest.raises(ValueError, match='conv10'):
         from_official({'conv10.weight': 1})
 
 
-def test_prefixes_come_off_as_often_as_they_are_there():
+def test_nested_prefixes_are_stripped():
     state = {'module.1.a': 1, 'module.1.b.1.c': 2}
     assert strip_prefixes(state) == ({'a': 1, 'b.1.c': 2}, ['module.', '1.'])
     assert strip_prefixes({'layer1.0.x': 1}) == ({'layer1.0.x': 1}, [])
@@ -52,6 +52,23 @@ def test_the_backbone_is_found_in_any_layout():
     ours = {'module.backbone.conv1.x': 1, 'module.head.y': 2}
     imagenet = {'conv1.x': 1, 'classifier.bias': 2}
     for state in (official, ours, imagenet):
-        taken, left = backbone_weights(state)
-        assert taken == {'conv1.x': 1}
-        assert len(left) == 1
+        weights, unused = select_backbone_weights(state, ['conv1.x'])
+        assert weights == {'conv1.x': 1}
+        assert len(unused) == 1
+
+
+def test_names_of_the_backbone_go_before_prefixes():
+    state = {'1.x': 1, '0.x': 2, 'backbone.x': 3, 'fc.x': 4}
+    names = ['0.x', '1.x', 'backbone.x']
+    assert select_backbone_weights(state, names) == (
+        {'0.x': 2, '1.x': 1, 'backbone.x': 3},
+        ['fc.x'],
+    )
+
+
+def test_the_same_name_outside_of_the_backbone_is_not_used():
+    state = {'backbone.x': 1, 'x': 2, 'backbone.y': 3}
+    for names in (['x'], ['x', 'y'], ['x', 'y', 'z']):
+        weights, unused = select_backbone_weights(state, names)
+        assert weights['x'] == 1
+        assert 'x' in unused

@@ -1,10 +1,11 @@
 import pytest
 import torch
-from helpers.models import small_hrnet
+from helpers.models import make_head, small_hrnet
 from mmengine.registry import init_default_scope
 from mmpose.registry import MODELS
 
 from swahr_mmpose.checkpoints import pretrained
+from swahr_mmpose.checkpoints.convert import prepare_to_publish
 from swahr_mmpose.checkpoints.io import file_sha256, write_checkpoint
 
 
@@ -31,27 +32,27 @@ def weights():
     ('prefix', 'other'),
     [('', 'classifier.weight'), ('backbone.', 'head.final_layers.0.bias')],
 )
-def test_imagenet_and_coco_models_give_their_backbone(
+def test_imagenet_and_coco_models_initialize_the_backbone(
     tmp_path, weights, monkeypatch, prefix, other
 ):
     path = str(tmp_path / 'x.pth')
     state = {prefix + k: v for k, v in weights.items()}
     state[other] = torch.zeros(3)
     write_checkpoint(dict(state_dict=state), path)
-    said = []
+    messages = []
     monkeypatch.setattr(
-        pretrained, 'print_log', lambda text, *_: said.append(text)
+        pretrained, 'print_log', lambda text, *_: messages.append(text)
     )
     backbone = build(path)
     backbone.init_weights()
-    found = backbone.state_dict()
-    assert all(torch.equal(found[k], weights[k]) for k in weights)
+    state = backbone.state_dict()
+    assert all(torch.equal(state[k], weights[k]) for k in weights)
     count = len(weights)
-    assert f'backbone: {count} of {count} entries taken from' in said[0]
-    assert f'not used from there: {other.split(".")[0]} (1)' in said[0]
+    assert f'backbone: {count} of {count} entries loaded from' in messages[0]
+    assert f'; not used: {other.split(".")[0]} (1)' in messages[0]
 
 
-def test_official_models_give_their_backbone(tmp_path, golden):
+def test_official_models_initialize_the_backbone(tmp_path, golden):
     archive, prefix = golden('model.npz'), 'k17/state_dict/'
     state = {
         'module.' + key[len(prefix) :]: torch.from_numpy(archive[key].copy())
@@ -106,5 +107,62 @@ def test_a_url_is_kept_in_the_cache_and_checked(
     build(right.as_uri()).init_weights()
     wrong = tmp_path / 'hrnet-01234567.pth'
     write_checkpoint(weights, wrong)
-    with pytest.raises(RuntimeError, match='cannot fetch file:.* fetch it by'):
+    with pytest.raises(RuntimeError, match='cannot download file:.* manually'):
         build(wrong.as_uri()).init_weights()
+
+
+BACKBONES = {
+    'ResNet': (dict(type='ResNet', depth=18), 512),  # zero_init_residual
+    'PyramidVisionTransformer': (  # its children have init_weights
+        dict(
+            type='PyramidVisionTransformer',
+            pretrain_img_size=64,
+            embed_dims=8,
+            num_layers=[1, 1, 1, 1],
+            num_heads=[1, 1, 1, 1],
+        ),
+        64,
+    ),
+}
+
+
+@pytest.mark.parametrize('name', BACKBONES)
+@pytest.mark.parametrize('published', [True, False])
+def test_any_backbone_is_initialized(tmp_path, monkeypatch, name, published):
+    init_default_scope('mmpose')
+    config, channels = BACKBONES[name]
+    source = MODELS.build(dict(config))
+    state = source.state_dict()
+    state = {k: torch.randn_like(v.float()).to(v) for k, v in state.items()}
+    path = str(tmp_path / 'x.pth')
+    if published:
+        head = make_head(in_channels=channels, deconv_out_channels=8)
+        pose = {f'backbone.{k}': v for k, v in state.items()}
+        pose.update((f'head.{k}', v) for k, v in head.state_dict().items())
+        write_checkpoint(prepare_to_publish(pose), path)
+    else:  # a classifier
+        other = {'fc.weight': torch.zeros(3, 2), 'fc.bias': torch.zeros(3)}
+        write_checkpoint(dict(state_dict={**state, **other}), path)
+    messages = []
+    monkeypatch.setattr(
+        pretrained, 'print_log', lambda text, *_: messages.append(text)
+    )
+    init = dict(type='PretrainedBackbone', checkpoint=path)
+    backbone = MODELS.build(dict(config, init_cfg=init))
+    backbone.init_weights()
+    loaded = backbone.state_dict()
+    assert all(torch.equal(loaded[k], state[k]) for k in state)
+    unused = 'head' if published else 'fc (2)'
+    assert f'; not used: {unused}' in messages[0]
+
+
+def test_an_incomplete_checkpoint_of_another_backbone_is_refused(tmp_path):
+    init_default_scope('mmpose')
+    state = MODELS.build(dict(type='ResNet', depth=18)).state_dict()
+    del state['layer4.1.conv2.weight']
+    path = str(tmp_path / 'x.pth')
+    write_checkpoint(state, path)
+    init = dict(type='PretrainedBackbone', checkpoint=path)
+    backbone = MODELS.build(dict(type='ResNet', depth=18, init_cfg=init))
+    with pytest.raises(ValueError, match='layer4.1.conv2.weight is missing'):
+        backbone.init_weights()

@@ -1,4 +1,4 @@
-"""Checkpoints that were made to deceive the reader; see also test_compat."""
+"""Checkpoints made to deceive the unpickler; see also test_compat."""
 
 import collections
 import copy
@@ -25,15 +25,15 @@ MULTIARRAY = (
 )
 
 
-@pytest.fixture(params=['of torch', 'of old torch'])
+@pytest.fixture(params=['torch', 'old torch'])
 def _reader(request, monkeypatch):
-    """With torch's list of what may be read, and with ours."""
-    if request.param == 'of old torch':
+    """Torch's allow-list, and ours."""
+    if request.param == 'old torch':
         monkeypatch.setattr(checkpoint_io, 'TORCH_VERSION', (2, 0))
 
 
 def write(path, program):
-    """A checkpoint whose pickle is a program of opcodes."""
+    """Write a checkpoint whose pickle is a program of opcodes."""
     torch.save({}, path)
     with zipfile.ZipFile(path) as old:
         parts = {part: old.read(part) for part in old.namelist()}
@@ -56,7 +56,7 @@ FIELDS = (  # np.dtype([('a', 'O')])
     name('numpy', 'dtype') + b'](' + text('a') + text('O') + b'\x86e\x85R'
 )
 FUNCTION = name('torch._utils', '_rebuild_tensor_v2')
-# An array whose content would be taken for the address of an object.
+# An array whose content would be read as the address of an object.
 ADDRESS = (
     name('numpy', 'ndarray') + b'(K\x01\x85' + FIELDS + b'U\x08AAAAAAAAtR'
 )
@@ -171,7 +171,7 @@ def test_resuming_runs_no_config_out_of_a_checkpoint(tmp_path):
     assert not os.path.exists('ran')
 
 
-def test_what_a_gpu_complains_of_is_not_called_damage(tmp_path, monkeypatch):
+def test_errors_of_a_gpu_are_not_reported_as_damage(tmp_path, monkeypatch):
     torch.save(1, tmp_path / 'x.pth')
 
     def fail(*args, **kwargs):

@@ -8,6 +8,7 @@ from helpers.codecs import COCO_ORDER, assign_munkres
 
 from swahr_mmpose import ScaleAwareAssociativeEmbedding
 from swahr_mmpose.codecs import grouping
+from swahr_mmpose.codecs.block_max import index_blocks
 from swahr_mmpose.codecs.missing_keypoints import fill_missing_keypoints
 
 DECODE_CASES = [
@@ -63,7 +64,7 @@ def test_decoding_equals_the_official_one(golden, official_solver, case):
         decode_keypoint_order=z['joint_order'].tolist(),
     )
     if not z['stable'][0]:
-        # The order of equal scores is the official torch.topk's own.
+        # torch.topk of the official code orders equal scores arbitrarily.
         check_grouping_of_official_candidates(z)
         return
     keypoints, scores, instance_scores = codec.batch_decode(maps, tags)
@@ -81,16 +82,18 @@ def check_grouping_of_official_candidates(z):
     )
     np.testing.assert_array_equal(people.cells, z['people_match'][..., :2])
     np.testing.assert_array_equal(people.scores, z['people_match'][..., 2])
+    heatmaps = torch.from_numpy(z['heatmaps'][0])
     filled = fill_missing_keypoints(
         people,
-        torch.from_numpy(z['heatmaps'][0]),
+        heatmaps,
         torch.from_numpy(z['tags'][0].transpose(3, 0, 1, 2)),
+        index_blocks(heatmaps, 0.02),
     )
     np.testing.assert_array_equal(filled.scores, z['people'][..., 2])
 
 
 def perfect_maps(codec, keypoints, visible):
-    """What a network without fault predicts, at the finest level."""
+    """Maps of a perfect network, at the finest level."""
     encoded = codec.encode(keypoints, visible)
     maps = torch.from_numpy(encoded['heatmaps'][-1])[None]
     tags = torch.zeros_like(maps)
@@ -103,7 +106,7 @@ def perfect_maps(codec, keypoints, visible):
 
 
 def spread_keypoints(rng, people=2):
-    """Keypoints of one kind far from each other."""
+    """Random keypoints with people far from each other."""
     keypoints = rng.uniform(20, 44, (people, 17, 2))
     keypoints[1:] += 60
     return keypoints
@@ -112,7 +115,7 @@ def spread_keypoints(rng, people=2):
 def decode_pairs(codec, keypoints, visible):
     maps, tags = perfect_maps(codec, keypoints, visible)
     found, scores, _ = codec.batch_decode(maps, tags, scale_factor=2)
-    # People are found in the order of their first keypoint's score.
+    # People are in the order of their first keypoint's score.
     order = np.argsort(found[0][:, 0, 0])
     return found[0][order], scores[0][order]
 
@@ -129,14 +132,14 @@ def test_decode_inverts_encode(unbiased, tolerance):
     assert (scores > 0.9).all() or unbiased
 
 
-def test_unbiased_encoding_mirrors_exactly():
+def test_unbiased_encoding_flips_exactly():
     keypoints = spread_keypoints(np.random.default_rng(1))
     codec = make_codec(unbiased=True)
-    mirrored = keypoints.copy()
-    mirrored[..., 0] = 127 - mirrored[..., 0]
-    plain = codec.encode(keypoints)
-    flipped = codec.encode(mirrored, flip=True)
-    for a, b in zip(plain['heatmaps'], flipped['heatmaps']):
+    flipped = keypoints.copy()
+    flipped[..., 0] = 127 - flipped[..., 0]
+    expected = codec.encode(keypoints)
+    encoded = codec.encode(flipped, flip=True)
+    for a, b in zip(expected['heatmaps'], encoded['heatmaps']):
         np.testing.assert_allclose(a[..., ::-1], b, rtol=1e-5)
 
 
@@ -144,7 +147,7 @@ def test_unbiased_encoding_mirrors_exactly():
     ('x', 'plain', 'flipped'),
     [(200.5, (50, 100), (76, 154)), (200.0, (50, 100), (77, 155))],
 )
-def test_official_mirroring_is_done_on_each_level(x, plain, flipped):
+def test_the_official_flip_is_applied_on_each_level(x, plain, flipped):
     codec = make_codec(
         input_size=(512, 512), heatmap_sizes=[(128, 128), (256, 256)]
     )
@@ -157,7 +160,7 @@ def test_official_mirroring_is_done_on_each_level(x, plain, flipped):
         assert tuple(int(m[0].max(axis=0).argmax()) for m in maps) == expected
 
 
-def test_nobody_encodes_and_decodes_to_nothing():
+def test_no_people_encode_and_decode_to_empty_arrays():
     codec = make_codec()
     encoded = codec.encode(np.zeros((0, 17, 2)), np.zeros((0, 17)))
     assert encoded['keypoint_indices'].shape == (0, 17, 2)
@@ -187,26 +190,26 @@ def test_only_the_best_people_are_kept():
         (
             dict(heatmap_sizes=[(32, 16)]),
             r'each of heatmap_sizes \[\(32, 16\)\] must be input_size '
-            r'\(128, 128\) divided by one stride; derive them from '
-            r'input_size, e.g. \(w // 4, h // 4\)$',
+            r'\(128, 128\) divided by the same stride in x and y; derive '
+            r'them from input_size, e.g. \(w // 4, h // 4\)$',
         ),
-        (dict(heatmap_sizes=[]), 'divided by one stride'),
+        (dict(heatmap_sizes=[]), 'divided by the same stride'),
         (dict(heatmap_sizes=[(64, 64), (32, 32)]), 'increasing'),
         (dict(decode_keypoint_order=[0, 0, 1]), 'each of 0 to 2 once'),
         (dict(decode_nms_kernel=4), 'must be odd, got 4'),
-        (dict(decode_keypoint_thr=-1), 'is -1, below 0'),
+        (dict(decode_keypoint_thr=-1), 'must not be negative, got -1'),
     ],
 )
-def test_arguments_that_disagree_are_named(kwargs, message):
+def test_invalid_arguments_raise_an_error(kwargs, message):
     with pytest.raises(ValueError, match=message):
         make_codec(**kwargs)
 
 
-def test_maps_and_sizes_that_disagree_are_named():
+def test_inconsistent_shapes_and_sizes_raise_an_error():
     codec = make_codec()
     with pytest.raises(ValueError, match='17 entries.* 14 keypoints'):
         codec.batch_decode(torch.zeros(1, 14, 8, 8), torch.zeros(1, 14, 8, 8))
-    with pytest.raises(ValueError, match='do not go with heatmaps'):
+    with pytest.raises(ValueError, match='do not match heatmaps'):
         codec.batch_decode(torch.zeros(1, 17, 8, 8), torch.zeros(1, 17, 16, 8))
     expected = (
         'the pipeline makes images of (64, 64), but the codec is for '
@@ -217,7 +220,7 @@ def test_maps_and_sizes_that_disagree_are_named():
         codec.encode(np.zeros((1, 17, 2)), input_size=(64, 64))
 
 
-def test_it_is_registered():
+def test_the_codec_is_registered():
     from mmpose.registry import KEYPOINT_CODECS
 
     assert KEYPOINT_CODECS.get('ScaleAwareAssociativeEmbedding') is (
@@ -243,7 +246,7 @@ def test_person_scale_widens_the_gaussians_of_wide_people():
 
 def test_person_scale_without_boxes_is_an_error():
     codec = make_codec(person_scale=dict())
-    with pytest.raises(ValueError, match='widths of the people'):
+    with pytest.raises(ValueError, match='requires person_width'):
         codec.encode(np.ones((1, 1, 2)))
 
 
@@ -262,7 +265,7 @@ def test_an_input_that_is_not_square_has_one_stride(unbiased):
 
 
 @pytest.mark.parametrize('unbiased', [False, True])
-def test_precision_of_the_keypoints_is_no_matter(unbiased):
+def test_precision_of_the_keypoints_does_not_matter(unbiased):
     keypoints = spread_keypoints(np.random.default_rng(2)).astype(np.float32)
     codec = make_codec(
         input_size=(96, 96), heatmap_sizes=[(32, 32)], unbiased=unbiased
@@ -291,7 +294,7 @@ def test_defaults_are_those_of_the_paper_and_its_code():
 def test_unbiased_peaks_are_refined_by_cells_of_the_finest_level(
     finest, scale_factor
 ):
-    """What lies between was enlarged, and is not looked at."""
+    """Cells between, interpolated from these, are not read."""
     codec = make_codec(
         input_size=(128, 64),
         heatmap_sizes=[(8, 4), (16, 8), finest],
@@ -313,7 +316,7 @@ def test_unbiased_peaks_are_refined_by_cells_of_the_finest_level(
 
 
 def decode_points(points, **kwargs):
-    """Decode maps that hold ``{(keypoint, x): (score, tag)}`` alone."""
+    """Decode maps with points ``{(keypoint, x): (score, tag)}`` only."""
     maps, tags = torch.zeros(2, 1, 3, 1, 64)
     for (k, x), (score, tag) in points.items():
         maps[0, k, 0, x], tags[0, k, 0, x] = score, tag
@@ -330,7 +333,7 @@ def test_a_lower_threshold_finds_weaker_keypoints():
         assert len(found) == 1
 
 
-def test_a_larger_tag_threshold_joins_farther_keypoints():
+def test_a_larger_tag_threshold_joins_more_distant_keypoints():
     points = {(0, 9): (0.9, 0), (1, 9): (0.9, 2.5), (2, 9): (0.9, 1.2)}
     assert len(decode_points(points, decode_tag_thr=1.0)) == 3
     assert len(decode_points(points, decode_tag_thr=3.0)) == 1
@@ -348,7 +351,7 @@ def test_decoding_keeps_no_gradients():
     assert len(keypoints[0]) == len(scores[0]) > 0
 
 
-def test_each_image_is_decoded_by_itself():
+def test_images_are_decoded_independently():
     codec = make_codec()
     maps, tags = torch.rand(2, 3, 17, 12, 40) ** 4
     together = codec.batch_decode(maps, 5 * tags, scale_factor=2)

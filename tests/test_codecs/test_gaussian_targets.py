@@ -6,16 +6,16 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from swahr_mmpose.codecs.gaussian_targets import (
+    compute_person_scales,
     draw_gaussians,
     draw_scaled_gaussians,
     keypoint_cells,
     keypoint_indices,
-    scales_of_widths,
 )
 
 
 def official_heatmaps(joints, size, sigma):
-    """The rule of the official generator, one pixel at a time."""
+    """Draw targets as the official generator, one cell at a time."""
     w, h = size
     maps = np.zeros((joints.shape[1], h, w), np.float32)
     for person in joints:
@@ -37,7 +37,7 @@ def one(x, y, **kwargs):
 
 
 @pytest.mark.parametrize('group', ['random_names', 'scale_aware_names'])
-def test_heatmaps_equal_the_official_ones_to_the_bit(golden, group):
+def test_heatmaps_equal_the_official_ones_exactly(golden, group):
     z = golden('targets.npz')
     for name in z[group]:
         joints, side = z[f'{name}joints'], int(z[f'{name}output_res'])
@@ -99,7 +99,7 @@ def test_window_of_sigma_two_is_fifteen_cells_wide():
 
 @given(st.integers(0, 2**31), st.integers(0, 4))
 @settings(max_examples=25, deadline=None)
-def test_pasting_agrees_with_the_rule_pixel_by_pixel(seed, people):
+def test_targets_agree_with_the_official_generator(seed, people):
     rng = np.random.default_rng(seed)
     size = tuple(rng.integers(1, 40, 2).tolist())
     joints = rng.uniform(-10, 50, (people, 3, 3))
@@ -110,7 +110,7 @@ def test_pasting_agrees_with_the_rule_pixel_by_pixel(seed, people):
     )
 
 
-def test_nobody_and_nothing_labelled_give_empty_maps():
+def test_no_people_and_no_labels_give_empty_maps():
     assert not draw_gaussians(
         np.zeros((0, 17, 2)), np.zeros((0, 17)), (8, 6), 2.0
     ).any()
@@ -133,7 +133,7 @@ def test_unbiased_gaussian_is_centred_on_the_keypoint():
     np.testing.assert_allclose(heatmap[inside], expected[inside], rtol=1e-5)
 
 
-def test_unbiased_gaussian_mirrors_exactly():
+def test_unbiased_gaussian_flips_exactly():
     np.testing.assert_allclose(
         one(60.3, 41.7, unbiased=True)[:, ::-1],
         one(127 - 60.3, 41.7, unbiased=True),
@@ -142,27 +142,29 @@ def test_unbiased_gaussian_mirrors_exactly():
 
 
 def test_shr_scales_are_widths_over_the_base():
-    scales = scales_of_widths(np.array([512.0, 64.0, 1.0, 0.0]))
+    scales = compute_person_scales(np.array([512.0, 64.0, 1.0, 0.0]))
     assert scales.tolist() == [2.0, 0.25, 1 / 16, 1 / 16]
-    assert scales_of_widths(np.array([50.0]), 100, 0.75).tolist() == [0.75]
-    assert scales_of_widths(np.zeros(0)).shape == (0,)
-    assert scales_of_widths(np.array([50.0]), 0.5).tolist() == [100]
+    assert compute_person_scales(np.array([50.0]), 100, 0.75).tolist() == [
+        0.75
+    ]
+    assert compute_person_scales(np.zeros(0)).shape == (0,)
+    assert compute_person_scales(np.array([50.0]), 0.5).tolist() == [100]
     expected = (
-        'person_scale needs the widths of the people (person_width, from '
-        'BottomupRandomSquareAffine), and there are none; do the annotations '
-        'have boxes?'
+        'person_scale requires person_width, the box widths from '
+        'BottomupRandomSquareAffine, but got None; check that the annotations '
+        'have boxes'
     )
     with pytest.raises(ValueError, match=re.escape(expected)):
-        scales_of_widths(None)
+        compute_person_scales(None)
     for bad in ((0, 1), (1, 0), (-1, 1), (1, -1)):
-        expected = 'base_width is {} and min_scale {}; both must be positive'
+        expected = 'must be positive, got base_width={} and min_scale={}'
         with pytest.raises(ValueError, match=expected.format(*bad)):
-            scales_of_widths(np.ones(1), *bad)
+            compute_person_scales(np.ones(1), *bad)
 
 
 @pytest.mark.parametrize('unbiased', [False, True])
 @pytest.mark.parametrize('sigma', [0.125, 0.5, 1.3, 2.0, 4.0])
-def test_shr_gaussians_are_centred_and_as_wide_as_asked(sigma, unbiased):
+def test_shr_gaussians_are_centred_and_have_their_sigma(sigma, unbiased):
     keypoints = np.array([[[30.4, 25.7]]])
     heatmap = draw_scaled_gaussians(
         keypoints, np.ones((1, 1)), (60, 50), np.array([sigma]),
@@ -186,12 +188,12 @@ def test_shr_draws_each_person_with_its_own_sigma():
     assert heatmap[20, 47] == pytest.approx(np.exp(-1 / 8), rel=1e-5)
     official = draw_gaussians(
         keypoints, np.ones((2, 1)), (60, 40), np.array([1.0, 4.0])
-    )[0]  # whole sigmas: the official kernel
+    )[0]  # integer sigmas: the official kernel
     np.testing.assert_allclose(heatmap, official, rtol=1e-6)
 
 
 @pytest.mark.parametrize('sigma', [0.5, 0.75, 1.0, 4 / 3, 1.5, 2.0, 2.5])
-def test_a_sigma_for_all_is_that_sigma_for_each(sigma):
+def test_one_sigma_equals_that_sigma_for_each_person(sigma):
     rng = np.random.default_rng(0)
     keypoints, visible = rng.uniform(0, 20, (6, 2, 2)), np.ones((6, 2))
     np.testing.assert_array_equal(
@@ -200,7 +202,7 @@ def test_a_sigma_for_all_is_that_sigma_for_each(sigma):
     )
 
 
-def test_a_keypoint_that_is_not_finite_spoils_no_other():
+def test_a_keypoint_that_is_not_finite_affects_no_other():
     points = np.array([[[np.nan, 3], [6, 5]], [[2, np.inf], [7, 4]]])
     cells, counts = keypoint_cells(points, np.ones((2, 2)), (10, 10))
     assert cells.tolist() == [[[0, 0], [6, 5]], [[0, 0], [7, 4]]]

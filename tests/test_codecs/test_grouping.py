@@ -8,7 +8,7 @@ from swahr_mmpose.codecs.grouping import assign_nearest, group_by_tags
 
 
 def official_group(scores, cells, tags, order, threshold=0.1, limit=30):
-    """The official rule with dictionaries keyed by tag values."""
+    """Group as the official code, with dictionaries keyed by tag values."""
     people, tag_lists = {}, {}
     for k in order:
         rows = [m for m in range(scores.shape[1]) if scores[k, m] > threshold]
@@ -39,7 +39,7 @@ def official_group(scores, cells, tags, order, threshold=0.1, limit=30):
 
 @given(st.integers(0, 2**31), st.sampled_from([1, 3, 30]))
 @settings(max_examples=60, deadline=None)
-def test_groups_agree_with_the_official_rule_under_its_solver(seed, limit):
+def test_groups_agree_with_the_official_code_under_its_solver(seed, limit):
     scores, cells, tags = random_candidates(np.random.default_rng(seed))
     order = [2, 0, 1, 4, 3]
     people = group_by_tags(
@@ -65,7 +65,7 @@ def test_groups_agree_with_the_official_rule_under_its_solver(seed, limit):
 @given(st.integers(0, 2**31))
 @example(401)
 @settings(max_examples=60, deadline=None)
-def test_our_solver_has_the_least_cost_and_then_the_least_farness(seed):
+def test_our_solver_has_the_least_cost_and_then_the_least_distance(seed):
     rng = np.random.default_rng(seed)
     n, m = rng.integers(1, 6, 2)
     distance = rng.uniform(0, 3, (n, m))
@@ -74,8 +74,8 @@ def test_our_solver_has_the_least_cost_and_then_the_least_farness(seed):
     ours = assign_nearest(cost, distance)
     reference = assign_munkres(cost, distance)
     assert cost[ours].sum() == pytest.approx(cost[reference].sum(), abs=1e-9)
-    farness = distance + distance**2 / 100
-    assert farness[ours].sum() <= farness[reference].sum() + 1e-5
+    preference = distance + distance**2 / 100
+    assert preference[ours].sum() <= preference[reference].sum() + 1e-5
 
 
 def test_among_equal_costs_the_nearer_person_is_preferred():
@@ -87,7 +87,7 @@ def test_among_equal_costs_the_nearer_person_is_preferred():
 
 @pytest.mark.parametrize('noise', [-1e-7, 0, 1e-7])
 def test_two_tags_beside_two_people_keep_their_order(noise):
-    """In either pairing the total distance is the same, up to rounding."""
+    """The total distance of both pairings is equal, up to rounding."""
     people, tags = np.array([0.1, 0.2]), np.array([0.3 + noise, 0.45])
     distance = np.abs(tags[:, None] - people)
     rows, columns = assign_nearest(np.round(distance) * 100, distance)
@@ -103,7 +103,7 @@ def group(scores, tags, **kwargs):
     )
 
 
-def test_nobody_without_candidates_above_the_threshold():
+def test_no_people_without_candidates_above_the_threshold():
     people = group([[0.1, 0.05]], [[0, 1]])
     assert people.scores.shape == (0, 1)
     assert people.cells.shape == (0, 1, 2)
@@ -118,7 +118,7 @@ def test_a_far_tag_starts_another_person():
     ]
 
 
-def test_an_equal_first_tag_overwrites_as_officially():
+def test_an_equal_first_tag_overwrites_as_in_the_official_code():
     people = group([[0.9, 0.8]], [[1, 1]])
     np.testing.assert_allclose(people.scores, [[0.8]])
 
@@ -132,7 +132,7 @@ def test_people_beyond_the_limit_may_start_but_are_not_matched():
 
 
 @pytest.mark.parametrize('tag', [np.nan, np.inf, -np.inf])
-def test_candidates_without_a_finite_tag_take_no_part(tag):
+def test_candidates_without_a_finite_tag_are_ignored(tag):
     people = group([[0.9], [0.8]], [[0], [tag]])
     assert people.scores.tolist() == [[np.float32(0.9), 0]]
 
@@ -149,7 +149,7 @@ def test_people_have_the_types_of_the_docstring():
     ('options', 'most'),
     [({}, 30), (dict(max_groups=None), 33), (dict(max_groups=40), 33)],
 )
-def test_as_many_people_as_the_limit_says_are_matched(options, most):
+def test_the_limit_is_the_number_of_matched_people(options, most):
     tags = 5.0 * np.arange(33)
     people = group(np.full((2, 33), 0.9), [tags, tags + 0.5], **options)
     assert len(people.scores) == most + 2 * (33 - most)
@@ -163,14 +163,14 @@ def test_a_candidate_exactly_at_the_threshold_starts_another_person():
     assert len(people.scores) == 1
 
 
-def test_what_is_missing_is_zero():
+def test_missing_keypoints_are_zero():
     people = group([[0.9], [0.05]], [[2], [3]])
     assert people.tags.tolist() == [[[2], [0]]]
     assert people.scores.tolist() == [[np.float32(0.9), 0]]
     assert people.cells.tolist() == [[[0, 0], [0, 0]]]
 
 
-def test_a_mean_tag_that_overflows_fits_nobody():
+def test_a_mean_tag_that_overflows_matches_no_candidate():
     with np.errstate(over='ignore'):
         people = group([[0.9], [0.8], [0.7]], [[3e38], [3e38], [3.1e38]])
     assert (people.scores > 0).tolist() == [

@@ -5,7 +5,7 @@ from helpers.codecs import plain_fill, random_people
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from swahr_mmpose.codecs.block_max import cut_into_runs
+from swahr_mmpose.codecs.block_max import index_blocks
 from swahr_mmpose.codecs.grouping import People
 from swahr_mmpose.codecs.missing_keypoints import fill_missing_keypoints
 
@@ -17,10 +17,10 @@ from swahr_mmpose.codecs.missing_keypoints import fill_missing_keypoints
     tag_dim=st.integers(1, 2),
     kind=st.sampled_from(['noise', 'steps', 'peaks', 'negative', 'constant']),
     odd=st.booleans(),
-    low=st.sampled_from([None, 0.02, 0.3, 2.0]),
+    low=st.sampled_from([-1.0, 0.02, 0.3, 2.0]),
     size=st.sampled_from([(7, 9), (5, 32), (3, 70), (40, 64)]),
 )
-def test_filling_finds_what_the_whole_map_holds(
+def test_filling_agrees_with_the_exhaustive_search(
     seed, people, tag_dim, kind, odd, low, size
 ):
     rng = np.random.default_rng(seed)
@@ -32,7 +32,7 @@ def test_filling_finds_what_the_whole_map_holds(
         'negative': lambda: -rng.random(shape),
         'constant': lambda: np.full(shape, 0.25),
     }[kind]().astype(np.float32)
-    tags = rng.integers(-4, 5, (tag_dim, *shape)) / 2  # ties happen
+    tags = rng.integers(-4, 5, (tag_dim, *shape)) / 2  # ties occur
     tags = tags.astype(np.float32)
     if odd:
         tags[rng.random(tags.shape) < 0.1] = np.nan
@@ -40,8 +40,9 @@ def test_filling_finds_what_the_whole_map_holds(
     found = random_people(rng, people, 3, tag_dim)
     expected = plain_fill(found, heatmaps, tags)
     maps = torch.from_numpy(heatmaps)
-    cut = None if low is None else cut_into_runs(maps, low)
-    filled = fill_missing_keypoints(found, maps, torch.from_numpy(tags), cut)
+    filled = fill_missing_keypoints(
+        found, maps, torch.from_numpy(tags), index_blocks(maps, low)
+    )
     np.testing.assert_array_equal(filled.cells, expected.cells)
     np.testing.assert_array_equal(filled.scores, expected.scores)
     np.testing.assert_array_equal(filled.tags, found.tags)
@@ -52,9 +53,9 @@ def test_filling_finds_what_the_whole_map_holds(
     seed=st.integers(0, 2**31),
     small=st.sampled_from([(12, 16), (6, 8), (8, 12), (11, 15), (7, 7)]),
     noise=st.sampled_from([0.01, 3.0]),
-    low=st.sampled_from([None, 0.02, 0.9, 2.0]),
+    low=st.sampled_from([-1.0, 0.02, 0.9, 2.0]),
 )
-def test_coarse_tags_are_read_as_if_enlarged(seed, small, noise, low):
+def test_coarse_tags_are_interpolated_as_if_enlarged(seed, small, noise, low):
     rng = np.random.default_rng(seed)
     found = random_people(rng, 4, 3, 2)
     heatmaps = torch.from_numpy(rng.random((3, 24, 32), dtype=np.float32))
@@ -64,8 +65,8 @@ def test_coarse_tags_are_read_as_if_enlarged(seed, small, noise, low):
     while 2 * large.shape[2] < 24 and 2 * large.shape[3] < 32:
         large = F.interpolate(large, scale_factor=2, mode='bilinear')
     large = F.interpolate(large, size=(24, 32), mode='bilinear')
-    cut = None if low is None else cut_into_runs(heatmaps, low)
-    coarse = fill_missing_keypoints(found, heatmaps, tags, cut)
+    blocks = index_blocks(heatmaps, low)
+    coarse = fill_missing_keypoints(found, heatmaps, tags, blocks)
     fine = plain_fill(found, heatmaps.numpy(), large.numpy())
     np.testing.assert_array_equal(coarse.cells, fine.cells)
 
@@ -78,8 +79,9 @@ def fill(found_tag, heatmap, tags):
     )
     maps = np.stack([np.zeros_like(heatmap), heatmap]).astype(np.float32)
     tags = np.stack([np.zeros_like(tags), tags])[None].astype(np.float32)
+    maps = torch.from_numpy(maps)
     return fill_missing_keypoints(
-        people, torch.from_numpy(maps), torch.from_numpy(tags)
+        people, maps, torch.from_numpy(tags), index_blocks(maps, 0.02)
     )
 
 

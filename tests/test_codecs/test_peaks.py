@@ -4,23 +4,24 @@ import numpy as np
 import pytest
 import torch
 import torch.nn.functional as F
+from helpers.codecs import index_and_find_candidates
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from swahr_mmpose.codecs.block_max import RUN, cut_into_runs
+from swahr_mmpose.codecs.block_max import BLOCK_SIZE, index_blocks
 from swahr_mmpose.codecs.peaks import (
-    _may_be_peaks,
+    _mark_block_peaks,
     find_candidates,
+    find_peaks,
     log_parabola_shift,
-    peak_indices,
     quarter_shift,
 )
 
 EXAMPLES = int(os.environ.get('SWAHR_FUZZ_EXAMPLES', 1000))
 
 
-def obvious_candidates(heatmap, threshold, kernel, topk):
-    """Every pixel compared with its window, then sorted."""
+def search_exhaustively(heatmap, threshold, kernel, topk):
+    """Compare every cell with its window, then sort."""
     h, w = heatmap.shape
     r = kernel // 2
     found = []
@@ -38,14 +39,14 @@ def obvious_candidates(heatmap, threshold, kernel, topk):
     st.integers(0, 2**31), st.sampled_from([2, 5, 30]), st.sampled_from([3, 5])
 )
 @settings(max_examples=min(EXAMPLES, 300), deadline=None)
-def test_candidates_agree_with_the_obvious_search_ties_included(
+def test_candidates_agree_with_the_exhaustive_search_ties_included(
     seed, topk, kernel
 ):
     rng = np.random.default_rng(seed)
-    # Few distinct values make plateaus and ties.
+    # Few distinct values give plateaus and ties.
     maps = (rng.integers(-2, 6, (2, 3, 9, 11)) / 5).astype(np.float32)
     tags = rng.normal(size=(2, 2, 3, 9, 11)).astype(np.float32)
-    found = find_candidates(
+    found = index_and_find_candidates(
         torch.from_numpy(maps),
         torch.from_numpy(tags),
         threshold=0.1,
@@ -55,7 +56,7 @@ def test_candidates_agree_with_the_obvious_search_ties_included(
     assert found.scores.shape == (2, 3, topk)
     for b in range(2):
         for k in range(3):
-            expected = obvious_candidates(maps[b, k], 0.1, kernel, topk)
+            expected = search_exhaustively(maps[b, k], 0.1, kernel, topk)
             n = len(expected)
             assert found.indices[b, k, :n].tolist() == [i for i, _ in expected]
             assert found.scores[b, k, :n].tolist() == [v for _, v in expected]
@@ -77,7 +78,7 @@ def test_quarter_shift_goes_to_the_higher_neighbour():
     assert shift_of([0.0, 0.5, 1.0, 0.2, 0.0], 2)[0] == -0.25
 
 
-def test_quarter_shift_of_a_tie_goes_back():
+def test_quarter_shift_of_a_tie_is_negative():
     assert shift_of([0.0, 0.5, 1.0, 0.5, 0.0], 2) == [-0.25, -0.25]
 
 
@@ -88,7 +89,7 @@ def test_quarter_shift_at_the_border_compares_with_the_cell_itself():
 
 
 def all_cells(maps):
-    """Of maps (K, H, W): each cell as that of a person, (H * W, K, 2)."""
+    """Every cell of maps (K, H, W) as that of a person, (H * W, K, 2)."""
     y, x = np.divmod(np.arange(maps[0].numel()), maps.shape[2])
     cells = torch.from_numpy(np.stack([x, y], axis=-1))
     return cells[:, None].expand(-1, len(maps), -1)
@@ -109,12 +110,12 @@ def test_quarter_shift_of_every_cell_compares_its_neighbours():
 
 
 @pytest.mark.parametrize('step', [1, 2, 4])
-def test_log_parabola_finds_the_top_of_a_sampled_gaussian(step):
+def test_log_parabola_finds_the_centre_of_a_sampled_gaussian(step):
     y, x = np.mgrid[:32, :40]
-    for middle in ((20.3, 11.8), (34.3, 26.8), (5.3, 4.8)):
-        squares = (x - middle[0]) ** 2 + (y - middle[1]) ** 2
+    for centre in ((20.3, 11.8), (34.3, 26.8), (5.3, 4.8)):
+        squares = (x - centre[0]) ** 2 + (y - centre[1]) ** 2
         maps = np.exp(-squares / 8)[None].astype(np.float32)
-        cell = torch.tensor(middle).round().long()
+        cell = torch.tensor(centre).round().long()
         shift = log_parabola_shift(
             torch.from_numpy(maps), cell[None, None], step
         )
@@ -134,7 +135,7 @@ def test_log_parabola_is_zero_where_a_neighbour_lies_outside():
 
 
 @pytest.mark.parametrize('step', [1, 2])
-def test_log_parabola_goes_at_most_half_a_step(step):
+def test_log_parabola_shifts_by_at_most_half_a_step(step):
     row = torch.tensor([0.1, 0.1, 0.5, 0.6, 0.6])
     row = row if step == 2 else row[1:4]
     maps = row.expand(len(row), -1)[None].contiguous()
@@ -145,7 +146,7 @@ def test_log_parabola_goes_at_most_half_a_step(step):
     assert shift.tolist() == [-step / 2, 0]
 
 
-def test_log_parabola_takes_what_is_not_positive_for_next_to_nothing():
+def test_log_parabola_clamps_values_that_are_not_positive():
     row = torch.tensor([0.0, 0.5, -1.0])
     maps = row.expand(3, -1)[None].contiguous()
     cells = torch.ones(1, 1, 2, dtype=torch.long)
@@ -153,11 +154,11 @@ def test_log_parabola_takes_what_is_not_positive_for_next_to_nothing():
     assert not log_parabola_shift(-maps, cells, 1).any()
 
 
-def test_of_many_equal_peaks_the_first_are_taken():
+def test_the_first_of_many_equal_peaks_are_candidates():
     maps = torch.zeros(1, 2, 40, 50)
     maps[0, :, ::2, ::2] = 0.5
     tags = torch.zeros(1, 1, 2, 40, 50)
-    found = find_candidates(maps, tags, threshold=0.1, kernel=3, topk=30)
+    found = index_and_find_candidates(maps, tags, 0.1, kernel=3, topk=30)
     cells = [y * 50 + x for y in (0, 2) for x in range(0, 50, 2)][:30]
     assert found.indices.tolist() == [[cells, cells]]
 
@@ -167,7 +168,7 @@ def test_work_stays_on_the_device_of_the_maps():
     tags = torch.rand(1, 1, 2, 9, 11)
 
     def work():
-        found = find_candidates(maps, tags, threshold=0.1, kernel=3, topk=4)
+        found = index_and_find_candidates(maps, tags, 0.1, kernel=3, topk=4)
         y, x = found.indices[0] // 11, found.indices[0] % 11
         cells = torch.stack([x, y], dim=-1).transpose(0, 1)
         return [
@@ -177,11 +178,11 @@ def test_work_stays_on_the_device_of_the_maps():
         ]
 
     expected = work()
-    with torch.device('meta'):  # what is made without a device has no values
+    with torch.device('meta'):  # tensors without a device have no values
         torch.testing.assert_close(work(), expected)
 
 
-def test_log_parabola_is_zero_without_a_top():
+def test_log_parabola_is_zero_without_a_maximum():
     flat = torch.ones(1, 5, 5)
     cells = torch.tensor([[[2, 2]], [[0, 0]], [[4, 4]]])
     assert not log_parabola_shift(flat, cells, 1).any()
@@ -189,11 +190,11 @@ def test_log_parabola_is_zero_without_a_top():
 
 
 def peaks_of(maps, kernel):
-    """Above 0.1, from cells found by this and by a lower threshold."""
+    """Peaks above 0.1, equal for indices of this and of a lower threshold."""
     found = []
     for low in (0.1, 0.02):
-        runs = cut_into_runs(maps, low)
-        y, x = np.divmod(peak_indices(maps, 0.1, kernel, runs), runs.width)
+        blocks = index_blocks(maps, low)
+        y, x = np.divmod(find_peaks(maps, blocks, 0.1, kernel), blocks.width)
         found.append((y * maps.shape[-1] + x).tolist())
     assert found[0] == found[1]
     return found[0]
@@ -218,7 +219,7 @@ def test_peaks_are_the_maxima_of_their_windows(
     assert peaks_of(maps, kernel) == expected.tolist()
 
 
-def test_peaks_beside_what_is_no_number_are_none():
+def test_cells_near_nan_are_not_peaks():
     maps = torch.rand(1, 12, 12) + 0.2
     maps[0, 3, 4] = float('nan')
     pooled = F.max_pool2d(maps, 5, 1, 2)
@@ -226,28 +227,32 @@ def test_peaks_beside_what_is_no_number_are_none():
     assert peaks_of(maps, 5) == expected.tolist()
 
 
-def test_leading_dimensions_and_known_runs_are_no_matter():
+def test_leading_dimensions_do_not_matter():
     maps = torch.rand(2, 3, 6, 64)
-    expected = peak_indices(maps, 0.1, 3, cut_into_runs(maps, 0.1))
+    expected = find_peaks(maps, index_blocks(maps, 0.1), 0.1, 3)
     assert len(expected)
     for same in (maps, maps.flatten(0, 1), maps[:, :, None].flatten(0, 1)):
-        assert peak_indices(same, 0.1, 3).equal(expected)
-    tags = torch.rand(2, 1, 3, 6, 64)
+        blocks = index_blocks(same, 0.1)
+        assert find_peaks(same, blocks, 0.1, 3).equal(expected)
+
+
+def test_a_lower_threshold_of_the_index_gives_the_same_candidates():
+    maps, tags = torch.rand(2, 3, 6, 64), torch.rand(2, 1, 3, 6, 64)
     options = dict(threshold=0.1, kernel=3, topk=4)
-    runs = cut_into_runs(maps, 0.02)
-    for one, other in zip(
-        find_candidates(maps, tags, **options),
-        find_candidates(maps, tags, runs=runs, **options),
-    ):
+    expected, found = (
+        find_candidates(maps, tags, index_blocks(maps, low), **options)
+        for low in (0.1, 0.02)
+    )
+    for one, other in zip(expected, found):
         assert one.equal(other)
 
 
-@pytest.mark.parametrize('slopes_off', [False, True])
-def test_flags_of_runs_are_those_of_torch(slopes_off):
-    """The form that runs on a GPU, against the one of NumPy."""
-    values = torch.randint(5, (8 * RUN,)) / 5
-    expected = _may_be_peaks(values.numpy(), 0.3, slopes_off)
-    found = _may_be_peaks(values, 0.3, slopes_off)
+@pytest.mark.parametrize('compare', [False, True])
+def test_block_peaks_of_torch_are_those_of_numpy(compare):
+    """Tensors, as on a GPU, against NumPy arrays."""
+    values = torch.randint(5, (8 * BLOCK_SIZE,)) / 5
+    expected = _mark_block_peaks(values.numpy(), 0.3, compare)
+    found = _mark_block_peaks(values, 0.3, compare)
     np.testing.assert_array_equal(found, expected)
     assert 0 < expected.sum() < len(expected)
 
@@ -257,7 +262,7 @@ def test_flags_of_runs_are_those_of_torch(slopes_off):
 def test_a_gpu_finds_the_same_candidates(kernel):
     maps, tags = torch.rand(2, 3, 20, 70), torch.rand(2, 1, 3, 20, 70)
     options = dict(threshold=0.5, kernel=kernel, topk=10)
-    expected = find_candidates(maps, tags, **options)
-    found = find_candidates(maps.cuda(), tags.cuda(), **options)
+    expected = index_and_find_candidates(maps, tags, **options)
+    found = index_and_find_candidates(maps.cuda(), tags.cuda(), **options)
     for one, other in zip(found, expected):
         torch.testing.assert_close(one.cpu(), other)

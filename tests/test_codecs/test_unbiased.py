@@ -33,11 +33,11 @@ def make_codec(size, unbiased=True):
 
 
 def perfect_output(codec, keypoints, visible):
-    """The maps of a network that has learned its targets: at 1/2, enlarged.
+    """Maps of a perfect network: targets of stride 2, enlarged.
 
-    The tag of a person is three times its number, wherever its keypoint is
-    the nearest.  Where there is no keypoint, the tags are anybody's: a
-    person who lacks one then finds nothing, not somebody else's.
+    The tag of a person is three times its index, wherever its keypoint is the
+    nearest.  Where there is no keypoint, tags alternate between people, so
+    that a missing keypoint is not filled with that of another person.
     """
     encoded = codec.encode(keypoints, visible)
     (w, h), people = codec.input_size, max(len(keypoints), 1)
@@ -54,14 +54,14 @@ def perfect_output(codec, keypoints, visible):
         if len(seen):
             points = keypoints[seen, k, :, None, None]
             distance = (x - points[:, 0]) ** 2 + (y - points[:, 1]) ** 2
-            something = heatmaps[0, k].numpy() > 0
+            positive = heatmaps[0, k].numpy() > 0
             nearest = seen[distance.argmin(axis=0)]
-            tags[0, k][something] = 3.0 * nearest[something]
+            tags[0, k][positive] = 3.0 * nearest[positive]
     return heatmaps, torch.from_numpy(tags)
 
 
 def decode_ground_truth(content, side, unbiased):
-    """COCO's AP of people who went through targets and decoding."""
+    """Encode and decode ground truth; returns samples for COCO's AP."""
     people = {i['id']: [] for i in content['images']}
     for a in content['annotations']:
         if not a['iscrowd'] and a['num_keypoints']:
@@ -105,7 +105,7 @@ def average_precision(path, samples):
 @pytest.mark.slow
 @pytest.mark.parametrize('side', [512, 640])
 @pytest.mark.parametrize('split', ['train', 'val'])
-def test_people_of_coco_survive_encoding_and_decoding(shared, split, side):
+def test_coco_people_survive_encoding_and_decoding(shared, split, side):
     path = shared / f'data/coco_mini/annotations/person_keypoints_{split}.json'
     content = json.loads(path.read_text())
     ap = average_precision(path, decode_ground_truth(content, side, True))
@@ -113,7 +113,7 @@ def test_people_of_coco_survive_encoding_and_decoding(shared, split, side):
 
 
 @pytest.mark.slow
-def test_drawn_people_survive_encoding_and_decoding(synthetic):
+def test_synthetic_people_survive_encoding_and_decoding(synthetic):
     path = synthetic / 'annotations/person_keypoints_train.json'
     content = json.loads(path.read_text())
     ap = average_precision(path, decode_ground_truth(content, 512, True))
@@ -127,31 +127,33 @@ def test_drawn_people_survive_encoding_and_decoding(synthetic):
     side=st.sampled_from([64, 128, 256]),
     scale=st.sampled_from([0.5, 1.0, 1.5]),
 )
-def test_a_mirrored_image_is_the_mirrored_input(width, height, side, scale):
+def test_a_flipped_image_gives_the_flipped_input(width, height, side, scale):
     noise = np.random.default_rng(0).integers(0, 255, (height, width, 3))
     image = noise.astype(np.uint8)
     placed = geometry.resized_geometry(
         (width, height), side, scale, 0.5, unbiased=True
     )
-    there = geometry.resize_image(image, placed, unbiased=True)
-    mirrored = np.ascontiguousarray(image[:, ::-1])
-    back = geometry.resize_image(mirrored, placed, unbiased=True)[:, ::-1]
-    np.testing.assert_array_equal(there, back)
+    expected = geometry.resize_image(image, placed, unbiased=True)
+    flipped = np.ascontiguousarray(image[:, ::-1])
+    resized = geometry.resize_image(flipped, placed, unbiased=True)
+    np.testing.assert_array_equal(resized[:, ::-1], expected)
 
 
 @settings(max_examples=100, deadline=None)
 @given(width=st.integers(20, 900), height=st.integers(20, 900))
-def test_the_middle_of_the_image_is_the_middle_of_the_input(width, height):
+def test_the_image_centre_is_the_input_centre(width, height):
     placed = geometry.resized_geometry((width, height), 512, unbiased=True)
     size, center, extent = (np.asarray(part) for part in placed)
-    middle = (np.array([width, height]) - 1) / 2
+    image_centre = (np.array([width, height]) - 1) / 2
     np.testing.assert_allclose(
-        (middle - center) * size / extent + size / 2, (size - 1) / 2, atol=1e-9
+        (image_centre - center) * size / extent + size / 2,
+        (size - 1) / 2,
+        atol=1e-9,
     )
 
 
 def make_model():
-    """Random weights, scaled so that there is something to find."""
+    """Make a model whose random weights are scaled to give peaks."""
     init_default_scope('mmpose')
     codec = dict(
         type='ScaleAwareAssociativeEmbedding',
@@ -219,18 +221,18 @@ def find_people(model, image, scales):
 
 @pytest.mark.parametrize('scales', [(1.0,), (0.5, 1.0, 1.5)])
 @pytest.mark.parametrize('size', [(101, 80), (90, 64), (64, 97)])
-def test_mirroring_the_image_mirrors_the_people(size, scales):
+def test_flipping_the_image_flips_the_people(size, scales):
     noise = np.random.randint(0, 255, (*size[::-1], 3), dtype=np.uint8)
     image = cv2.GaussianBlur(noise, (9, 9), 2)
     model = make_model()
     people = find_people(model, image, scales)
-    # Grouping takes the left eye before the right one; its mirror the right.
+    # Grouping order is not symmetric: swap left and right keypoints.
     model.head.decoder.decode_keypoint_order = [
         FLIPS[17][k] for k in COCO_ORDER
     ]
-    mirrored = find_people(model, np.ascontiguousarray(image[:, ::-1]), scales)
-    assert 3 < len(people.keypoints) == len(mirrored.keypoints)
-    back = mirrored.keypoints[:, FLIPS[17]].copy()
+    flipped = find_people(model, np.ascontiguousarray(image[:, ::-1]), scales)
+    assert 3 < len(people.keypoints) == len(flipped.keypoints)
+    back = flipped.keypoints[:, FLIPS[17]].copy()
     back[..., 0] = size[0] - 1 - back[..., 0]
     found = people.keypoint_scores > 0
     np.testing.assert_allclose(

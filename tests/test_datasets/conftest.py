@@ -8,12 +8,12 @@ from helpers.datasets import IMAGE_SIZES
 
 @pytest.fixture
 def folder(tmp_path):
-    """Pictures of the given sizes, one person in each but the first."""
+    """Folder of images of IMAGE_SIZES; all but the first show a person."""
     rng = np.random.default_rng(0)
     images, annotations = [], []
     for n, (width, height) in enumerate(IMAGE_SIZES):
-        picture = rng.integers(0, 256, (height, width, 3), np.uint8)
-        cv2.imwrite(str(tmp_path / f'{n}.png'), picture)
+        image = rng.integers(0, 256, (height, width, 3), np.uint8)
+        cv2.imwrite(str(tmp_path / f'{n}.png'), image)
         name = f'{n}.png'
         size = dict(width=width, height=height)
         images.append(dict(id=n + 10, file_name=name, **size))

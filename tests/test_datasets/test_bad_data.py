@@ -1,13 +1,13 @@
-"""Broken and odd data: what the check says, and what training makes of it.
+"""Invalid and unusual data: results of the check and of training.
 
-Each case spoils a data set of three pictures with two people each.  Its
-outcome is stated twice: a part of what :func:`check_dataset` says (``None``:
-the input is legal), and what the real data set and training pipeline do:
+Each case changes a dataset of three images with two people each.  It states
+two outcomes: a part of the message of :func:`check_dataset` (``None``: the
+input is valid), and the result of the dataset and the training pipeline:
 
-* ``Trains``: samples are whole, and so many; their people, added up.
+* ``Trains``: samples are complete; numbers of samples and of people.
 * ``Stops``: an error that names the file or the key.
-* ``Elsewhere``: MMPose or a library stops first, often without a name, or
-  takes the process with it; the check has to find it before.
+* ``Elsewhere``: MMPose or a library raises first, often without a name, or
+  crashes the process; the check must find the problem before.
 """
 
 import contextlib
@@ -70,7 +70,7 @@ def make_person(number, image_id):
 
 
 class Data:
-    """A small valid data set, and ways to spoil it."""
+    """A small valid dataset, and changes to it."""
 
     def __init__(self, folder):
         self.folder = folder
@@ -106,14 +106,14 @@ class Data:
         path.write_text(json.dumps(self.content) if text is None else text)
         return path
 
-    def picture(self, width, height, name='1.png'):
-        """Another picture as the first one."""
+    def set_image(self, width, height, name='1.png'):
+        """Replace the first image by another one."""
         cv2.imwrite(str(self.images / name), noise(width, height))
         self.image.update(file_name=name, width=width, height=height)
 
-    def save(self, picture, name, **kwargs):
-        """Another file as the first one, written by Pillow."""
-        picture.save(self.images / name, **kwargs)
+    def save(self, image, name, **kwargs):
+        """Replace the first image by a file written by Pillow."""
+        image.save(self.images / name, **kwargs)
         self.image.update(file_name=name)
 
 
@@ -138,7 +138,7 @@ def content(**changes):
 
 
 def crowd(**segmentation):
-    """The first person becomes a crowd without keypoints."""
+    """Make the first person a crowd region without keypoints."""
     return person(
         iscrowd=1,
         num_keypoints=0,
@@ -148,14 +148,14 @@ def crowd(**segmentation):
 
 
 def unlabelled(segmentation):
-    """The first person has no keypoints, and this outline."""
+    """Remove the keypoints of the first person; set its segmentation."""
     return person(
         num_keypoints=0, keypoints=[0] * 51, segmentation=segmentation
     )
 
 
 def file_of(change):
-    """Change the bytes of the first picture."""
+    """Change the bytes of the first image file."""
     return lambda d: d.file.write_bytes(change(d.file.read_bytes()))
 
 
@@ -171,7 +171,7 @@ def far_away(data):
 
 
 def rotated(data):
-    """Stored lying, to be shown upright; COCO's annotations ignore that."""
+    """Set an EXIF rotation, which COCO's annotations ignore."""
     exif = Image.Exif()
     exif[0x0112] = 6
     data.save(Image.fromarray(noise()), '1.jpg', exif=exif)
@@ -208,7 +208,7 @@ def mislabelled(data):
 
 
 def bomb(data):
-    """A header that promises 64 gigapixels."""
+    """Write a header of 64 gigapixels."""
     data.save(Image.fromarray(noise()), '1.png')
     path = data.images / '1.png'
     raw = bytearray(path.read_bytes())
@@ -218,31 +218,31 @@ def bomb(data):
 
 
 def outside(name):
-    def spoil(data):
+    def change(data):
         target = data.folder / 'secret.jpg'
         target.write_bytes(data.file.read_bytes())
         data.image['file_name'] = name.format(folder=data.folder)
 
-    return spoil
+    return change
 
 
 def repeat(key):
-    """The second record of a list gets the id of the first."""
+    """Give the second record of a list the id of the first."""
 
-    def spoil(data):
+    def change(data):
         data.content[key][1]['id'] = data.content[key][0]['id']
 
-    return spoil
+    return change
 
 
 ALL = Trains()
-# Named by what is wrong: spoil, what the check says, what happens.
+# By problem: change of the data, message of the check, result of training.
 BAD = {
     # the annotation file
     'empty file': (text(''), 'people.json is empty', Elsewhere(ValueError)),
     'not JSON': (
         text('<html>404</html>'),
-        'people.json is not valid JSON .* fetch it again',
+        'people.json is not valid JSON .* download it again',
         Elsewhere(ValueError),
     ),
     'cut JSON': (
@@ -257,7 +257,7 @@ BAD = {
     ),
     'images are no list': (
         content(images={'1': {}}),
-        '"images" of the annotation file is .* not a list',
+        '"images" of the annotation file is .* expected a list',
         Elsewhere(TypeError),
     ),
     'a record that is none': (
@@ -277,14 +277,14 @@ BAD = {
     ),
     'people are of category 0': (
         content(categories=[dict(id=0, name='person')]),
-        'has no category with the id 1',
+        'has no category with id 1',
         ALL,
     ),
     # records of images
     'image id twice': (
         repeat('images'),
-        'image id 1 is there 2 times',
-        Trains(2, 4),  # the people of the lost image are not looked for
+        'image id 1 occurs 2 times',
+        Trains(2, 4),  # people of the lost image are skipped
     ),
     'image without id': (
         without('image', 'id'),
@@ -293,7 +293,7 @@ BAD = {
     ),
     'image id is text': (
         image(id='one'),
-        "image one has the id 'one', expected a whole number",
+        "image one has the id 'one', expected an integer",
         Elsewhere(TypeError),
     ),
     'image without file_name': (
@@ -308,42 +308,42 @@ BAD = {
     ),
     'image of size 0': (
         image(width=0, height=-48),
-        'image 1 has the width 0 and the height -48, expected whole numb',
+        'image 1 has width 0 and height -48, expected positive integers',
         ALL,
     ),
     'width and height swapped': (
         image(width=H, height=W),
-        '1.jpg is 64 x 48, .* says 48 x 64: width and height are swapped',
+        '1.jpg is 64 x 48, expected 48 x 64 .*: width and height are swapped',
         ALL,
     ),
     'path up to the root': (
         image(file_name='../../../../../../../../etc/passwd'),
-        "image 1 has the file_name '.*', which leaves the folder",
+        "image 1 has the file_name '.*', which leaves the image folder",
         Stops('/etc/passwd .* is not a complete image'),
     ),
-    'path to a picture above the root': (
+    'path to an image above the root': (
         outside('../secret.jpg'),
-        'which leaves the folder of images; expected a relative path',
+        'which leaves the image folder; expected a relative path',
         ALL,  # training would read it
     ),
     'absolute path': (
         outside('{folder}/secret.jpg'),
-        'which leaves the folder of images; expected a relative path',
+        'which leaves the image folder; expected a relative path',
         ALL,
     ),
     'path of Windows': (
         image(file_name='..\\secret.jpg'),
-        'which leaves the folder of images',
+        'which leaves the image folder',
         Stops(r'\.\.\\secret.jpg does not exist'),
     ),
     'URL': (
         image(file_name='https://example.invalid/1.jpg'),
-        'which leaves the folder of images',
+        'which leaves the image folder',
         Elsewhere(KeyError),  # with an empty data_prefix: it is fetched
     ),
     'file_name with a zero byte': (
         image(file_name='1.jpg\0'),
-        'which leaves the folder of images',
+        'which leaves the image folder',
         Elsewhere(ValueError),
     ),
     # files of images
@@ -359,12 +359,12 @@ BAD = {
     ),
     'truncated image': (
         file_of(lambda raw: raw[: len(raw) // 2]),
-        'images/1.jpg is cut short',
+        'images/1.jpg is truncated',
         Stops('images/1.jpg .* is not a complete image'),
     ),
     'web page instead of an image': (
         file_of(lambda raw: b'<html>' + b'not found ' * 99),
-        'images/1.jpg is no image file',
+        'images/1.jpg is not an image file',
         Stops('images/1.jpg .* is not a complete image'),
     ),
     'TGA': (
@@ -378,8 +378,8 @@ BAD = {
         Stops('images/1.png .* is not a complete image'),
     ),
     '20000 x 10': (
-        lambda d: d.picture(20000, 10),
-        'image 1 is of size 20000x10 .* resized to 1024000x512; take it out',
+        lambda d: d.set_image(20000, 10),
+        'image 1 has size 20000x10 .* resized to 1024000x512 for testing',
         ALL,
     ),
     # records of people
@@ -400,17 +400,17 @@ BAD = {
     ),
     'keypoints of NaN': (
         person(keypoints=[NAN, NAN, 2] * 17),
-        'something else than numbers in keypoints',
+        'has values in keypoints that are not finite',
         ALL,
     ),
     'infinite keypoints': (
         person(keypoints=[float('inf'), -1e300, 2] * 17),
-        'something else than numbers in keypoints',
+        'has values in keypoints that are not finite',
         ALL,
     ),
     'keypoints of text': (
         person(keypoints=['x'] * 51),
-        'something else than numbers in keypoints',
+        'has values in keypoints that are not finite',
         Elsewhere(ValueError),
     ),
     'no bbox': (
@@ -425,7 +425,7 @@ BAD = {
     ),
     'box of NaN': (
         person(bbox=[NAN, 1, 2, 3]),
-        'something else than numbers in bbox',
+        'has values in bbox that are not finite',
         ALL,
     ),
     'box of three numbers': (
@@ -440,7 +440,7 @@ BAD = {
     ),
     'annotation id twice': (
         repeat('annotations'),
-        'annotation id 0 is there 2 times',
+        'annotation id 0 occurs 2 times',
         ALL,  # one person twice, the other not at all
     ),
     'annotation without id': (
@@ -450,7 +450,7 @@ BAD = {
     ),
     'annotation of no image': (
         person(image_id=99),
-        'annotation 0 of image 99 belongs to no image of the file',
+        'annotation 0 of image 99 has an image_id that is not in "images"',
         Trains(3, 5),
     ),
     'annotation without category': (
@@ -460,59 +460,59 @@ BAD = {
     ),
     'another category': (
         person(category_id=18),
-        'is of category 18, people are of 1',
+        'has category_id 18, expected 1 for people',
         ALL,
     ),
-    # masks; read where nothing is labelled
+    # masks; decoded only of people without labelled keypoints
     'RLE of the wrong size': (
         crowd(size=[W, H], counts=[0, W * H]),
-        r'mask of size \[64, 48\], its image \[48, 64\] \(height, width\)',
-        Stops(r'1.jpg: .*annotation 0 of image 1: .* of size \[64, 48\]'),
+        r'mask of size \[64, 48\], expected \[48, 64\] \(height, width\)',
+        Stops(r'1.jpg: .*annotation 0 of image 1: .* has size \[64, 48\]'),
     ),
     'RLE that is too short': (
         crowd(size=[H, W], counts=[10, 20]),
-        'mask whose counts are of 30 pixels, expected 3072',
-        Stops('1.jpg: .*annotation 0 of image 1: .* counts 30 pixels'),
+        'mask whose counts add up to 30 pixels, expected 3072',
+        Stops('1.jpg: .*annotation 0 of image 1: .* add up to 30 pixels'),
     ),
     'RLE that is too long': (
         crowd(size=[H, W], counts=[10, 20000]),
-        'mask whose counts are of 20010 pixels, expected 3072',
-        Stops('1.jpg: .*annotation 0 of image 1: .* counts 20010 pixels'),
+        'mask whose counts add up to 20010 pixels, expected 3072',
+        Stops('1.jpg: .*annotation 0 of image 1: .* add up to 20010 pixels'),
     ),
     'compressed RLE of nonsense': (
         crowd(size=[H, W], counts='abc'),
-        'mask whose counts are of .* pixels, expected 3072',
-        Stops('1.jpg: a segmentation cannot be read .*Invalid RLE'),
+        'mask whose counts add up to .* pixels, expected 3072',
+        Stops('1.jpg: a segmentation cannot be decoded .*Invalid RLE'),
     ),
     'RLE without counts': (
         crowd(size=[H, W]),
-        'has a mask without size or counts',
-        Stops("1.jpg: a segmentation cannot be read .*'counts'"),
+        'has an RLE mask without size or counts',
+        Stops("1.jpg: a segmentation cannot be decoded .*'counts'"),
     ),
     'polygon of two points': (
         unlabelled([[1, 2, 3, 4]]),
-        'neither a mask nor a list of polygons of three points',
-        Stops('1.jpg: a segmentation cannot be read'),
+        'neither an RLE mask nor a list of polygons with at least',
+        Stops('1.jpg: a segmentation cannot be decoded'),
     ),
     'polygon of one list': (
         unlabelled([1, 2, 30, 4, 5, 60]),
-        'neither a mask nor a list of polygons',
-        Stops('1.jpg: a segmentation cannot be read'),
+        'neither an RLE mask nor a list of polygons',
+        Stops('1.jpg: a segmentation cannot be decoded'),
     ),
     'polygon with null': (
         unlabelled([[1, 2, 3, 4, 5, None]]),
-        'neither a mask nor a list of polygons',
+        'neither an RLE mask nor a list of polygons',
         Elsewhere(None),  # pycocotools crashes
     ),
     'polygon to the moon': (
         unlabelled([[0, 0, 1e9, 0, 0, 1e9]]),
-        'neither a mask nor a list of polygons',
+        'neither an RLE mask nor a list of polygons',
         Elsewhere(None),
     ),
 }
-# Legal, if unusual: the check is silent, and training goes on.
+# Valid, if unusual: the check passes, and training runs.
 LEGAL = {
-    'nothing spoilt': (lambda d: None, ALL),
+    'unchanged': (lambda d: None, ALL),
     'no segmentation': (without('person', 'segmentation'), ALL),
     'segmentation is null': (person(segmentation=None), ALL),
     'an empty segmentation': (person(segmentation=[]), ALL),
@@ -523,15 +523,15 @@ LEGAL = {
     'a compressed crowd': (crowd(size=[H, W], counts=':Xo0^P2'), ALL),
     'people without keypoints': (unlabelled([[1, 1, 20, 1, 20, 20]]), ALL),
     'box of no width': (person(bbox=[5, 5, 0, 40]), ALL),
-    'people outside the picture': (far_away, ALL),
-    'box outside the picture': (person(bbox=[-500, 900, 40, 40]), ALL),
+    'people outside the image': (far_away, ALL),
+    'box outside the image': (person(bbox=[-500, 900, 40, 40]), ALL),
     '200 people': (crowded, Trains(3, 6 + 198)),
     'image without people': (
         lambda d: d.content['annotations'].__delitem__(slice(2)),
         Trains(2, 4),
     ),
-    '1x1 image': (lambda d: d.picture(1, 1), ALL),
-    '1 x 20 image': (lambda d: d.picture(1, 20), ALL),
+    '1x1 image': (lambda d: d.set_image(1, 1), ALL),
+    '1 x 20 image': (lambda d: d.set_image(1, 20), ALL),
     'grayscale': (gray, ALL),
     'alpha': (with_alpha, ALL),
     'palette': (palette, ALL),
@@ -550,7 +550,7 @@ LEGAL = {
 }
 CASES = {
     **BAD,
-    **{name: (spoil, None, after) for name, (spoil, after) in LEGAL.items()},
+    **{name: (change, None, after) for name, (change, after) in LEGAL.items()},
 }
 
 
@@ -559,13 +559,14 @@ def data(tmp_path):
     return Data(tmp_path)
 
 
-def check(data, **kwargs):
-    path = str(data.write())
-    return check_dataset(path, str(data.images), 17, test_side=512, **kwargs)
+def check(data, **changes):
+    options = dict(crowd_index=False, required=(), test_side=512)
+    options.update(changes)
+    return check_dataset(str(data.write()), str(data.images), 17, **options)
 
 
 def build(data):
-    """The training data set of a config, with its own pipeline."""
+    """Build the training dataset of a config with its own pipeline."""
     init_default_scope('mmpose')
     cfg = make_small(Config.fromfile(ROOT / LEAF).to_dict())
     dataset = cfg['train_dataloader']['dataset']
@@ -578,8 +579,8 @@ def build(data):
     return DATASETS.build(dataset)
 
 
-def assert_whole(sample):
-    """Return the number of people of a sample that is as it should be."""
+def assert_complete(sample):
+    """Check a sample and return its number of people."""
     assert sample['inputs'].shape == (3, 64, 64)
     assert sample['inputs'].dtype == torch.uint8
     fields = sample['data_samples'].gt_fields
@@ -603,22 +604,22 @@ def test_the_table_is_long():
 
 
 @pytest.mark.parametrize('name', CASES)
-def test_the_check_tells_bad_data_from_odd_ones(data, name):
-    spoil, message, _ = CASES[name]
-    spoil(data)
+def test_the_check_separates_invalid_from_unusual_data(data, name):
+    change, message, _ = CASES[name]
+    change(data)
     if message is None:
         counts = check(data)
         assert counts['images'] == 3
     else:
         with pytest.raises(ValueError, match=message) as error:
             check(data)
-        assert re.search('Correct|Set|fetch', str(error.value))
+        assert re.search('Correct|Set|download', str(error.value))
 
 
 @pytest.mark.parametrize('name', CASES)
-def test_a_sample_is_whole_or_the_error_has_a_name(data, name):
-    spoil, message, after = CASES[name]
-    spoil(data)
+def test_a_sample_is_complete_or_the_error_has_a_name(data, name):
+    change, message, after = CASES[name]
+    change(data)
     if isinstance(after, Elsewhere):
         assert message is not None
         if after.error:
@@ -630,7 +631,7 @@ def test_a_sample_is_whole_or_the_error_has_a_name(data, name):
     else:
         samples = list(build(data))
         assert len(samples) == after.samples
-        people = sum(assert_whole(sample) for sample in samples)
+        people = sum(assert_complete(sample) for sample in samples)
         assert people == after.people
 
 
@@ -644,27 +645,27 @@ def test_a_compressed_mask_is_read_as_pycocotools_does(data):
         crowd(size=[H, W], counts=counts)(data)
         check(data)
         crowd(size=[H, W], counts=counts + '1')(data)
-        with pytest.raises(ValueError, match='whose counts are of'):
+        with pytest.raises(ValueError, match='whose counts add up to'):
             check(data)
 
 
 def test_a_training_set_may_have_images_of_any_shape(data):
-    data.picture(20000, 10)
-    check_dataset(str(data.write()), str(data.images), 17)
+    data.set_image(20000, 10)
+    check(data, test_side=None)
 
 
 def test_no_path_outside_the_folder_is_opened(data, monkeypatch):
     opened = []
 
-    def find(paths, sizes):
-        opened.extend(paths)
+    def find(sizes):
+        opened.extend(sizes)
         return {}
 
     monkeypatch.setattr(
         'swahr_mmpose.datasets.checks.preflight.find_broken_images', find
     )
     data.image['file_name'] = '../../etc/passwd'
-    with pytest.raises(ValueError, match='leaves the folder'):
+    with pytest.raises(ValueError, match='leaves the image folder'):
         check(data)
     assert opened == [str(data.images / f'{n}.jpg') for n in (2, 3)]
 
@@ -676,46 +677,46 @@ VALUES = [
 ]  # fmt: skip
 
 
-def test_whatever_a_file_holds_the_check_ends_in_words(data):
+def test_the_check_never_raises_another_error(data):
     for key in ('images', 'annotations', 'categories'):
-        whole = data.content[key]
+        records = data.content[key]
         for value in VALUES:
             data.content[key] = value
             try_check(data)
-            data.content[key] = [*whole, value]
+            data.content[key] = [*records, value]
             try_check(data)
-        data.content[key] = whole
-        for name, good in list(whole[0].items()):
+        data.content[key] = records
+        for name, good in list(records[0].items()):
             for value in VALUES:
-                whole[0][name] = value
+                records[0][name] = value
                 try_check(data)
-            whole[0][name] = good
+            records[0][name] = good
     check(data)
 
 
 def try_check(data):
-    """Anything but a ValueError would end the test."""
+    """Run the check; a ValueError is expected, others fail the test."""
     with contextlib.suppress(ValueError):
         check(data, crowd_index=True, required=('area',))
 
 
 @pytest.mark.slow
 def test_the_tool_finds_everything_in_one_pass(data):
-    for spoil in (
+    for change in (
         crowded,
         lambda d: (d.images / '2.jpg').unlink(),
-        lambda d: d.picture(20000, 10),
+        lambda d: d.set_image(20000, 10),
         lambda d: d.content['images'][2].update(file_name='/etc/passwd'),
         person(bbox=[1, 1, -2, 2], keypoints=[1] * 42),
         lambda d: d.content['annotations'][1].pop('bbox'),
         repeat('images'),
     ):
-        spoil(data)
+        change(data)
     for number in (3, 4, 5):
         data.content['annotations'][number].update(bbox=[1, 1, 2, -number])
     command = [
         sys.executable, 'tools/dataset_tools/check_dataset.py', data.write(),
-        '--img-dir', data.images, '--show', '2',
+        '--img-dir', data.images, '--max-shown', '2',
     ]  # fmt: skip
     done = subprocess.run(
         [str(c) for c in command], cwd=ROOT, capture_output=True, text=True
@@ -724,15 +725,16 @@ def test_the_tool_finds_everything_in_one_pass(data):
     assert done.stdout == ''
     for line in (
         r'people.json: 12 problem\(s\) of 8 kind\(s\)',
-        r'  1 image: image id 1 is there 2 times',
+        r'  1 image: image id 1 occurs 2 times',
         r'  4 annotations: annotation 0 of image 1 has a bbox of negative',
         r'    annotation 3 of image 2 has a bbox of negative size',
         r'    ... and 2 more',
         r'  1 annotation: annotation 1 of image 1 has no bbox',
-        r'  2 annotations: annotation 2 of image 2 belongs to no image',
+        r'  2 annotations: annotation 2 of image 2 has an image_id that is'
+        ' not in',
         r'  1 annotation: annotation 0 of image 1 has 42 numbers',
         r"  1 image: image 3 has the file_name '/etc/passwd'",
-        r'  1 image: image 1 is of size 20000x10 .* resized to 1024000x512',
+        r'  1 image: image 1 has size 20000x10 .* resized to 1024000x512',
         r'  1 image file: .*/2.jpg does not exist',
     ):
         assert re.search(f'^(error: .*)?{line}', done.stderr, re.M), line

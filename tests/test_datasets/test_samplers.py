@@ -4,9 +4,9 @@ import pytest
 import torch
 from helpers.datasets import IMAGE_SIZES, loader
 from helpers.models import make_model
-from PIL import Image
+from mmpose.registry import DATASETS
 
-from swahr_mmpose import EqualSizeBatchSampler
+from swahr_mmpose import EqualSizeBatchSampler, SeededSampler
 
 
 def equal_size_loader(folder, size, **kwargs):
@@ -40,37 +40,76 @@ def test_predictions_do_not_depend_on_the_batch(folder):
         loader(folder, batch_size=1),
         equal_size_loader(folder, 3),
     ):
-        found = {}
+        by_image = {}
         for batch in batches:
             for sample in model.test_step(batch):
-                found[sample.img_id] = sample.pred_fields.heatmaps
-        results.append(found)
+                by_image[sample.img_id] = sample.pred_fields.heatmaps
+        results.append(by_image)
     assert len(results[0]) == len(IMAGE_SIZES)
     for image, heatmaps in results[0].items():
         assert heatmaps.std() > 0
         torch.testing.assert_close(results[1][image], heatmaps)
 
 
-def test_images_of_a_data_set_stay_as_they_are_stored(folder):
-    path = folder / '1.png'
-    image = Image.open(path)
-    exif = image.getexif()
-    exif[0x0112] = 6  # rotated by 90 degrees
-    image.save(path, format='JPEG', exif=exif)
-    samples = [s for b in loader(folder) for s in b['data_samples']]
-    for sample in samples:
-        assert sample.ori_shape == IMAGE_SIZES[sample.img_id - 10][::-1]
-    assert len(samples) == len(IMAGE_SIZES)
-
-
-def test_what_cannot_be_batched_says_why(folder):
+def test_errors_of_datasets_that_cannot_be_batched(folder):
     path = folder / 'people.json'
     content = json.loads(path.read_text())
     del content['images'][0]['width']
     path.write_text(json.dumps(content))
     with pytest.raises(ValueError, match='image 10, have no width'):
         equal_size_loader(folder, 2)
-    with pytest.raises(ValueError, match='wants a COCO-style data set'):
+    with pytest.raises(ValueError, match='expected a COCO-style dataset'):
         EqualSizeBatchSampler(torch.utils.data.SequentialSampler([1, 2]), 2)
-    with pytest.raises(ValueError, match='must be positive'):
+    with pytest.raises(ValueError, match='must be at least 1'):
         EqualSizeBatchSampler(None, 0)
+
+
+def test_the_seeded_order_is_that_of_mmengine():
+    data = list(range(20))
+    sampler = SeededSampler(data, seed=3)
+    sampler.set_epoch(2)
+    plain = super(SeededSampler, sampler).__iter__()
+    assert list(sampler) == list(plain)
+    assert {i.seed for i in sampler} == {(3, 2, i) for i in range(20)}
+
+
+def load_augmented(folder, workers, epoch):
+    """Augmented images by image id."""
+    pipeline = [
+        dict(type='BottomupLoadImage'),
+        dict(type='BottomupRandomSquareAffine', input_size=(64, 64)),
+        dict(type='BottomupPackInputs'),
+    ]
+    batches = loader(folder, batch_size=2)
+    dataset = DATASETS.build(
+        dict(
+            type='CocoDataset',
+            data_root=str(folder),
+            data_mode='bottomup',
+            ann_file='people.json',
+            data_prefix=dict(img=''),
+            pipeline=pipeline,
+        )
+    )
+    sampler = SeededSampler(dataset, seed=0)
+    sampler.set_epoch(epoch)
+    batches = type(batches)(
+        dataset,
+        batch_size=2,
+        sampler=sampler,
+        num_workers=workers,
+        collate_fn=batches.collate_fn,
+    )
+    return {
+        sample.img_id: image
+        for batch in batches
+        for image, sample in zip(batch['inputs'], batch['data_samples'])
+    }
+
+
+def test_augmentation_does_not_depend_on_the_number_of_workers(folder):
+    serial, parallel = (load_augmented(folder, n, epoch=1) for n in (0, 2))
+    assert serial.keys() == parallel.keys()
+    assert all((serial[i] == parallel[i]).all() for i in serial)
+    later = load_augmented(folder, 0, epoch=2)
+    assert any((serial[i] != later[i]).any() for i in serial)

@@ -1,5 +1,5 @@
 # Copyright (c) swahr_mmpose contributors. Licensed under Apache-2.0.
-"""Tests of the generator of the synthetic data set."""
+"""Generation of synthetic datasets."""
 
 import dataclasses
 import json
@@ -23,7 +23,7 @@ from swahr_mmpose.datasets.synthetic import (
 
 ROOT = Path(__file__).resolve().parents[2]
 TOOL = ROOT / 'tools/dataset_tools/make_synthetic_dataset.py'
-# 24 pictures: two show nobody (7 and 19), three a crowd (2, 10 and 18).
+# 24 images: two without people (7 and 19), three with a crowd (2, 10, 18).
 MANY = {
     'num_train': 24,
     'num_val': 2,
@@ -43,7 +43,7 @@ FEW = {
 
 @pytest.fixture(scope='module')
 def dataset(tmp_path_factory):
-    """The directory of a data set with every kind of picture."""
+    """The folder of a dataset with every kind of image."""
     out = tmp_path_factory.mktemp('synthetic') / 'data'
     make_synthetic_dataset(out, **MANY)
     return out
@@ -51,18 +51,18 @@ def dataset(tmp_path_factory):
 
 @pytest.fixture(scope='module')
 def coco(dataset):
-    """Its training annotations."""
+    """The training annotations of the dataset."""
     return COCO(dataset / 'annotations' / 'person_keypoints_train.json')
 
 
 @pytest.fixture(scope='module')
 def people(coco):
-    """The annotations that are no crowds."""
+    """The training annotations that are not crowds."""
     return coco.loadAnns(coco.getAnnIds(iscrowd=False))
 
 
 def read_files(root):
-    """All files below a directory, as {relative path: bytes}."""
+    """All files of a folder, as {relative path: bytes}."""
     return {
         path.relative_to(root).as_posix(): path.read_bytes()
         for path in root.rglob('*')
@@ -71,7 +71,7 @@ def read_files(root):
 
 
 def keypoints_of(annotation):
-    """The (17, 3) x, y, v of an annotation."""
+    """The keypoints (x, y, v) of an annotation, (17, 3)."""
     return np.array(annotation['keypoints'], float).reshape(17, 3)
 
 
@@ -92,7 +92,7 @@ def test_same_arguments_give_the_same_files(tmp_path):
     ]
 
 
-def test_another_seed_gives_other_pictures(tmp_path):
+def test_another_seed_gives_other_images(tmp_path):
     for seed in (0, 1):
         make_synthetic_dataset(tmp_path / str(seed), **FEW, seed=seed)
     name = 'images/train/000000000001.jpg'
@@ -101,7 +101,7 @@ def test_another_seed_gives_other_pictures(tmp_path):
     ).read_bytes()
 
 
-def test_a_picture_depends_on_seed_split_and_index_alone(tmp_path):
+def test_an_image_depends_on_seed_split_and_index_only(tmp_path):
     make_synthetic_dataset(tmp_path / 'few', **FEW)
     make_synthetic_dataset(tmp_path / 'more', **{**FEW, 'num_train': 5})
     few, more = (read_files(tmp_path / n) for n in ('few', 'more'))
@@ -118,7 +118,7 @@ def test_a_picture_depends_on_seed_split_and_index_alone(tmp_path):
     )
 
 
-def test_annotations_load_in_pycocotools_and_match_the_pictures(dataset, coco):
+def test_annotations_load_in_pycocotools_and_match_the_images(dataset, coco):
     assert len(coco.imgs) == MANY['num_train']
     assert coco.cats[1]['keypoints'] == KEYPOINT_NAMES
     assert sorted(coco.anns) == list(range(1, len(coco.anns) + 1))
@@ -138,7 +138,7 @@ def test_image_ids_are_unique_across_the_splits(dataset, coco):
     assert not {i['id'] for i in val['images']} & set(coco.imgs)
 
 
-def test_keypoints_lie_in_the_box_and_the_picture(people):
+def test_keypoints_lie_in_the_box_and_the_image(people):
     width, height = MANY['image_size']
     assert people
     for person in people:
@@ -152,16 +152,16 @@ def test_keypoints_lie_in_the_box_and_the_picture(people):
         assert not points[points[:, 2] == 0].any()
 
 
-def test_every_person_shows_a_share_of_the_keypoints(people):
+def test_every_person_has_visible_keypoints(people):
     shares = [(keypoints_of(p)[:, 2] == 2).mean() for p in people]
     assert min(shares) >= 0.3
 
 
-def test_outlines_cover_the_area_and_hold_the_keypoints(coco, people):
+def test_segmentations_cover_the_area_and_contain_the_keypoints(coco, people):
     for person in people:
         mask = coco.annToMask(person).astype(np.uint8)
-        # An outline runs through the centres of the border's pixels and
-        # leaves out half of these; holes are filled.
+        # A polygon runs through the centres of the border's pixels and
+        # excludes half of these; holes are filled.
         assert 0.6 < mask.sum() / person['area'] < 1.5
         mask = cv2.dilate(mask, np.ones((3, 3), np.uint8))
         x, y, v = keypoints_of(person).T
@@ -169,8 +169,8 @@ def test_outlines_cover_the_area_and_hold_the_keypoints(coco, people):
         assert mask[row, column].mean() > 0.9
 
 
-def test_a_seen_keypoint_shows_its_marker(dataset, coco, people):
-    # The right wrist is a bright blue disc, with a dot if there is room.
+def test_a_visible_keypoint_has_its_marker(dataset, coco, people):
+    # The right wrist is a bright blue disc, with a dot if large enough.
     wrist = KEYPOINT_NAMES.index('right_wrist')
     values = []
     for person in people:
@@ -187,7 +187,7 @@ def test_a_seen_keypoint_shows_its_marker(dataset, coco, people):
 
 def test_sizes_span_the_range(people):
     heights = [p['bbox'][3] for p in people if p['num_keypoints'] == 17]
-    # Bent legs make a person shorter than when standing.
+    # Bent legs reduce the standing height.
     assert min(heights) < 1.5 * MANY['min_height']
     assert max(heights) > 0.7 * MANY['max_height']
 
@@ -205,13 +205,13 @@ def test_a_crowd_is_one_rle_mask_without_keypoints(coco):
         assert crowd['keypoints'] == [0] * 51
 
 
-def test_some_pictures_show_nobody(coco):
-    nobody = [i - 1 for i in coco.imgs if not coco.getAnnIds(imgIds=[i])]
-    assert {7, 19} <= set(nobody)
-    assert len(nobody) <= 4
+def test_some_images_have_no_instance(coco):
+    empty = [i - 1 for i in coco.imgs if not coco.getAnnIds(imgIds=[i])]
+    assert {7, 19} <= set(empty)
+    assert len(empty) <= 4
 
 
-def test_some_keypoints_are_hidden_and_most_are_seen(people):
+def test_some_keypoints_are_hidden_and_most_are_visible(people):
     flags = np.concatenate([keypoints_of(p)[:, 2] for p in people])
     assert (flags == 1).any()
     assert (flags == 2).mean() > 0.8
@@ -226,7 +226,7 @@ def test_a_directory_with_files_is_refused(tmp_path):
     assert [p.name for p in tmp_path.iterdir()] == ['mine.txt']
 
 
-def test_overwrite_replaces_a_data_set(tmp_path):
+def test_overwrite_replaces_a_dataset(tmp_path):
     make_synthetic_dataset(tmp_path / 'data', **FEW)
     make_synthetic_dataset(tmp_path / 'data', **FEW, seed=1, overwrite=True)
     assert is_complete(tmp_path / 'data', **FEW, seed=1)
@@ -251,7 +251,7 @@ def test_a_failure_leaves_nothing_behind(tmp_path, error):
     assert not list(tmp_path.iterdir())
 
 
-def test_a_failure_keeps_the_data_set_to_overwrite(tmp_path):
+def test_a_failure_keeps_the_dataset_to_overwrite(tmp_path):
     make_synthetic_dataset(tmp_path / 'data', **FEW)
     before = read_files(tmp_path)
 
@@ -273,7 +273,7 @@ def test_progress_counts_up_to_the_total(tmp_path):
     assert calls == [(n, 5) for n in (1, 2, 3, 4, 5)]
 
 
-def test_is_complete_wants_the_same_arguments_and_all_files(tmp_path):
+def test_is_complete_requires_the_same_arguments_and_all_files(tmp_path):
     out = tmp_path / 'data'
     assert not is_complete(out, **FEW)
     make_synthetic_dataset(out, **FEW)
@@ -286,7 +286,7 @@ def test_is_complete_wants_the_same_arguments_and_all_files(tmp_path):
 
 
 @pytest.mark.parametrize('content', ['', '[]', '{}', '{"arguments": 1}'])
-def test_is_complete_doubts_a_strange_record(tmp_path, content):
+def test_is_complete_rejects_an_invalid_record(tmp_path, content):
     (tmp_path / 'dataset.json').write_text(content)
     assert not is_complete(tmp_path, **FEW)
 
@@ -294,13 +294,13 @@ def test_is_complete_doubts_a_strange_record(tmp_path, content):
 @pytest.mark.parametrize(
     ('wrong', 'message'),
     [
-        ({'num_train': -1}, r'\(-1, 48, 0\), expected whole numbers from 0'),
-        ({'num_val': 1.5}, 'expected whole numbers'),
-        ({'seed': -3}, 'expected whole numbers'),
-        ({'image_size': (512,)}, 'expected two whole numbers'),
-        ({'min_height': 4}, 'min_height is 4 .* expected 16 <= min_height'),
+        ({'num_train': -1}, r'\(-1, 48, 0\), expected integers of at least 0'),
+        ({'num_val': 1.5}, 'expected integers'),
+        ({'seed': -3}, 'expected integers'),
+        ({'image_size': (512,)}, 'expected two integers'),
+        ({'min_height': 4}, 'min_height 4 .* expected 16 <= min_height'),
         ({'min_height': 90, 'max_height': 80}, 'min_height <= max_height'),
-        ({'max_height': 500}, 'max_height <= 360, the height of the pictures'),
+        ({'max_height': 500}, 'max_height <= 360, the height of the images'),
     ],
 )
 def test_wrong_arguments_are_named_before_anything_is_written(
@@ -312,7 +312,7 @@ def test_wrong_arguments_are_named_before_anything_is_written(
 
 
 @pytest.mark.parametrize('size', [(64, 64), (64, 416), (416, 64)])
-def test_unusual_picture_shapes_work(tmp_path, size):
+def test_unusual_image_shapes_work(tmp_path, size):
     counts = make_synthetic_dataset(
         tmp_path / 'data',
         num_train=4,
@@ -324,7 +324,7 @@ def test_unusual_picture_shapes_work(tmp_path, size):
 
 
 def run_tool(*arguments):
-    """Runs the tool as from a checkout; returns the finished process."""
+    """Run the tool as from a checkout; return the finished process."""
     path = os.pathsep.join([str(ROOT), os.environ.get('PYTHONPATH', '')])
     return subprocess.run(
         [sys.executable, str(TOOL), *map(str, arguments)],
@@ -334,7 +334,7 @@ def run_tool(*arguments):
     )
 
 
-def test_the_tool_writes_a_data_set_and_says_where(tmp_path):
+def test_the_tool_writes_a_dataset_and_prints_its_path(tmp_path):
     out = tmp_path / 'data'
     done = run_tool(out, '--num-train', 4, '--num-val', 2)
     assert done.returncode == 0, done.stderr
@@ -343,7 +343,7 @@ def test_the_tool_writes_a_data_set_and_says_where(tmp_path):
     assert is_complete(out, num_train=4, num_val=2)
 
 
-def test_the_tool_explains_itself_with_the_defaults_of_the_function():
+def test_the_help_has_examples_and_the_defaults_of_the_function():
     done = run_tool('--help')
     assert done.returncode == 0, done.stderr
     assert 'Examples:' in done.stdout

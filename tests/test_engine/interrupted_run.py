@@ -1,7 +1,7 @@
-"""Train in child processes that are killed; see test_safe_checkpoints.py.
+"""Train in child processes that are killed; see test_checkpoint_hook.py.
 
-Everything is imported once; each child is a fork that starts to train at
-once, or resumes, as tools/train.py does.
+Modules are imported once. Each child is a fork that trains, or resumes as
+tools/train.py does.
 """
 
 import glob
@@ -15,11 +15,11 @@ import torch
 from mmengine.config import Config
 from mmengine.runner import Runner
 
-from swahr_mmpose.engine.hooks.checkpoint_hook import latest_checkpoint
+from swahr_mmpose.engine.hooks.checkpoint_hook import find_latest_checkpoint
 
 
 def config(path, work_dir, data):
-    """Three short epochs, a checkpoint after each."""
+    """Make a config of three short epochs, a checkpoint after each."""
     cfg = Config.fromfile(path)
     cfg.work_dir = work_dir
     cfg.randomness = dict(seed=0, deterministic=True)
@@ -30,13 +30,13 @@ def config(path, work_dir, data):
     cfg.train_cfg.max_epochs = 3
     cfg.default_hooks.checkpoint.update(interval=1, max_keep_ckpts=1)
     cfg.val_cfg = cfg.val_dataloader = cfg.val_evaluator = None
-    path = latest_checkpoint(work_dir)
+    path = find_latest_checkpoint(work_dir)
     cfg.resume, cfg.load_from = path is not None, path
     return cfg
 
 
 def child(path, work_dir, data):
-    """Train in a fork; its process id."""
+    """Train in a fork; return its process id."""
     pid = os.fork()
     if pid:
         return pid
@@ -47,7 +47,7 @@ def child(path, work_dir, data):
 
 
 def kill(pid, work_dir, delay):
-    """Kill it after a while, or (None) while it writes a checkpoint."""
+    """Kill a process after a delay, or (None) while it writes a checkpoint."""
     if delay is not None:
         time.sleep(delay)
     else:
@@ -64,12 +64,12 @@ def running(pid):
 
 
 def main(path, work_dir, data, kills, seed):
-    """Kill trainings so many times; each goes on to its end."""
+    """Kill a training ``kills`` times; each run is resumed to its end."""
     torch.set_num_threads(1)
     draw = random.Random(seed)
     started = time.perf_counter()
-    whole = child(path, f'{work_dir}/whole', data)
-    assert os.waitpid(whole, 0)[1] == 0
+    reference = child(path, f'{work_dir}/uninterrupted', data)
+    assert os.waitpid(reference, 0)[1] == 0
     length = time.perf_counter() - started
     run = 0
     for number in range(kills):
@@ -77,12 +77,12 @@ def main(path, work_dir, data, kills, seed):
         writing = number % 2 == 1
         delay = None if writing else draw.uniform(0, length * 0.8)
         kill(child(path, folder, data), folder, delay)
-        found = latest_checkpoint(folder)
-        if found:  # it can be read
-            torch.load(found, map_location='cpu', weights_only=False)
-        half = [os.path.basename(p) for p in glob.glob(f'{folder}/*.part')]
-        print(f'{folder} {delay}: {found}, half written {half}', flush=True)
-        run += bool(found and found.endswith('epoch_3.pth'))
+        latest = find_latest_checkpoint(folder)
+        if latest:  # must be readable
+            torch.load(latest, map_location='cpu', weights_only=False)
+        parts = [os.path.basename(p) for p in glob.glob(f'{folder}/*.part')]
+        print(f'{folder} {delay}: {latest}, temporary {parts}', flush=True)
+        run += bool(latest and latest.endswith('epoch_3.pth'))
     last = child(path, f'{work_dir}/killed{run}', data)
     assert os.waitpid(last, 0)[1] == 0
 

@@ -35,7 +35,7 @@ def load(model, state, training=False, resume=False):
     runner = SimpleNamespace(
         model=model,
         _load_from='some.pth',
-        # A runner that tests keeps the loop's config.
+        # A runner that only tests keeps the loop's config.
         _train_loop=Loop() if training else dict(by_epoch=True),
         _resume=resume,
     )
@@ -94,7 +94,7 @@ def test_it_is_registered():
 
 
 @pytest.mark.parametrize('value', [float('nan'), torch.tensor(float('inf'))])
-def test_losses_that_are_no_numbers_end_the_run(value):
+def test_losses_that_are_not_finite_stop_the_run(value):
     hook = CheckLossHook(interval=10)
     outputs = dict(loss=value, loss_pull=0.1, loss_push=value, grad_norm=value)
     loader = [0] * 25
@@ -106,7 +106,7 @@ def test_losses_that_are_no_numbers_end_the_run(value):
         hook.after_train_iter(at[24], 24, None, outputs)
 
 
-def test_weights_that_are_no_numbers_are_not_saved():
+def test_weights_that_are_not_finite_are_not_saved():
     runner, hook = SimpleNamespace(iter=9), CheckLossHook()
     weights = dict(count=torch.tensor(3), weight=torch.zeros(2))
     hook.before_save_checkpoint(runner, dict(state_dict=weights))
@@ -115,7 +115,7 @@ def test_weights_that_are_no_numbers_are_not_saved():
         hook.before_save_checkpoint(runner, dict(state_dict=weights))
 
 
-def test_losses_that_are_numbers_do_not_matter_to_it():
+def test_finite_losses_pass():
     outputs = dict(loss=torch.tensor(1e30), loss_pull=0.0)
     hook = CheckLossHook(interval=1)
     assert (

@@ -1,4 +1,4 @@
-"""Two processes are one: the same gradients, weights and metrics."""
+"""Two processes give the gradients, weights and metrics of one."""
 
 import json
 import time
@@ -17,16 +17,16 @@ from mmengine.optim import OptimWrapper
 from swahr_mmpose import CrowdPoseMetric
 
 INDICES = [0.05, 0.3, 0.9, 0.5, 0.0, 0.95, 0.4, 0.2, 0.7]
-# People in each of four images; two go to each process.
+# Number of people in each of four images, two per process.
 CROWDS = {
     'people everywhere': [2, 1, 3, 1],
-    'nobody on one rank': [2, 1, 0, 0],
-    'nobody at all': [0, 0, 0, 0],
+    'no instance on one rank': [2, 1, 0, 0],
+    'no instance on any rank': [0, 0, 0, 0],
 }
 
 
 def train(model, samples, steps=3):
-    """Some steps; gradients of the first and weights after the last."""
+    """Train; return gradients of the first step and final weights."""
     parameters = list(model.parameters())
     optimizer = torch.optim.SGD(parameters, lr=0.1)
     wrapper, gradients = OptimWrapper(optimizer), None
@@ -45,17 +45,17 @@ def train(model, samples, steps=3):
 
 
 def leave():
-    """End a process's part in the group.
+    """Leave the process group.
 
-    Torch 2.6 hangs where a thread of the group that is ended has a tensor of
-    the last exchange still to give back; give it the time.
+    Torch 2.6 hangs if a thread of the group still has to release a tensor of
+    the last collective operation; the pause gives it time.
     """
     time.sleep(0.2)
     dist.destroy_process_group()
 
 
 def worker(rank, folder, people):
-    """One of two processes with half of the batch."""
+    """Train in one of two processes with half of the batch."""
     torch.set_num_threads(1)
     dist.init_process_group(
         'gloo', f'file://{folder}/meet', rank=rank, world_size=2
@@ -78,14 +78,14 @@ def test_two_processes_with_half_the_batch_are_one_with_the_whole(
     ranks = [torch.load(tmp_path / f'{rank}.pt') for rank in range(2)]
     assert sum(float(g.abs().sum()) for g in expected[0]) > 0
     for got in ranks:
-        for one, whole in zip(got, expected):
-            torch.testing.assert_close(one, whole, rtol=1e-5, atol=1e-6)
+        for actual, reference in zip(got, expected):
+            torch.testing.assert_close(actual, reference, rtol=1e-5, atol=1e-6)
     for one, other in zip(*ranks):
         assert all(torch.equal(a, b) for a, b in zip(one, other))
 
 
 def evaluator(rank, folder):
-    """One of two processes with every second image."""
+    """Evaluate in one of two processes with every second image."""
     torch.set_num_threads(1)
     dist.init_process_group(
         'gloo', f'file://{folder}/meet', rank=rank, world_size=2

@@ -10,16 +10,16 @@ from swahr_mmpose import BottomupVisualizationHook
 
 
 class Samples(list):
-    """Like a data set; remembers what it was asked for."""
+    """Dataset that records the seeds of the requested samples."""
 
     metainfo = dict(skeleton_links=[(0, 1)])
 
     def __init__(self, *args):
         super().__init__(*args)
-        self.asked = []
+        self.seeds = []
 
     def __getitem__(self, index):
-        self.asked.append(getattr(index, 'seed', None))
+        self.seeds.append(getattr(index, 'seed', None))
         return super().__getitem__(index)
 
 
@@ -41,7 +41,7 @@ def names(folder):
     return sorted(p.name for p in folder.rglob('*.png'))
 
 
-def test_pictures_go_to_the_visualizer_every_n_epochs(tmp_path):
+def test_figures_go_to_the_visualizer_every_n_epochs(tmp_path):
     hook = BottomupVisualizationHook(interval=2, num_samples=5)
     samples = Samples(batch([2, 0]))
     hook.after_train_epoch(runner(tmp_path / 'a', samples, epoch=0))
@@ -53,7 +53,7 @@ def test_pictures_go_to_the_visualizer_every_n_epochs(tmp_path):
         'targets_0_2.png',
         'targets_1_2.png',
     ]
-    assert samples.asked == [(0, 0, 0), (0, 0, 1)]
+    assert samples.seeds == [(0, 0, 0), (0, 0, 1)]
 
 
 def test_without_scale_branch_there_are_targets_alone(tmp_path):

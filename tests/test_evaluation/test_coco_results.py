@@ -38,9 +38,9 @@ def test_results_hold_x_y_score_of_each_keypoint():
     keypoints = np.arange(34.0).reshape(1, 17, 2) + 0.12349
     scores = np.linspace(0, 1, 17)[None]
     (person,) = results_of(3, keypoints, scores, np.array([0.5]))
-    made = np.reshape(person['keypoints'], (17, 3))
-    np.testing.assert_allclose(made[:, :2], keypoints[0], atol=5e-4)
-    np.testing.assert_allclose(made[:, 2], scores[0], atol=5e-7)
+    triples = np.reshape(person['keypoints'], (17, 3))
+    np.testing.assert_allclose(triples[:, :2], keypoints[0], atol=5e-4)
+    np.testing.assert_allclose(triples[:, 2], scores[0], atol=5e-7)
     assert {k: v for k, v in person.items() if k != 'keypoints'} == dict(
         image_id=3, category_id=1, score=0.5
     )
@@ -55,11 +55,11 @@ def test_coco_reads_images_and_results(tmp_path):
         results.write(12, 'c.jpg', (50, 20), people(3, 12))
     with contextlib.redirect_stdout(io.StringIO()):
         coco = COCO(images_file(path))
-        found = coco.loadRes(path)
+        results = coco.loadRes(path)
     assert sorted(coco.imgs) == [7, 9, 12]
     assert coco.imgs[9]['width'] == 50
-    assert len(found.getAnnIds(imgIds=[7])) == 2
-    assert len(found.getAnnIds(imgIds=[9])) == 0
+    assert len(results.getAnnIds(imgIds=[7])) == 2
+    assert len(results.getAnnIds(imgIds=[9])) == 0
     assert json.loads((tmp_path / 'new/a.json').read_text()) == [
         *people(2), *people(3, 12)
     ]  # fmt: skip
@@ -69,7 +69,7 @@ def test_coco_reads_images_and_results(tmp_path):
 
 
 @pytest.mark.parametrize('images', [0, 2])
-def test_nobody_is_an_empty_list(tmp_path, images):
+def test_no_instances_are_an_empty_list(tmp_path, images):
     path = str(tmp_path / 'a.json')
     with CocoResultsWriter(path, META) as results:
         for n in range(images):

@@ -10,7 +10,7 @@ from xtcocotools.coco import COCO
 from xtcocotools.cocoeval import COCOeval
 
 from swahr_mmpose import CrowdPoseMetric
-from swahr_mmpose.evaluation.crowdpose_metric import crowd_splits
+from swahr_mmpose.evaluation.crowdpose_metric import split_by_crowd_index
 
 NAMES = (
     'AP',
@@ -25,8 +25,8 @@ NAMES = (
 )
 
 
-def evaluate_by_the_field(path, samples):
-    """xtcocotools' evaluator, which equals crowdposetools."""
+def evaluate_with_xtcocotools(path, samples):
+    """Evaluate with xtcocotools, which equals crowdposetools."""
     results = [
         dict(
             image_id=s['img_id'],
@@ -41,13 +41,13 @@ def evaluate_by_the_field(path, samples):
             s['pred_instances']['bbox_scores'],
         )
     ]
-    found = path.parent / 'results.json'
-    found.write_text(json.dumps(results))
+    result_file = path.parent / 'results.json'
+    result_file.write_text(json.dumps(results))
     with contextlib.redirect_stdout(io.StringIO()):
         coco = COCO(str(path))
         evaluation = COCOeval(
             coco,
-            coco.loadRes(str(found)),
+            coco.loadRes(str(result_file)),
             'keypoints_crowd',
             META['sigmas'],
             use_area=False,
@@ -59,14 +59,14 @@ def evaluate_by_the_field(path, samples):
 
 
 @pytest.mark.parametrize('seed', range(4))
-def test_the_full_set_scores_as_in_the_field(tmp_path, seed):
+def test_the_full_set_scores_as_with_xtcocotools(tmp_path, seed):
     rng = np.random.default_rng(seed)
     path, content = make_set(tmp_path, rng.random(20), seed)
     samples = predict(content, seed)
     ours = evaluate(path, samples)
-    theirs = evaluate_by_the_field(path, samples)
+    theirs = evaluate_with_xtcocotools(path, samples)
     assert tuple(ours) == NAMES
-    for name in NAMES:  # theirs rounds the splits to four digits
+    for name in NAMES:  # xtcocotools rounds the splits to four digits
         tolerance = 5.1e-5 if name.endswith(')') else 1e-12
         assert ours[name] == pytest.approx(theirs[name], abs=tolerance)
     assert 0.05 < ours['AP'] < 0.95
@@ -88,7 +88,7 @@ def test_a_part_of_the_set_scores_as_a_set_of_its_own(tmp_path):
     (tmp_path / 'part').mkdir()
     part_path = tmp_path / 'part/crowdpose.json'
     part_path.write_text(json.dumps(part))
-    theirs = evaluate_by_the_field(part_path, samples)
+    theirs = evaluate_with_xtcocotools(part_path, samples)
     for name in NAMES:
         assert ours[name] == pytest.approx(theirs[name], abs=5.1e-5)
 
@@ -98,8 +98,8 @@ def test_a_split_without_images_is_not_defined_and_changes_nothing(tmp_path):
     samples = predict(content)
     ours = evaluate(path, samples)
     assert ours['AP(H)'] == 'not defined'
-    theirs = evaluate_by_the_field(path, samples)
-    assert theirs['AP(H)'] == -1  # what users take for a broken model
+    theirs = evaluate_with_xtcocotools(path, samples)
+    assert theirs['AP(H)'] == -1  # looks like a broken model
     for name in ('AP', 'AP(E)', 'AP(M)'):
         assert ours[name] == pytest.approx(theirs[name], abs=5.1e-5)
 
@@ -132,7 +132,9 @@ def test_a_missing_crowd_index_is_named(tmp_path):
 
 def test_limits_belong_to_the_more_crowded_split():
     indices = dict(enumerate([0.0, 0.19, 0.2, 0.79, 0.8, 1.0]))
-    assert crowd_splits(indices, indices) == dict(E=[0, 1], M=[2, 3], H=[4, 5])
+    assert split_by_crowd_index(indices, indices) == dict(
+        E=[0, 1], M=[2, 3], H=[4, 5]
+    )
 
 
 def test_an_image_that_was_tested_twice_counts_once(tmp_path):

@@ -49,7 +49,7 @@ def test_the_nearer_the_threshold_is_to_one_the_more_stay():
 
 def test_similarity_is_that_of_common_keypoints():
     seen = ones(2)
-    seen[1, 5:] = 0  # a part of the first, found again
+    seen[1, 5:] = 0  # part of the first instance, detected again
     poses = people(0, 0)
     poses[1, 5:] = 0
     scores = np.array([0.8, 0.3])
@@ -58,7 +58,7 @@ def test_similarity_is_that_of_common_keypoints():
     assert len(pose_nms(poses, seen, scores, SIGMAS, 0.9)) == 2
 
 
-def test_nobody_is_a_normal_case():
+def test_images_without_instances():
     none = np.zeros((0, K, 2)), np.zeros((0, K)), np.zeros(0)
     assert pose_nms(*none, SIGMAS, 0.5).shape == (0,)
     assert select_people(*none, SIGMAS, 0.2, 0.5, 3).shape == (0,)
@@ -102,7 +102,7 @@ def test_who_is_selected_scores_best_and_enough(scores, thr, nms, most):
 
 def test_bad_arguments_are_named():
     args = people(0), ones(1), np.ones(1)
-    with pytest.raises(ValueError, match='from 0 to 1, got 7'):
+    with pytest.raises(ValueError, match='is 7, expected an OKS from'):
         pose_nms(*args, SIGMAS, 7)
     with pytest.raises(ValueError, match=r'got \(14,\) sigmas'):
         pose_nms(*args, SIGMAS[:14], 0.5)

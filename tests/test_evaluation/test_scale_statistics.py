@@ -45,7 +45,8 @@ def test_rank_correlation_is_spearmans():
 
 
 @pytest.mark.parametrize(('a', 'b'), [([], []), ([1], [2]), ([1, 1], [1, 2])])
-def test_where_nothing_can_be_ranked_it_is_nan(a, b):
+@pytest.mark.filterwarnings('error')
+def test_without_ranks_the_correlation_is_nan(a, b):
     assert math.isnan(rank_correlation(np.array(a), np.array(b)))
 
 

@@ -75,7 +75,7 @@ def test_people_in_real_images_equal_the_official_ones(
     )
 
 
-def picture():
+def make_image():
     return np.random.randint(0, 255, (48, 80, 3), dtype=np.uint8)
 
 
@@ -94,17 +94,17 @@ def test_maps_have_the_input_size_and_a_tag_for_each_view(
         ),
     )
     with torch.no_grad():
-        result = model.test_step(make_batch(picture(), 128, scales))
+        result = model.test_step(make_batch(make_image(), 128, scales))
     ((heatmaps, tags),) = seen
     width, height = result[0].metainfo['input_size']
     assert heatmaps.shape == (1, 17, height, width)
-    # The decoder reads tags between their cells.
+    # Tags are not resized; the decoder interpolates them.
     assert tags.shape == (1, 17 * (1 + flip_test), height // 4, width // 4)
     assert result[0].pred_instances.keypoints.shape[1:] == (17, 2)
 
 
 def test_a_pyramid_of_scale_one_alone_equals_the_single_image():
-    model, image = make_model(), picture()
+    model, image = make_model(), make_image()
     batch = make_batch(image, 128)
     listed = dict(batch, inputs=[batch['inputs']])
     with torch.no_grad():
@@ -134,14 +134,14 @@ def test_images_of_one_batch_do_not_influence_each_other():
 
 def test_test_images_of_different_sizes_in_a_batch_are_refused():
     model = make_model()
-    a, b = (make_batch(picture()[:, :w], 64) for w in (80, 48))
+    a, b = (make_batch(make_image()[:, :w], 64) for w in (80, 48))
     batch = {k: [*a[k], *b[k]] for k in a}
     with pytest.raises(ValueError, match='set batch_size=1'):
         model.test_step(batch)
 
 
 def test_channels_last_changes_the_layout_alone():
-    data = make_batch(picture(), 64)
+    data = make_batch(make_image(), 64)
     kwargs = dict(
         type='BottomupPyramidDataPreprocessor', mean=[0, 0, 0], std=[1, 1, 1]
     )
@@ -152,9 +152,9 @@ def test_channels_last_changes_the_layout_alone():
 
 
 def test_mmpose_own_estimator_can_drive_the_head():
-    """Users may keep MMPose's estimator for the flip test at one scale."""
+    """Flip test at one scale without BottomupPyramidPoseEstimator."""
     model = make_model()
-    batch = model.data_preprocessor(make_batch(picture(), 128))
+    batch = model.data_preprocessor(make_batch(make_image(), 128))
     stock = MODELS.get('BottomupPoseEstimator')
     with torch.no_grad():
         ours = BottomupPyramidPoseEstimator.predict(model, **batch)
@@ -172,7 +172,7 @@ def test_head_returns_fields_on_request():
             decode_keypoint_order=COCO_ORDER,
         )
     ).eval()
-    batch = make_batch(picture(), 64)
+    batch = make_batch(make_image(), 64)
     _, fields = head.predict(
         (torch.zeros(1, 8, 16, 32),),
         batch['data_samples'],
@@ -191,7 +191,7 @@ def test_a_single_level_can_be_tested(monkeypatch, flip_test, levels):
         model.head, 'decode', lambda maps, factor: seen.append(maps) or []
     )
     monkeypatch.setattr(model, 'add_pred_to_datasample', lambda *_: None)
-    image = picture()
+    image = make_image()
     with torch.no_grad():
         model.test_step(make_batch(image, 64, (0.5, 1.0)))
     model.test_cfg['heatmap_levels'] = (0, 1)
@@ -202,18 +202,18 @@ def test_a_single_level_can_be_tested(monkeypatch, flip_test, levels):
     assert not torch.allclose(single, both)
 
 
-def test_people_can_be_looked_for_at_half_the_resolution():
+def test_people_can_be_decoded_at_half_the_resolution():
     model = make_model(flip_test=False)
     model.test_cfg.update(output_heatmaps=True, upsample_heatmaps=False)
-    fields = model.test_step(make_batch(picture(), 64))[0].pred_fields
+    fields = model.test_step(make_batch(make_image(), 64))[0].pred_fields
     height, width = fields.heatmaps.shape[1:]
     model.test_cfg.update(upsample_heatmaps=True)
-    fields = model.test_step(make_batch(picture(), 64))[0].pred_fields
+    fields = model.test_step(make_batch(make_image(), 64))[0].pred_fields
     assert fields.heatmaps.shape[1:] == (2 * height, 2 * width)
 
 
 @pytest.mark.parametrize('unbiased', [False, True])
-def test_people_found_at_half_the_resolution_are_where_they_were_drawn(
+def test_people_decoded_at_half_the_resolution_have_the_encoded_positions(
     unbiased,
 ):
     codec = ScaleAwareAssociativeEmbedding(
@@ -228,6 +228,7 @@ def test_people_found_at_half_the_resolution_are_where_they_were_drawn(
     tags = torch.zeros(1, 3, 32, 32)
     found = codec.batch_decode(maps, tags, scale_factor=2.0)[0][0]
     assert found.shape == (1, 3, 2)
-    # Officially half a cell of truncation is left, and a quarter of shift.
+    # The official convention keeps half a cell of truncation and a quarter
+    # of a cell of shift.
     limit = 0.02 if unbiased else 1.5
     assert np.abs(found - points).max() < limit

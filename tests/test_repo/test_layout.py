@@ -1,8 +1,11 @@
 """Public names, registered names and file sizes."""
 
+import ast
+import re
 from pathlib import Path
 
 import pytest
+from helpers import ROOT
 from mmengine.registry import WEIGHT_INITIALIZERS
 from mmpose.registry import (
     DATA_SAMPLERS,
@@ -72,3 +75,37 @@ def test_old_names_work_with_a_warning(old, new, name, run_python):
         f'assert {name} is new.{name}'
     )
     assert f'DeprecationWarning: swahr_mmpose.{old} is deprecated' in said
+
+
+def modules():
+    return [
+        path.relative_to(PACKAGE)
+        for path in sorted(PACKAGE.rglob('*.py'))
+        if path.name != '__init__.py' and '.mim' not in path.parts
+    ]
+
+
+@pytest.mark.parametrize('module', modules(), ids=str)
+def test_every_module_has_tests_of_its_name_or_a_line_that_says_where(module):
+    folders = [f'test_{part}' for part in module.parts[:-1]]
+    own = [
+        ROOT.joinpath('tests', *folders[:n], f'test_{module.name}')
+        for n in range(len(folders) + 1)
+    ]
+    readme = (ROOT / 'tests/README.md').read_text()
+    named = [f'`{module}`', *(f'`{p}/`' for p in module.parents if p.name)]
+    assert any(p.is_file() for p in own) or any(n in readme for n in named)
+
+
+def test_files_that_the_table_of_tests_names_exist():
+    readme = (ROOT / 'tests/README.md').read_text()
+    paths = re.findall(r'`(test_\w+/[\w/.]*)`', readme)
+    assert paths
+    assert all((ROOT / 'tests' / path).exists() for path in paths)
+
+
+def test_no_test_imports_another_test():
+    for path in (ROOT / 'tests').rglob('*.py'):
+        for node in ast.walk(ast.parse(path.read_text())):
+            if isinstance(node, ast.ImportFrom):
+                assert not (node.module or '').startswith('test_'), path

@@ -1,13 +1,15 @@
 """What is built can be installed, and mim finds configs and tools in it."""
 
+import os
 import subprocess
 import sys
 import tarfile
+from pathlib import Path
 
 import pytest
 import yaml
 from helpers import ROOT
-from helpers.tools import LEAVES
+from helpers.tools import CONFIG, LEAVES
 from mmengine.config import Config
 
 BUILD = """
@@ -72,8 +74,10 @@ def test_configs_tools_and_index_are_where_mim_looks(installed):
             assert (mim / model['Config']).is_file()
     for path in LEAVES:
         Config.fromfile(mim / path)
-    shipped = {p.name for p in (ROOT / 'tools').iterdir() if p.is_file()}
-    assert shipped <= {p.name for p in (mim / 'tools').iterdir()}
+    tools = {str(p.relative_to(ROOT)) for p in (ROOT / 'tools').rglob('*.py')}
+    shipped = {str(p.relative_to(mim)) for p in mim.rglob('tools/**/*.py')}
+    assert shipped == {t for t in tools if not t.startswith('tools/dev/')}
+    assert (installed / 'swahr_mmpose/py.typed').is_file()
 
 
 @pytest.mark.slow
@@ -90,3 +94,35 @@ def test_an_installed_tool_runs_outside_the_repository(installed, tmp_path):
     said = run(sys.executable, '-W', 'ignore', '-c', script, cwd=tmp_path)
     assert said.startswith(str(installed))
     assert '--to {mmpose,official}' in said
+
+
+@pytest.mark.slow
+def test_the_swahr_command_trains_outside_the_repository(
+    installed, synthetic, tmp_path
+):
+    """With the wheel first on the path: config, training, inference."""
+    variables = dict(
+        os.environ,
+        PYTHONPATH=str(installed),
+        PYTHONWARNINGS='ignore',
+        OMP_NUM_THREADS='1',
+    )
+
+    def swahr(*words):
+        command = [sys.executable, installed / 'bin/swahr', *words]
+        return run(*map(str, command), cwd=tmp_path, **variables)
+
+    assert 'SWAHR can train here' in swahr('doctor')
+    name = Path(CONFIG).name
+    swahr(
+        'train', f'synthetic/{name}', '--work-dir', 'run', '--no-validate',
+        '--cfg-options', 'train_cfg.max_epochs=1',
+        'param_scheduler.1.end=2', 'default_hooks.checkpoint.interval=1',
+        f'train_dataloader.dataset.data_root={synthetic}/',
+    )  # fmt: skip
+    images = str(synthetic / 'images/val')
+    swahr(
+        'infer', f'synthetic/{name}', 'run/epoch_1.pth', images,
+        '--out-file', 'people.json', '--device', 'cpu',
+    )  # fmt: skip
+    assert (tmp_path / 'people.json').is_file()

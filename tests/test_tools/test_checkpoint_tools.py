@@ -1,4 +1,4 @@
-"""Checkpoints of others, from file to people, by the tools alone."""
+"""Checkpoints of other code bases, from file to poses, with the tools."""
 
 import json
 import shutil
@@ -66,20 +66,20 @@ test_evaluator = dict(
 """
 
 
-# tools/test.py with the solver of the official code, whose choice among equal
-# assignments the reference arrays hold.
+# tools/test.py with the solver of the official code: the reference arrays hold
+# its choice among assignments of equal cost.
 MUNKRES = f"""
 import runpy, sys
 sys.path.insert(0, {str(ROOT / 'tests')!r})
-from test_grouping import assign_munkres
-from swahr_mmpose import grouping
+from helpers.codecs import assign_munkres
+from swahr_mmpose.codecs import grouping
 grouping.group_by_tags.__kwdefaults__['assign'] = assign_munkres
 runpy.run_path({str(ROOT / 'tools/test.py')!r}, run_name='__main__')
 """
 
 
 def write_config(folder, side, keypoints, scales, modules, image):
-    """A config of the small reference model, and a data set of one image."""
+    """Write a config of the small reference model for a single image."""
     content = dict(
         images=[
             dict(id=7, file_name=image[0], width=image[1], height=image[2])
@@ -102,14 +102,14 @@ def write_config(folder, side, keypoints, scales, modules, image):
             dataset='CocoDataset' if keypoints == 17 else 'CrowdPoseDataset',
             ann_file=str(ann_file),
             images=str(folder),
-            prefix=str(folder / 'found'),
+            prefix=str(folder / 'results'),
         )
     )
     return path
 
 
 def official_file(path, golden_folder, model):
-    """The official checkpoint of a reference model, as DDP left it."""
+    """Write the official checkpoint of a reference model, with DDP keys."""
     weights = np.load(golden_folder / 'model.npz')
     heads = np.load(golden_folder / 'pipeline.npz')
     prefix = f'{model[:3]}/state_dict/'
@@ -125,7 +125,7 @@ def official_file(path, golden_folder, model):
 
 
 @pytest.mark.parametrize('case', ['img1_single', 'img1_multi'])
-def test_a_converted_official_model_finds_the_official_people(
+def test_a_converted_official_model_gives_the_official_poses(
     shared, tmp_path, case
 ):
     golden = shared / 'golden'
@@ -151,28 +151,29 @@ def test_a_converted_official_model_finds_the_official_people(
         '--config',
         config,
     )
-    assert "layout official, 'state_dict' taken off, 'module.'" in done.stdout
+    assert "layout official, 'state_dict' removed, 'module.'" in done.stdout
     arguments = [config, tmp_path / 'ours.pth', '--work-dir', tmp_path]
     run(sys.executable, '-c', MUNKRES, *arguments)
-    found = json.loads((tmp_path / 'found.keypoints.json').read_text())
-    keypoints = np.array([f['keypoints'] for f in found]).reshape(-1, 17, 3)
+    results = json.loads((tmp_path / 'results.keypoints.json').read_text())
+    keypoints = np.array([r['keypoints'] for r in results])
+    keypoints = keypoints.reshape(-1, 17, 3)
     expected = z[f'{case}/worker_keypoints'].reshape(-1, 17, 3)
     assert len(keypoints) == len(expected)
-    there = expected[..., 2] > 0
+    detected = expected[..., 2] > 0
     np.testing.assert_allclose(
-        keypoints[there], expected[there], rtol=0, atol=1e-3
+        keypoints[detected], expected[detected], rtol=0, atol=1e-3
     )
     np.testing.assert_allclose(
-        [f['score'] for f in found], z[f'{case}/worker_scores'], atol=1e-4
+        [r['score'] for r in results], z[f'{case}/worker_scores'], atol=1e-4
     )
 
 
-def test_conversion_writes_where_it_came_from(official, tmp_path):
+def test_conversion_stores_the_origin(official, tmp_path):
     source, target = tmp_path / 'x.pth.tar', tmp_path / 'y.pth'
     torch.save({f'1.{k}': v for k, v in official.items()}, source)
     tool('deployment/convert_checkpoint.py', source, target)
-    found = read_checkpoint(target)
-    assert found['meta']['source'] == dict(
+    content = read_checkpoint(target)
+    assert content['meta']['source'] == dict(
         file='x.pth.tar',
         sha256=file_sha256(source),
         layout='official',
@@ -191,16 +192,16 @@ def test_what_cannot_be_converted_is_named_and_nothing_written(
 ):
     target = tmp_path / 'y.pth'
     source = tmp_path / 'x.pth'
-    whole = tmp_path / 'whole.pth'
-    torch.save(official, whole)
+    complete = tmp_path / 'complete.pth'
+    torch.save(official, complete)
     cases = {}
     official['final_layers.1.weight'] = torch.zeros(14, 8, 1, 1)
     torch.save(official, source)
     cases['(34, 8, 1, 1)'] = source
-    cases['is no checkpoint'] = ROOT / 'README.md'
-    cut = tmp_path / 'cut.pth'
-    cut.write_bytes(whole.read_bytes()[:20000])
-    cases['cut short'] = cut
+    cases['is not a checkpoint'] = ROOT / 'README.md'
+    truncated = tmp_path / 'truncated.pth'
+    truncated.write_bytes(complete.read_bytes()[:20000])
+    cases['truncated or damaged'] = truncated
     cases['does not exist'] = tmp_path / 'none.pth'
     for message, path in cases.items():
         done = tool(
@@ -212,7 +213,7 @@ def test_what_cannot_be_converted_is_named_and_nothing_written(
         assert not target.exists()
     done = tool(
         'deployment/convert_checkpoint.py',
-        whole,
+        complete,
         target,
         '--config',
         LEAF,
@@ -248,7 +249,7 @@ def test_publishing_names_the_file_by_its_content(official, tmp_path):
 
 
 def write_crowdpose(tmp_path):
-    """Two files of one image; the second has width and height swapped."""
+    """Write two files of one image; the second swaps width and height."""
     names = []
     for n, (w, h) in enumerate([(40, 30), (30, 40)]):
         Image.new('RGB', (w, h)).save(tmp_path / f'{n}.jpg')
@@ -280,7 +281,9 @@ def write_crowdpose(tmp_path):
 def test_crowdpose_files_are_checked_and_merged(tmp_path):
     names = write_crowdpose(tmp_path)
     merged = tmp_path / 'both.json'
-    done = tool('dataset_tools/merge_annotations.py', *names, '--out', merged)
+    done = tool(
+        'dataset_tools/merge_annotations.py', *names, '--out-file', merged
+    )
     assert '2 images (1 + 1), 2 annotations' in done.stdout
     content = json.loads(merged.read_text())
     assert [a['id'] for a in content['annotations']] == [1, 2]

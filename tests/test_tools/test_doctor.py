@@ -1,4 +1,4 @@
-"""Doctor tells of each conflict, and of nothing else."""
+"""The doctor reports each conflict and nothing else."""
 
 import ast
 import copy
@@ -189,7 +189,7 @@ def notes(facts):
 
 
 @pytest.mark.parametrize('name', CONFLICTS)
-def test_each_conflict_is_told_alone_with_its_command(name):
+def test_each_conflict_is_reported_alone_with_its_command(name):
     facts, severity, words, remedy = CONFLICTS[name]
     (found,) = conflicts(facts)
     assert found.severity == severity
@@ -205,7 +205,7 @@ def test_errors_alone_forbid_training(name):
 
 
 @pytest.mark.parametrize('module', environment.PACKAGES)
-def test_a_missing_package_is_told_alone_with_its_command(module):
+def test_a_missing_package_is_reported_alone_with_its_command(module):
     package = environment.PACKAGES[module]
     error = absent(module.split('.')[0])
     blamed = {
@@ -237,7 +237,7 @@ def test_xtcocotools_is_built_where_it_has_no_wheel(versions, python):
     assert found.remedy == build
 
 
-def test_several_conflicts_are_told_errors_first():
+def test_several_conflicts_are_reported_errors_first():
     facts = change(
         {'mmcv-lite': '2.1.0', 'torch': '1.13.1', 'munkres': None},
         {'munkres': absent('munkres')},
@@ -261,7 +261,7 @@ def test_a_healthy_environment_has_no_conflict():
 def test_a_package_that_pip_does_not_know_is_no_conflict():
     facts = change({'opencv-python': None})
     assert not conflicts(facts)
-    assert doctor.table(facts)['opencv-python'] == '1.0'
+    assert doctor.list_packages(facts)['opencv-python'] == '1.0'
 
 
 @pytest.mark.parametrize(
@@ -272,8 +272,8 @@ def test_a_package_that_pip_does_not_know_is_no_conflict():
                 {'mmcv': None, 'mmcv-lite': '2.1.0'},
                 {'mmcv._ext': absent('mmcv._ext')},
             ),
-            'mmcv-lite has no compiled operators: SWAHR does without, and '
-            'swahr_mmpose puts a placeholder',
+            'mmcv-lite has no compiled operators: not needed; swahr_mmpose '
+            'provides a placeholder',
         ),
         (
             change({}, {'mmcv._ext': absent('mmcv._ext')}),
@@ -284,7 +284,7 @@ def test_a_package_that_pip_does_not_know_is_no_conflict():
             'torchvision is not installed',
         ),
         (sees(cuda=None, gpus=[], nvidia_driver=False), 'sees no GPU'),
-        (HEALTHY, 'chumpy is not installed: mmpose asks for it'),
+        (HEALTHY, 'chumpy is not installed: mmpose requires it'),
         (change({'chumpy': '0.70'}), 'chumpy 0.70'),
     ],
 )
@@ -294,9 +294,9 @@ def test_what_does_no_harm_is_a_note(facts, words):
 
 
 def test_commands_are_for_the_python_that_runs():
-    told = doctor.command(SWAP)
-    assert told.count(f'{sys.executable} -m pip ') == 2
-    assert doctor.command('nvidia-smi') == 'nvidia-smi'
+    fixed = doctor.complete_command(SWAP)
+    assert fixed.count(f'{sys.executable} -m pip ') == 2
+    assert doctor.complete_command('nvidia-smi') == 'nvidia-smi'
 
 
 @pytest.mark.parametrize(
@@ -343,7 +343,7 @@ def run(*args, **env):
 
 @pytest.mark.slow
 def test_it_says_that_swahr_can_train_here(tmp_path):
-    done = run('--json', tmp_path / 'a.json')
+    done = run('--out-file', tmp_path / 'a.json')
     assert done.returncode == 0, done.stdout + done.stderr
     assert 'SWAHR can train here.' in done.stdout
     report = json.loads((tmp_path / 'a.json').read_text())
@@ -357,7 +357,7 @@ def test_it_says_that_swahr_can_train_here(tmp_path):
 
 
 @pytest.mark.slow
-def test_it_survives_broken_packages_and_says_how_to_mend_them(tmp_path):
+def test_it_survives_broken_packages_and_says_how_to_fix_them(tmp_path):
     for name in ('xtcocotools', 'mmpose'):
         (tmp_path / name).mkdir()
         (tmp_path / name / '__init__.py').write_text(
@@ -376,7 +376,7 @@ def test_it_survives_broken_packages_and_says_how_to_mend_them(tmp_path):
 def test_help_has_examples():
     done = run('--help')
     assert done.returncode == 0
-    assert 'python tools/doctor.py --json report.json' in done.stdout
+    assert 'python tools/doctor.py --out-file report.json' in done.stdout
 
 
 def test_the_tool_is_read_by_old_pythons():

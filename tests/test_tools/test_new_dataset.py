@@ -1,4 +1,4 @@
-"""From keypoints alone to a config that trains, with the tools."""
+"""From annotations with keypoints only to a config that trains."""
 
 import json
 import runpy
@@ -23,9 +23,17 @@ from swahr_mmpose.datasets.checks.preflight import (
 )
 from swahr_mmpose.datasets.custom.config_template import (
     BASES,
-    Recipe,
-    config_text,
-    default_epochs,
+    ConfigRecipe,
+    choose_epochs,
+    format_config,
+    format_metainfo,
+)
+from swahr_mmpose.datasets.custom.metainfo import make_dataset_info
+from swahr_mmpose.datasets.custom.prepare import (
+    DatasetOptions,
+    prepare_dataset,
+    read_sample,
+    write_dataset,
 )
 from swahr_mmpose.datasets.synthetic import KINDS, make_synthetic_dataset
 
@@ -34,7 +42,7 @@ NAMES = KINDS['beetles'].keypoints
 
 @pytest.fixture(scope='module')
 def beetles(tmp_path_factory):
-    """Beetles with keypoints alone; picture 7 of each split shows none."""
+    """Beetles with keypoints only; image 7 of each split has none."""
     folder = tmp_path_factory.mktemp('beetles') / 'beetles'
     make_synthetic_dataset(
         folder,
@@ -49,7 +57,7 @@ def beetles(tmp_path_factory):
 
 
 def new_dataset(monkeypatch, beetles, out, *args, val=True):
-    """Run the tool; returns the path of the config."""
+    """Run the tool; return the path of the config."""
     ann = beetles / 'annotations'
     command = [ann / 'beetle_keypoints_train.json', '--out-dir', out]
     command += ['--img-dir', beetles / 'images/train']
@@ -72,8 +80,7 @@ def made(monkeypatch, beetles, tmp_path):
 def test_all_that_depends_on_the_skeleton_agrees(made, capsys):
     cfg = Config.fromfile(made)
     check_before_run(cfg, ('train', 'val', 'test'))
-    said = capsys.readouterr().out
-    assert 'checked' in said
+    assert 'checked' in capsys.readouterr().out
     meta = parse_pose_metainfo(cfg.train_dataloader.dataset.metainfo)
     assert list(meta['keypoint_id2name'].values()) == NAMES
     assert cfg.model.head.num_keypoints == len(NAMES) == 9
@@ -89,8 +96,8 @@ def test_all_that_depends_on_the_skeleton_agrees(made, capsys):
     assert {h.shape[1] for h in heatmaps} <= {9, 18}
 
 
-def test_nobody_is_lost_who_has_a_labelled_keypoint(made):
-    """MMPose leaves out instances without box, and says nothing."""
+def test_every_instance_with_a_labelled_keypoint_is_kept(made):
+    """MMPose silently drops instances without box."""
     cfg = Config.fromfile(made)
     init_default_scope('mmpose')
     for split in ('train', 'val'):
@@ -99,7 +106,7 @@ def test_nobody_is_lost_who_has_a_labelled_keypoint(made):
         wanted = len(people['annotations'])
         infos = [dataset.get_data_info(k) for k in range(len(dataset))]
         assert sum(len(info.get('bbox', ())) for info in infos) == wanted > 0
-        assert len(dataset) == 8  # in training without the empty one
+        assert len(dataset) == 8  # training: without the empty image
 
 
 def test_the_folder_may_be_moved(made, tmp_path):
@@ -109,19 +116,19 @@ def test_the_folder_may_be_moved(made, tmp_path):
     check_before_run(Config.fromfile(moved / made.name), ('train', 'val'))
 
 
-def test_report_and_picture_lie_beside_the_config(made):
-    said = (made.parent / 'report.txt').read_text()
+def test_report_and_figure_are_written(made):
+    report = (made.parent / 'report.txt').read_text()
     for part in (
-        'bbox missing or empty: of the labelled keypoints',
+        'bbox missing or empty: from labelled keypoints',
         'area missing or 0: 0.53 of the box',
         'left_hind_leg:right_hind_leg',
         '1 images without annotation',
         'AP depends on them',
         'cells at 1/4 of 128',
     ):
-        assert part in said
-    picture = cv2.imread(str(made.parent / 'skeleton.png'))
-    assert min(picture.shape[:2]) > 300
+        assert part in report
+    figure = cv2.imread(str(made.parent / 'skeleton.png'))
+    assert min(figure.shape[:2]) > 300
 
 
 def test_empty_images_are_kept_on_demand(monkeypatch, beetles, tmp_path):
@@ -139,14 +146,14 @@ def test_empty_images_are_kept_on_demand(monkeypatch, beetles, tmp_path):
     assert all(mask.any() for mask in fields.heatmap_mask)
 
 
-def test_without_mirroring_nothing_is_mirrored(monkeypatch, beetles, tmp_path):
+def test_flipping_can_be_disabled(monkeypatch, beetles, tmp_path):
     config = new_dataset(
         monkeypatch, beetles, tmp_path / 'a', '--flip', 'off', val=False
     )
     cfg = Config.fromfile(config)
     assert not cfg.model.test_cfg.flip_test
     assert cfg.train_pipeline[1].flip_prob == 0
-    assert 'nothing is mirrored' in (config.parent / 'report.txt').read_text()
+    assert 'no horizontal flip' in (config.parent / 'report.txt').read_text()
     images = [
         {
             i['id']
@@ -161,15 +168,18 @@ def test_without_mirroring_nothing_is_mirrored(monkeypatch, beetles, tmp_path):
     ('args', 'message'),
     [
         (['--input-size', '100'], 'multiple of 64'),
-        (['--epochs', '1'], 'expected 2 and 1 or more'),
+        (['--epochs', '1'], 'expected at least 2 and 1'),
         (['--sigmas', '0.1', '0.2'], 'expected one number above 0 or 9'),
         (['--keypoints', 'a', 'b'], '27 values in keypoints, expected 6'),
-        (['--category', 'bee'], "no category 'bee', only .'beetle'"),
+        (
+            ['--category', 'bee'],
+            "no category 'bee', expected one of .'beetle'",
+        ),
         (['--img-dir', 'nowhere'], 'nowhere does not exist'),
         (['--val', 'nowhere.json'], 'nowhere.json'),
     ],
 )
-def test_mistakes_end_in_a_sentence(
+def test_mistakes_end_in_a_message(
     monkeypatch, beetles, tmp_path, args, message
 ):
     with pytest.raises(SystemExit, match=message):
@@ -177,7 +187,7 @@ def test_mistakes_end_in_a_sentence(
     assert not (tmp_path / 'a').exists()
 
 
-def test_what_is_there_is_replaced_on_demand_alone(
+def test_a_folder_is_replaced_on_demand_only(
     monkeypatch, beetles, tmp_path, made
 ):
     with pytest.raises(SystemExit, match='is not empty'):
@@ -192,25 +202,150 @@ def test_what_is_there_is_replaced_on_demand_alone(
         new_dataset(monkeypatch, beetles, tmp_path / 'mine', '--overwrite')
 
 
-@pytest.mark.parametrize(
-    ('base', 'count'), [('tiny', 1), ('tiny', 133), ('w32', 133), ('w48', 9)]
-)
-def test_the_config_of_any_skeleton_is_whole(tmp_path, base, count):
-    recipe = Recipe(
+def make_recipe(base, count, **changes):
+    settings = dict(
         name='it',
         base=base,
-        names=[f'k{k}' for k in range(count)],
+        num_keypoints=count,
         order=range(count)[::-1],
         flip=False,
         image_dirs=('a/', 'b/'),
         base_folder=str(ROOT / 'configs/_base_'),
         input_side=BASES[base].input_side,
         batch_size=2,
-        epochs=default_epochs(base, 10, 2),
+        epochs=BASES[base].epochs,
     )
-    path = tmp_path / recipe.file_name
-    path.write_text(config_text(recipe))
-    cfg = Config.fromfile(path)
+    return ConfigRecipe(**{**settings, **changes})
+
+
+def load(recipe, folder):
+    """Write a config as it is written beside a dataset, and read it."""
+    folder.mkdir(exist_ok=True)
+    path = folder / recipe.file_name
+    path.write_text(format_config(recipe))
+    return Config.fromfile(path)
+
+
+@pytest.mark.parametrize(
+    ('base', 'shipped'),
+    [
+        ('w32', 'coco/swahr_higherhrnet-w32_unbiased_8xb20-300e_coco-512x512'),
+        ('w48', 'coco/swahr_higherhrnet-w48_unbiased_8xb10-300e_coco-640x640'),
+        (
+            'tiny',
+            'synthetic/swahr_higherhrnet-tiny_1xb4-15e_synthetic-256x256',
+        ),
+    ],
+)
+def test_default_settings_are_those_of_the_shipped_config(
+    tmp_path, base, shipped
+):
+    shipped = Config.fromfile(ROOT / f'configs/{shipped}.py')
+    order = shipped.keypoint_order
+    batch_size = shipped.train_dataloader.batch_size
+    recipe = make_recipe(
+        base,
+        17,
+        order=order,
+        batch_size=batch_size,
+        flip=shipped.model.test_cfg.flip_test,
+    )
+    cfg = load(recipe, tmp_path)
+    for key in ('optim_wrapper', 'param_scheduler', 'default_hooks'):
+        assert cfg[key] == shipped[key]
+    assert cfg.auto_scale_lr.base_batch_size == (
+        shipped.auto_scale_lr.base_batch_size
+    )
+    assert cfg.val_pipeline == shipped.val_pipeline
+    flip_prob = 0.5 if recipe.flip else 0.0
+    affine = dict(shipped.train_pipeline[1], flip_prob=flip_prob)
+    assert cfg.train_pipeline[1] == affine
+    codec = dict(cfg.codec)
+    assert codec.pop('decode_topk') == 30
+    thresholds = codec, dict(shipped.codec)
+    for settings in thresholds:
+        settings.pop('decode_keypoint_thr', None)
+    assert thresholds[0] == thresholds[1]
+    for part in (cfg, shipped):
+        del part.model.head.decoder
+    assert cfg.model == shipped.model
+
+
+@pytest.mark.parametrize('base', sorted(BASES))
+@pytest.mark.parametrize('flip', [False, True])
+def test_the_input_size_is_changed_everywhere(tmp_path, base, flip):
+    recipe = make_recipe(base, 3, input_side=192, epochs=200, flip=flip)
+    cfg = load(recipe, tmp_path)
+    check_config(cfg)
+    assert cfg.train_dataloader.dataset.pipeline == cfg.train_pipeline
+    assert cfg.val_dataloader.dataset.pipeline == cfg.val_pipeline
+    assert cfg.test_dataloader == cfg.val_dataloader
+    assert cfg.train_pipeline[1].input_size == (192, 192)
+    assert cfg.val_pipeline[1].input_size == (192, 192)
+    assert cfg.train_pipeline[2].encoder == cfg.model.head.decoder == cfg.codec
+    assert cfg.codec.heatmap_sizes == [(48, 48), (96, 96)]
+    assert cfg.train_pipeline[1].flip_prob == (0.5 if flip else 0.0)
+    assert cfg.model.test_cfg.flip_test == flip
+    warmup, decay = cfg.param_scheduler
+    assert (warmup.end, decay.begin, decay.end) == (2, 2, 200)
+    assert cfg.train_cfg.max_epochs == 200
+
+
+MARK = '{{ fileDirname }}'
+ODD_NAMES = ["it's", 'a\nb', f'{MARK}{{{MARK}', "'); 1 / 0 #"]
+
+
+def test_names_and_paths_are_literals(tmp_path):
+    """Neither code nor, in double braces, marks that MMEngine replaces."""
+    folder = tmp_path / "o'brien"
+    recipe = make_recipe('tiny', 4, image_dirs=(*ODD_NAMES[2:],))
+    cfg = load(recipe, folder)
+    assert cfg.train_dataloader.dataset.data_prefix.img == ODD_NAMES[2]
+    assert cfg.val_dataloader.dataset.data_prefix.img == ODD_NAMES[3]
+    assert cfg.data_root == f'{folder}/'
+    info = make_dataset_info(
+        'it', ODD_NAMES, [(0, 1)], [(1, 2)], [0.05] * 4, [True] * 4
+    )
+    (folder / 'metainfo.py').write_text(format_metainfo(info))
+    meta = parse_pose_metainfo(dict(from_file=cfg.metainfo.from_file))
+    assert list(meta['keypoint_id2name'].values()) == ODD_NAMES
+
+
+def test_preparing_writes_nothing(beetles, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    options = DatasetOptions(
+        ann_file=str(beetles / 'annotations/beetle_keypoints_train.json'),
+        img_dir=str(beetles / 'images/train'),
+    )
+    dataset = prepare_dataset(options)
+    sample = read_sample(dataset)
+    assert sample.image.shape == (128, 160, 3)
+    assert (sample.keypoints[:, 2] > 0).sum() > 5
+    assert not list(tmp_path.iterdir())
+    config = write_dataset(dataset, b'figure')
+    assert config == tmp_path / 'my_datasets/beetle' / config.name
+    assert (config.parent / 'skeleton.png').read_bytes() == b'figure'
+    check_config(Config.fromfile(config))
+
+
+def test_annotations_of_unknown_images_are_not_shown(beetles, tmp_path):
+    path = beetles / 'annotations/beetle_keypoints_train.json'
+    content = json.loads(path.read_text())
+    content['annotations'].append(
+        dict(id=999, image_id=999, category_id=1, keypoints=[9, 9, 2] * 9)
+    )
+    path = tmp_path / 'stray.json'
+    path.write_text(json.dumps(content))
+    options = DatasetOptions(str(path), str(beetles / 'images/train'))
+    assert read_sample(prepare_dataset(options)).image.shape == (128, 160, 3)
+
+
+@pytest.mark.parametrize(
+    ('base', 'count'), [('tiny', 1), ('tiny', 133), ('w32', 133), ('w48', 9)]
+)
+def test_the_config_of_any_skeleton_is_valid(tmp_path, base, count):
+    recipe = make_recipe(base, count, epochs=choose_epochs(base, 10, 2))
+    cfg = load(recipe, tmp_path)
     check_config(cfg)
     cfg.model.backbone.init_cfg = None
     init_default_scope('mmpose')
@@ -223,10 +358,10 @@ def test_the_config_of_any_skeleton_is_whole(tmp_path, base, count):
 
 
 @pytest.mark.slow
-def test_keypoints_alone_are_trained_and_tested(made, tmp_path):
-    """Without boxes, areas, outlines; an image without beetles included.
+def test_keypoints_only_are_trained_and_tested(made, tmp_path):
+    """Without boxes, areas, segmentations; one image without beetles.
 
-    Tested by MMPose's own launcher.
+    MMPose's own launcher tests.
     """
     done = tool(
         'train.py',

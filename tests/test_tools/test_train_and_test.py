@@ -1,4 +1,4 @@
-"""The tools, run as users run them, on a few synthetic people."""
+"""Tools run as users run them, on a small synthetic dataset."""
 
 import json
 import os
@@ -16,7 +16,7 @@ pytestmark = pytest.mark.slow
 
 @pytest.fixture(scope='module')
 def trained(synthetic, tmp_path_factory):
-    """A work dir with one epoch of training."""
+    """A work directory with one epoch of training."""
     folder = tmp_path_factory.mktemp('run')
     done = train(synthetic, folder, options=['custom_hooks.4.interval=1'])
     drawn = {p.name for p in folder.rglob('vis_image/*.png')}
@@ -43,7 +43,7 @@ def test_a_full_disk_is_reported_and_leaves_the_last_checkpoint(
     )
     assert done.returncode != 0
     assert 'epoch_2.pth could not be written (' in done.output
-    assert 'go on with --resume' in done.output
+    assert 'continue with --resume' in done.output
     assert [p.name for p in trained.glob('epoch*')] == ['epoch_1.pth']
 
 
@@ -54,14 +54,14 @@ def test_training_resumes_where_it_stopped(synthetic, trained):
     assert not re.search(r'Epoch\(train\) +\[1\]', done.output)
 
 
-def test_testing_writes_metrics_and_pictures(synthetic, trained, tmp_path):
+def test_testing_writes_metrics_and_images(synthetic, trained, tmp_path):
     done = tool(
         'test.py',
         CONFIG,
         trained / 'epoch_1.pth',
         '--work-dir',
         tmp_path,
-        '--out',
+        '--out',  # MMPose's spelling of --out-file
         tmp_path / 'metrics.json',
         '--dump',
         tmp_path / 'all.pkl',
@@ -85,19 +85,19 @@ def test_scale_maps_are_drawn(synthetic, trained, tmp_path):
         CONFIG,
         trained / 'epoch_1.pth',
         '--out-dir',
-        tmp_path / 'pictures',
-        '--num-images',
+        tmp_path / 'figures',
+        '--max-images',
         '2',
         '--cfg-options',
         *data_options(synthetic),
     )
-    assert f'pictures are in {tmp_path}/pictures' in done.stdout
-    assert len(list((tmp_path / 'pictures').glob('*.png'))) == 2
+    assert f'figures are in {tmp_path}/figures' in done.stdout
+    assert len(list((tmp_path / 'figures').glob('*.png'))) == 2
 
 
 def test_targets_are_drawn(synthetic, trained, tmp_path):
     common = ['--out-dir', tmp_path, '--keypoint', 'left_wrist']
-    common += ['--num-images', '1']
+    common += ['--max-images', '1']
     options = ['--cfg-options', *data_options(synthetic)]
     checkpoint = trained / 'epoch_1.pth'
     tool(
@@ -116,14 +116,14 @@ def test_targets_are_drawn(synthetic, trained, tmp_path):
         *common,
         *options,
     )
-    assert f'pictures are in {tmp_path}' in done.stdout
-    found = sorted(p.name.split('_', 1)[1] for p in tmp_path.iterdir())
-    assert found == ['0.png', '1.png', 'targets.png']
+    assert f'figures are in {tmp_path}' in done.stdout
+    names = sorted(p.name.split('_', 1)[1] for p in tmp_path.iterdir())
+    assert names == ['0.png', '1.png', 'targets.png']
 
 
-def test_what_is_not_there_cannot_be_browsed(synthetic, tmp_path):
+def test_missing_images_and_keypoints_cannot_be_browsed(synthetic, tmp_path):
     options = ['--cfg-options', *data_options(synthetic)]
-    for wrong, told in (
+    for wrong, message in (
         (['--image-id', 999], 'no image 999 among the'),
         (['--keypoint', 'tail'], "no keypoint 'tail'; expected one of nose"),
     ):
@@ -135,7 +135,7 @@ def test_what_is_not_there_cannot_be_browsed(synthetic, tmp_path):
             check=False,
         )
         assert done.returncode != 0
-        assert told in done.output
+        assert message in done.output
 
 
 def free_port():
@@ -172,7 +172,7 @@ def test_two_processes_train_and_test(synthetic, tmp_path):
 
 @pytest.fixture
 def broken(synthetic, tmp_path):
-    """A copy of the data set, to be broken."""
+    """A copy of the dataset, to be damaged."""
     return shutil.copytree(synthetic, tmp_path / 'broken')
 
 
@@ -196,7 +196,7 @@ BREAKAGES = {
     ),
     'a corrupt image': (
         lambda d: first_image(d).write_bytes(first_image(d).read_bytes()[:99]),
-        r'000000000001.jpg is cut short',
+        r'000000000001.jpg is truncated',
     ),
     'an annotation without keypoints': (
         lambda d: rewrite(d, lambda a: a.pop('keypoints')),
@@ -241,7 +241,7 @@ def test_a_checkpoint_of_another_model_is_refused(
         trained / 'epoch_1.pth',
         '--work-dir',
         tmp_path,
-        '--out',
+        '--out-file',
         tmp_path / 'metrics.json',
         '--cfg-options',
         *data_options(synthetic),
@@ -308,20 +308,20 @@ def test_slurm_gets_every_argument(tmp_path, name):
     assert {'--work-dir=FOLDER', 'FOLDER'} & set(got)
 
 
-def test_scales_are_set_against_sizes(synthetic, trained, tmp_path):
+def test_scales_are_compared_with_sizes(synthetic, trained, tmp_path):
     out, plot = tmp_path / 'scales.json', tmp_path / 'scales.png'
     checkpoint = trained / 'epoch_1.pth'
     options = data_options(synthetic)
     tool(
-        'analysis_tools/scale_statistics.py', CONFIG, checkpoint, '--out', out,
-        '--plot', plot, '--cfg-options', *options,
+        'analysis_tools/scale_statistics.py', CONFIG, checkpoint,
+        '--out-file', out, '--plot', plot, '--cfg-options', *options,
     )  # fmt: skip
-    found = json.loads(out.read_text())
+    result = json.loads(out.read_text())
     annotations = json.loads(open(ann(synthetic)).read())['annotations']
-    assert found['people'] + found['left_out'] == sum(
+    assert result['people'] + result['left_out'] == sum(
         not a['iscrowd'] and a['num_keypoints'] > 0 for a in annotations
     )
-    assert -1 <= found['level_1']['rank_correlation'] <= 1
+    assert -1 <= result['level_1']['rank_correlation'] <= 1
     assert plot.read_bytes().startswith(b'\x89PNG')
     baseline = CONFIG.replace('swahr_', '')
     done = tool(
@@ -332,9 +332,9 @@ def test_scales_are_set_against_sizes(synthetic, trained, tmp_path):
 
 def test_the_ablation_runs_and_does_not_run_twice(tmp_path):
     command = (
-        'analysis_tools/ablation.py', '--work-dir', tmp_path / 'runs', '--data',
-        tmp_path / 'data', '--num-train', 4, '--num-val', 3, '--seeds', 0,
-        '--epochs', 2, '--methods', 'baseline', 'SWAHR',
+        'analysis_tools/ablation.py', '--work-dir', tmp_path / 'runs',
+        '--data', tmp_path / 'data', '--num-train', 4, '--num-val', 3,
+        '--seeds', 0, '--epochs', 2, '--methods', 'baseline', 'SWAHR',
     )  # fmt: skip
     done = tool(*command)
     assert '| SWAHR | 1 |' in done.stdout
@@ -358,7 +358,7 @@ def test_the_benchmark_compares_both_sides(tmp_path):
         'sample',
         '--repeats',
         2,
-        '--out',
+        '--out-file',
         out,
     )
     assert '| encode, two levels, 30 people |' in done.stdout
@@ -368,12 +368,12 @@ def test_the_benchmark_compares_both_sides(tmp_path):
         assert row['ratio'] == pytest.approx(row['old_ms'] / row['new_ms'])
     three = content['networks'][1]
     assert three['name'] == 'training sample, W32-512, 3 people'
-    # Two float32 levels of 17 maps; a tenth of that is the goal.
+    # Dense: two float32 levels of 17 maps. Sparse: less than a tenth.
     assert three['dense targets, kB'] > 4 * 17 * (128**2 + 256**2) / 1e3
     assert three['sparse targets, kB'] < three['dense targets, kB'] / 10
 
 
-def test_the_story_has_its_pictures_and_numbers(tmp_path):
+def test_the_story_has_its_figures_and_numbers(tmp_path):
     tool('dev/explain_swahr.py', '--out-dir', tmp_path)
     names = sorted(p.name for p in tmp_path.iterdir())
     assert names == [
@@ -382,19 +382,19 @@ def test_the_story_has_its_pictures_and_numbers(tmp_path):
         'story.json',
         'weights.png',
     ]
-    told = json.loads((tmp_path / 'story.json').read_text())
-    small, large = told['fixed_sigma'].values()
+    numbers = json.loads((tmp_path / 'story.json').read_text())
+    small, large = numbers['fixed_sigma'].values()
     for person, crowded in ((small, True), (large, False)):
         assert (person['head_width_in_sigmas'] < 2) == crowded
         assert (person['other_keypoints_under_a_gaussian'] > 1) == crowded
-    for scales in told['learned_scale'].values():
+    for scales in numbers['learned_scale'].values():
         values = list(scales.values())
         assert values == sorted(values)
         assert scales['1.00'] == pytest.approx(1, abs=1e-4)
-    ends = [max(s.values()) for s in told['learned_scale'].values()]
+    ends = [max(s.values()) for s in numbers['learned_scale'].values()]
     assert ends == sorted(ends)  # a smaller lambda lets scales go further
     without, weighted = (
-        told['weights'][f'share_of_loss_{w}_weights']
+        numbers['weights'][f'share_of_loss_{w}_weights']
         for w in ('without', 'with')
     )
     assert weighted['gaussians'] > without['gaussians']
@@ -402,7 +402,7 @@ def test_the_story_has_its_pictures_and_numbers(tmp_path):
 
 
 def test_memory_is_estimated_by_image_and_batch():
-    found = {}
+    per_image = {}
     for amp in ([], ['--amp', '--gpu', '8']):
         done = tool(
             'analysis_tools/estimate_memory.py',
@@ -411,8 +411,8 @@ def test_memory_is_estimated_by_image_and_batch():
             2,
             *amp,
         )
-        found[bool(amp)] = float(
-            re.search(r'each image of 256 x 256: (\S+) GiB', done.stdout)[1]
+        per_image[bool(amp)] = float(
+            re.search(r'per image of 256 x 256: (\S+) GiB', done.stdout)[1]
         )
-    assert 0 < found[True] < found[False]
-    assert re.search(r'a card of 8 GiB takes \d+ images', done.stdout)
+    assert 0 < per_image[True] < per_image[False]
+    assert re.search(r'largest batch on a GPU of 8 GiB: \d+', done.stdout)

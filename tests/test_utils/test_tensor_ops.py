@@ -18,7 +18,7 @@ def test_maps_are_read_as_if_enlarged(seed, small, factor):
     maps = torch.randn((2, 3, *small), generator=generator)
     size = tuple(round(n * factor) for n in small)
     large = maps
-    if factor == 4:  # in two steps, as officially
+    if factor == 4:  # in two steps, as in the official code
         large = F.interpolate(large, scale_factor=2, mode='bilinear')
     large = F.interpolate(large, size=size, mode='bilinear')
     index = torch.cartesian_prod(*(torch.arange(n) for n in (2, *size)))
@@ -34,14 +34,14 @@ def test_maps_are_read_as_if_enlarged(seed, small, factor):
     size=st.tuples(st.integers(1, 50), st.integers(1, 50)),
 )
 @settings(max_examples=300, deadline=None)
-def test_resizing_by_opencv_equals_torch(seed, small, size):
+def test_resizing_by_opencv_agrees_with_torch(seed, small, size):
     generator = torch.Generator().manual_seed(seed)
     maps = torch.randn((2, 3, *small), generator=generator)
     expected = F.interpolate(maps, size=size, mode='bilinear')
     out = torch.empty(2, 3, *size)
     for result in (resize(maps, size), resize(maps, size, out)):
         torch.testing.assert_close(result, expected, rtol=1e-5, atol=1e-5)
-    other = resize(maps.double(), size)  # not by OpenCV
+    other = resize(maps.double(), size)  # resized by torch
     torch.testing.assert_close(other, expected.double(), rtol=1e-5, atol=1e-5)
 
 
@@ -66,7 +66,7 @@ def test_enlarging_by_more_than_four_is_reading_every_cell(size):
 
 
 def test_equal_values_stay_equal():
-    """People are told apart by their exact tags."""
+    """Exact tags distinguish people."""
     cells = torch.cartesian_prod(torch.arange(1), *[torch.arange(37)] * 2)
     read = read_maps(torch.full((1, 1, 9, 11), 0.7), cells, (37, 37))
     assert read.unique().tolist() == [pytest.approx(0.7)]

@@ -14,8 +14,8 @@ from swahr_mmpose.visualization.drawing import (
 IMAGE = np.full((30, 40, 3), 128, np.uint8)
 
 
-def whole(width, height):
-    """An input that is the image itself."""
+def same_size(width, height):
+    """Placement of an input that is the image itself."""
     size = np.array([width, height])
     return Placement((width, height), size / 2, size)
 
@@ -23,7 +23,7 @@ def whole(width, height):
 def test_inverse_scale_is_the_normalised_mean_of_one_plus_alpha():
     alpha = np.zeros((2, 3, 4), np.float32)
     alpha[0, 1, 2] = 1
-    values, (low, high) = inverse_scale(alpha, whole(4, 3), (4, 3))
+    values, (low, high) = inverse_scale(alpha, same_size(4, 3), (4, 3), None)
     assert (low, high) == (1, 1.5)
     assert values[1, 2] == 1
     assert values.sum() == 1
@@ -31,7 +31,7 @@ def test_inverse_scale_is_the_normalised_mean_of_one_plus_alpha():
 
 def test_a_constant_scale_map_is_zero_everywhere():
     values, bounds = inverse_scale(
-        np.full((2, 3, 4), 0.5), whole(40, 30), (40, 30)
+        np.full((2, 3, 4), 0.5), same_size(40, 30), (40, 30), None
     )
     assert values.shape == (30, 40)
     assert not values.any()
@@ -46,7 +46,7 @@ def test_overlay_is_red_where_values_are_high():
     assert (mixed[:, :20, 0] < mixed[:, :20, 2]).all()
 
 
-def test_only_keypoints_that_score_are_drawn():
+def test_only_keypoints_above_the_threshold_are_drawn():
     keypoints = np.array([[[5, 5], [5, 25], [35, 25]]], float)
     scores = np.array([[0.9, 0.9, 0.0]])
     drawn = draw_poses(IMAGE, keypoints, scores, [(0, 1), (1, 2)])
@@ -56,20 +56,22 @@ def test_only_keypoints_that_score_are_drawn():
     assert (IMAGE == 128).all()
 
 
-def test_nobody_leaves_the_image_as_it_is():
+def test_no_instance_leaves_the_image_as_it_is():
     drawn = draw_poses(IMAGE, np.zeros((0, 17, 2)), np.zeros((0, 17)), [])
     np.testing.assert_array_equal(drawn, IMAGE)
 
 
 def test_figures_are_written_with_and_without_scale_maps(tmp_path):
     for maps in (None, np.random.rand(17, 8, 10)):
-        figure = pose_and_scale_figure(IMAGE, maps, whole(40, 30))
+        figure = pose_and_scale_figure(
+            IMAGE, maps, same_size(40, 30), 'poses', None
+        )
         figure.savefig(tmp_path / 'a.png')
         assert (tmp_path / 'a.png').stat().st_size > 1000
 
 
-def test_a_map_lies_over_the_part_of_the_image_that_it_saw():
-    """The test pipeline's own resizing moves the pixel there and back."""
+def test_a_map_lies_over_its_region_of_the_image():
+    """Resize as in the test pipeline, then warp back."""
     image = np.zeros((425, 640), np.float32)
     image[200:210, 500:510] = 1
     level = geometry.resized_geometry((640, 425), 512)

@@ -12,7 +12,7 @@ LINKS = [(0, 1)]
 
 
 def inspection(people=1, model=True):
-    """A white image; a target in one cell of keypoint 1 alone."""
+    """Make a white image with a target in one cell of keypoint 1 only."""
     targets = [np.zeros((2, side, side), np.float32) for side in (8, 16)]
     for target in targets:
         target[1, 2, 2] = people > 0
@@ -35,7 +35,7 @@ def inspection(people=1, model=True):
 
 
 def images(figure):
-    """The arrays on its panels, the last one of each."""
+    """Last image of each panel."""
     axes = [a for a in figure.axes if a.images]
     return [np.asarray(a.images[-1].get_array()) for a in axes]
 
@@ -45,7 +45,7 @@ def images(figure):
 def test_a_row_for_each_level_and_a_column_for_each_map(people, model):
     figure = target_figure(inspection(people, model), LINKS, title='x')
     assert len(images(figure)) == 2 * (4 if model else 2)
-    drawn = figure_to_image(figure)
+    drawn = figure_to_image(figure, dpi=100)
     assert drawn.dtype == np.uint8
     assert drawn.shape[2] == 3
 
@@ -76,7 +76,7 @@ def test_scale_maps_have_a_panel_for_each_level_and_colour_bars():
     bars = [a for a in figure.axes if a.get_label() == '<colorbar>']
     assert len(bars) == 2
     low, high = bars[0].get_ylim()
-    # The mean of two keypoints, whose alpha runs from 0 to 1.
+    # Mean over two keypoints; alpha is 0 to 1.
     assert 1.2 < low < 1.3
     assert 1.7 < high < 1.8
     one = scale_figure(inspection(), LINKS, keypoint=0)

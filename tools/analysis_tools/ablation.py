@@ -1,16 +1,16 @@
 # Copyright (c) swahr_mmpose contributors. Licensed under Apache-2.0.
-"""Baseline, SAHR, WAHR and SWAHR on synthetic people, several seeds each.
+"""Compare baseline, SAHR, WAHR and SWAHR on synthetic people.
 
   # twelve runs of a tiny model, about an hour on two cores
-  python tools/analysis_tools/ablation.py --work-dir work_dirs/ablation
-  # a quick look
-  python tools/analysis_tools/ablation.py --work-dir /tmp/look --seeds 0 --epochs 2
+  %(prog)s --work-dir work_dirs/ablation
+  # one seed, two epochs
+  %(prog)s --work-dir /tmp/quick --seeds 0 --epochs 2
 
 The scheme of the paper's Table 3. Each run is a process with one thread;
---jobs of them run at a time. Runs that are complete are not run again, so the
-same command goes on where it stopped. Written are results.json and results.md
-with mean and standard deviation over the seeds of AP, AP medium and AP large,
-and the rank correlation of the learned scale with the size of people.
+--jobs processes run at a time. Completed runs are skipped, so the same command
+resumes an interrupted comparison. Writes results.json and results.md with mean
+and standard deviation over the seeds of AP, AP medium and AP large, and the
+rank correlation of the learned scale with the size of the people.
 """
 
 import json
@@ -22,10 +22,12 @@ import time
 from concurrent.futures import ThreadPoolExecutor, as_completed
 from pathlib import Path
 
+from swahr_mmpose.utils.atomic_write import replaced_file
 from swahr_mmpose.utils.cli import make_parser
 
 ROOT = Path(__file__).resolve().parents[2]
 CONFIG = 'configs/synthetic/{}higherhrnet-tiny_1xb4-15e_synthetic-256x256.py'
+MAKE_DATASET = ROOT / 'tools/dataset_tools/make_synthetic_dataset.py'
 METHODS = {
     'baseline': CONFIG.format(''),
     'SAHR': CONFIG.format('sahr_'),
@@ -44,28 +46,31 @@ COLUMNS = {
 def parse_args():
     """Parse the command line."""
     parser = make_parser(__doc__)
-    parser.add_argument('--work-dir', default='work_dirs/ablation')
-    parser.add_argument('--data', default='data/ablation', help='made if new')
-    parser.add_argument('--num-train', type=int, default=256)
-    parser.add_argument('--num-val', type=int, default=200)
-    parser.add_argument('--seeds', type=int, nargs='+', default=[0, 1, 2])
-    parser.add_argument(
-        '--methods', nargs='+', choices=list(METHODS), default=list(METHODS)
+    add = parser.add_argument
+    add('--work-dir', default='work_dirs/ablation', help='folder of the runs')
+    add('--data', default='data/ablation', help='dataset, made if missing')
+    add('--num-train', type=int, default=256, help='training images')
+    add('--num-val', type=int, default=200, help='validation images')
+    add('--seeds', type=int, nargs='+', default=[0, 1, 2], help='RNG seeds')
+    add(
+        '--methods',
+        nargs='+',
+        choices=list(METHODS),
+        default=list(METHODS),
+        help='methods to compare',
     )
-    parser.add_argument('--epochs', type=int, default=15)
-    parser.add_argument(
-        '--jobs', type=int, default=os.cpu_count(), help='runs at a time'
-    )
+    add('--epochs', type=int, default=15, help='training epochs, 2 or more')
+    add('--jobs', type=int, default=os.cpu_count(), help='parallel runs')
     args = parser.parse_args()
     if args.epochs < 2:
         parser.error(
-            f'--epochs is {args.epochs}, expected at least 2: one to warm up'
+            f'--epochs is {args.epochs}, expected 2 or more: the first is warm-up'
         )
     return args
 
 
 def options(args, seed):
-    """Settings of one run, as --cfg-options."""
+    """Format the settings of a run as --cfg-options."""
     root = str(Path(args.data).resolve()) + '/'
     ann_file = root + 'annotations/person_keypoints_val.json'
     settings = {
@@ -82,7 +87,7 @@ def options(args, seed):
 
 
 def call(log, *command):
-    """Run a tool with one thread; its output goes into a file."""
+    """Run a tool with one thread and write its output to a log file."""
     variables = dict(os.environ, OMP_NUM_THREADS='1', PYTHONWARNINGS='ignore')
     with open(log, 'a', encoding='utf-8') as stream:
         process = subprocess.run(
@@ -98,7 +103,7 @@ def call(log, *command):
 
 
 def run(args, method, seed):
-    """Train, test and measure once; the metrics."""
+    """Train and test once, or read the result; returns the metrics."""
     folder = Path(args.work_dir).resolve() / f'{method}_seed{seed}'
     result = folder / 'result.json'
     settings = options(args, seed)
@@ -115,29 +120,28 @@ def run(args, method, seed):
     seconds = time.monotonic() - started
     checkpoint = folder / f'epoch_{args.epochs}.pth'
     metrics = folder / 'metrics.json'
-    call(log, 'tools/test.py', config, checkpoint, '--out', metrics,
+    call(log, 'tools/test.py', config, checkpoint, '--out-file', metrics,
          '--work-dir', folder / 'test', *common)  # fmt: skip
     content = json.loads(metrics.read_text())
     if method in ('SAHR', 'SWAHR'):
         scales = folder / 'scales.json'
-        call(log, 'tools/analysis_tools/scale_statistics.py', config, checkpoint,
-             '--out', scales, '--device', 'cpu', *common)  # fmt: skip
-        found = json.loads(scales.read_text())
-        content['scales'] = found
+        call(log, 'tools/analysis_tools/scale_statistics.py', config,
+             checkpoint, '--out-file', scales, '--device', 'cpu', *common)  # fmt: skip
+        statistics_ = json.loads(scales.read_text())
+        content['scales'] = statistics_
         for level in (0, 1):
-            rho = found[f'level_{level}']['rank_correlation']
+            rho = statistics_[f'level_{level}']['rank_correlation']
             content[f'rank_correlation_{level}'] = rho
     content.update(
         method=method, seed=seed, settings=settings, train_seconds=seconds
     )
-    temporary = folder / 'result.part'
-    temporary.write_text(json.dumps(content, indent=2))
-    os.replace(temporary, result)
+    with replaced_file(str(result)) as stream:
+        stream.write(json.dumps(content, indent=2).encode())
     return content
 
 
 def cell(values):
-    """Mean and sample standard deviation, as in a table."""
+    """Format mean and sample standard deviation for a table cell."""
     values = [v for v in values if v is not None]
     if not values:
         return '-'
@@ -148,7 +152,7 @@ def cell(values):
 
 
 def table(results, methods):
-    """The results as a Markdown table."""
+    """Format the results as a Markdown table."""
     lines = [
         '| method | seeds | ' + ' | '.join(COLUMNS) + ' |',
         '| --- ' * (len(COLUMNS) + 2) + '|',
@@ -161,12 +165,12 @@ def table(results, methods):
 
 
 def main():
-    """Run everything and write the table."""
+    """Run all methods and seeds and write the table."""
     args = parse_args()
     started = time.monotonic()
     subprocess.run(
-        [sys.executable, ROOT / 'tools/dataset_tools/make_synthetic_dataset.py', args.data,
-         '--num-train', str(args.num_train), '--num-val', str(args.num_val)],
+        [sys.executable, MAKE_DATASET, args.data, '--num-train', str(args.num_train),
+         '--num-val', str(args.num_val)],
         check=True,
     )  # fmt: skip
     # Seed by seed, so that an early stop leaves complete comparisons.

@@ -1,18 +1,18 @@
 # Copyright (c) swahr_mmpose contributors. Licensed under Apache-2.0.
-"""How much faster than MMPose, or than the plain formula? In one process.
+"""Measure speed-ups over MMPose and over the dense formulas.
 
   # the first table of docs/speed.md
-  python tools/analysis_tools/benchmark.py --out speed.json
+  %(prog)s --out-file speed.json
   # some rows, on a GPU
-  python tools/analysis_tools/benchmark.py --rows decode loss --device cuda
-  # whole networks: images per second, and where the time goes
-  python tools/analysis_tools/benchmark.py --rows sample train test --device cuda
-  # how decoding grows with people, size and batch, and a picture of it
-  python tools/analysis_tools/benchmark.py --rows growth --plot growth.png
+  %(prog)s --rows decode loss --device cuda
+  # complete networks: images per second and time per stage
+  %(prog)s --rows sample train test --device cuda
+  # decoding time over people, size and batch, with a figure
+  %(prog)s --rows growth --plot growth.png
 
-Both sides of a row see the same input and run by turns; given are the medians
-and, behind them, the middle half of the times. A row is a ratio of two
-measurements in the same minute on the same machine, nothing else.
+Both sides of a row run on the same input in one process, interleaved. Reported
+are the medians and, in parentheses, the interquartile ranges. A row is a ratio
+of two measurements on one machine; the times alone do not transfer.
 """
 
 import json
@@ -33,33 +33,49 @@ def parse_args():
         nargs='+',
         choices=names,
         default=list(operations.ROWS),
-        help='what to measure (default: the operations)',
+        help='rows to measure (default: the operations)',
     )
     parser.add_argument(
-        '--repeats', type=int, default=15, help='runs of an operation'
+        '--repeats', type=int, default=15, help='repetitions of an operation'
     )
     parser.add_argument(
-        '--steps', type=int, default=5, help='runs of a whole network'
+        '--steps',
+        type=int,
+        default=5,
+        help='training or test steps of a network',
     )
     parser.add_argument(
         '--networks',
         nargs='+',
         choices=list(networks.NETWORKS),
         default=['W32-512'],
-        help='for the row train',
+        help='networks of the row train',
     )
     parser.add_argument(
-        '--batch-size', type=int, help='for the row train; default: config'
+        '--batch-size',
+        type=int,
+        help='batch size of the row train (default: that of the config)',
     )
     parser.add_argument('--device', default='cpu', help='cpu or cuda')
-    parser.add_argument('--threads', type=int, default=torch.get_num_threads())
-    parser.add_argument('--out', metavar='FILE', help='write results (.json)')
-    parser.add_argument('--plot', metavar='FILE', help='for the row growth')
+    parser.add_argument(
+        '--threads',
+        type=int,
+        default=torch.get_num_threads(),
+        help='threads of torch',
+    )
+    parser.add_argument(
+        '--out-file', metavar='FILE', help='file of the results (.json)'
+    )
+    parser.add_argument(
+        '--plot',
+        metavar='FILE',
+        help='file of the figure of the row growth (.png)',
+    )
     return parser.parse_args()
 
 
 def compare(rows, args):
-    """Old beside new."""
+    """Measure the reference and our implementation of some operations."""
     print(
         '| | old, ms | new, ms | ratio | goal | extra MiB, old / new |\n'
         '| --- | --- | --- | --- | --- | --- |'
@@ -73,7 +89,7 @@ def compare(rows, args):
 
 
 def describe(rows, args):
-    """Figures of whole networks."""
+    """Measure complete networks."""
     results = []
     for row in rows:
         for name, figures in networks.ROWS[row](args):
@@ -87,7 +103,7 @@ def describe(rows, args):
 
 
 def main():
-    """Measure and print."""
+    """Measure, print and write the rows."""
     args = parse_args()
     torch.set_num_threads(args.threads)
     content = dict(hardware=measuring.hardware(args))
@@ -102,8 +118,8 @@ def main():
         content['growth'] = growth.grow(args)
         if args.plot:
             growth.plot(content['growth'], args.plot)
-    if args.out:
-        Path(args.out).write_text(json.dumps(content, indent=2) + '\n')
+    if args.out_file:
+        Path(args.out_file).write_text(json.dumps(content, indent=2) + '\n')
 
 
 if __name__ == '__main__':

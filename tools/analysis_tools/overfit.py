@@ -1,16 +1,14 @@
 # Copyright (c) swahr_mmpose contributors. Licensed under Apache-2.0.
-r"""Train on a few images until the model knows them: is the chain right?
+r"""Overfit a few images to test the chain from data to decoding.
 
-  # on images of COCO
-  python tools/analysis_tools/overfit.py \
-      configs/coco/swahr_higherhrnet-tiny_1xb4-300e_coco-512x512.py
-
+  # on COCO images
+  %(prog)s configs/coco/swahr_higherhrnet-tiny_1xb4-300e_coco-512x512.py
   # on images of another annotation file
-  python tools/analysis_tools/overfit.py CONFIG --ann-file my/train.json --img-dir my/images
+  %(prog)s CONFIG --ann-file my/train.json --img-dir my/images
 
-A model that cannot learn a handful of images by heart has wrong data,
-geometry, targets, losses or decoding. The images keep their scale and are not
-rotated; they are still shifted. Exits with 1 where AP stays below --target-ap.
+A model that cannot overfit a handful of images has wrong data, geometry,
+targets, losses or decoding. Augmentation is limited to translation: no
+scaling, no rotation. The exit status is 1 if AP stays below --target-ap.
 """
 
 import json
@@ -36,27 +34,35 @@ def parse_args():
         '--ann-file', help='annotation file (default: the training set)'
     )
     parser.add_argument(
-        '--img-dir', help='folder of its images (default: the training set)'
+        '--img-dir', help='image folder (default: the training set)'
     )
-    parser.add_argument('--num-images', type=int, default=8)
+    parser.add_argument(
+        '--max-images', type=int, default=8, help='number of images'
+    )
     parser.add_argument(
         '--min-height',
         type=float,
         default=0,
-        help='only images whose people are all at least so many px tall; a '
-        'small input cannot resolve small ones',
+        help='minimum height in px of every person of a selected image',
     )
-    parser.add_argument('--epochs', type=int, default=600)
-    parser.add_argument('--target-ap', type=float, default=0.8)
     parser.add_argument(
-        '--flip-prob', type=float, default=0.0, help='probability to mirror'
+        '--epochs', type=int, default=600, help='training epochs'
+    )
+    parser.add_argument(
+        '--target-ap', type=float, default=0.8, help='AP to reach, 0 to 1'
+    )
+    parser.add_argument(
+        '--flip-prob',
+        type=float,
+        default=0.0,
+        help='probability of a horizontal flip',
     )
     add_common_arguments(parser)
     return parser.parse_args()
 
 
-def select(ann_file, num_images, min_height):
-    """The part of an annotation file about its first suitable images."""
+def select(ann_file, max_images, min_height):
+    """Select the first suitable images of an annotation file."""
     content = json.loads(Path(ann_file).read_text(encoding='utf-8'))
     labelled, small = set(), set()
     for a in content['annotations']:
@@ -66,7 +72,7 @@ def select(ann_file, num_images, min_height):
         if a['bbox'][3] < min_height:
             small.add(a['image_id'])
     images = [i for i in content['images'] if i['id'] in labelled - small]
-    content['images'] = images[:num_images]
+    content['images'] = images[:max_images]
     ids = {i['id'] for i in content['images']}
     content['annotations'] = [
         a for a in content['annotations'] if a['image_id'] in ids
@@ -75,14 +81,14 @@ def select(ann_file, num_images, min_height):
 
 
 def rewrite(cfg, args):
-    """Make the config train and test on the same few images."""
+    """Rewrite the config to train and test on the same few images."""
     train = cfg.train_dataloader.dataset
     root = train.get('data_root') or ''
     ann_file = args.ann_file or osp.join(root, train.ann_file)
     img_dir = args.img_dir or osp.join(root, train.data_prefix.img)
     few = Path(cfg.work_dir) / 'few_images.json'
     few.parent.mkdir(parents=True, exist_ok=True)
-    content = select(ann_file, args.num_images, args.min_height)
+    content = select(ann_file, args.max_images, args.min_height)
     few.write_text(json.dumps(content))
     for loader in (cfg.train_dataloader, cfg.val_dataloader):
         loader.dataset.update(
@@ -96,7 +102,7 @@ def rewrite(cfg, args):
         if step.type == 'BottomupRandomSquareAffine':
             step.update(rotation=0, scale=(1, 1), flip_prob=args.flip_prob)
     if args.flip_prob == 0:
-        # A model that has seen no mirrored image cannot be asked about one.
+        # The flip test needs a model trained on flipped images.
         cfg.model.test_cfg.flip_test = False
     cfg.param_scheduler = [
         dict(
@@ -113,7 +119,7 @@ def rewrite(cfg, args):
 
 
 def main():
-    """Train, test, judge."""
+    """Train, test and compare AP with the target."""
     args = parse_args()
     cfg = load_config(args)
     rewrite(cfg, args)

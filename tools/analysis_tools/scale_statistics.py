@@ -1,21 +1,19 @@
 # Copyright (c) swahr_mmpose contributors. Licensed under Apache-2.0.
-"""Does the learned scale go with the size of people?
+"""Measure whether the learned scale increases with the size of people.
 
-  python tools/analysis_tools/scale_statistics.py CONFIG CHECKPOINT --out scales.json
-  # with a picture
-  python tools/analysis_tools/scale_statistics.py CONFIG CHECKPOINT --plot scales.png
+  %(prog)s CONFIG CHECKPOINT --out-file scales.json
+  # with a figure
+  %(prog)s CONFIG CHECKPOINT --plot scales.png
 
-For every annotated person of the split: the scale s that the network gives to
-its keypoints (Section 3.2 of the paper; 1 leaves the Gaussians as they are),
-and its size, the square root of its box in pixels of the network's input. The
-rank correlation of the two is 1 where larger people always get a larger s.
+For every annotated person of the split: the scale s predicted at the keypoints
+(Section 3.2 of the paper; s = 1 keeps the Gaussians unchanged), and the size,
+the square root of the box area in pixels of the network's input. Spearman's
+rank correlation of both is 1 if a larger person always has a larger s.
 """
 
-import io
 import json
 import math
 import os
-from pathlib import Path
 
 import numpy as np
 import torch
@@ -29,6 +27,7 @@ from swahr_mmpose.evaluation.scale_statistics import (
     person_scales,
     rank_correlation,
 )
+from swahr_mmpose.utils.atomic_write import replaced_file
 from swahr_mmpose.utils.cli import add_cfg_options, make_parser
 
 
@@ -37,16 +36,25 @@ def parse_args():
     parser = make_parser(__doc__)
     parser.add_argument('config', help='config file')
     parser.add_argument('checkpoint', help='checkpoint file')
-    parser.add_argument('--out', metavar='FILE', help='write results (.json)')
-    parser.add_argument('--plot', metavar='FILE', help='draw them (.png)')
     parser.add_argument(
-        '--split', choices=['train', 'val', 'test'], default='test'
+        '--out-file', metavar='FILE', help='file to write results to (.json)'
     )
     parser.add_argument(
-        '--max-images', type=int, help='only the first so many'
+        '--plot', metavar='FILE', help='file to write a figure to (.png)'
     )
     parser.add_argument(
-        '--device', default='cuda' if torch.cuda.is_available() else 'cpu'
+        '--split',
+        choices=['train', 'val', 'test'],
+        default='test',
+        help='dataset split',
+    )
+    parser.add_argument(
+        '--max-images', type=int, help='maximum number of images; None for all'
+    )
+    parser.add_argument(
+        '--device',
+        default='cuda' if torch.cuda.is_available() else 'cpu',
+        help='torch device',
     )
     add_cfg_options(parser)
     return parser.parse_args()
@@ -54,7 +62,16 @@ def parse_args():
 
 @torch.no_grad()
 def measure(model, sample):
-    """Sizes and, by level, scales of the annotated people of a sample."""
+    """Measure the sizes and scales of the annotated people of a sample.
+
+    Args:
+        model (nn.Module): Pose estimator with a scale branch.
+        sample (dict): Sample of the test pipeline.
+
+    Returns:
+        tuple[np.ndarray, np.ndarray]: Sizes in input pixels, shape (N,), and
+        scales by level, shape (levels, N).
+    """
     data = model.data_preprocessor(pseudo_collate([sample]))
     images, info = data['inputs'], data['data_samples'][0].metainfo
     people = [
@@ -62,10 +79,10 @@ def measure(model, sample):
         for a in info.get('raw_ann_info') or ()
         if a and not a.get('iscrowd') and a.get('num_keypoints')
     ]
+    if not people:
+        return np.zeros(0), np.zeros((len(model.head.scale_layers), 0))
     if isinstance(images, list):
         images = images[info['pyramid_scales'].index(1.0)]
-    if not people:
-        return np.zeros(0), np.zeros((2, 0))
     size = np.asarray(info['input_size'], float)
     zoom = size / info['input_scale']
     keypoints = np.array([a['keypoints'] for a in people], float)
@@ -84,8 +101,17 @@ def measure(model, sample):
     return np.sqrt(boxes[:, 2] * boxes[:, 3]) * zoom[0], np.stack(scales)
 
 
-def summarise(sizes, scales):
-    """Rank correlation, and what scales small and large people get."""
+def summarize(sizes, scales):
+    """Summarize scales by level: rank correlation, and means by size.
+
+    Args:
+        sizes (np.ndarray): Sizes in input pixels, shape (N,).
+        scales (np.ndarray): Scales, shape (levels, N). People with a value
+            that is not finite are left out.
+
+    Returns:
+        dict: JSON content.
+    """
     known = np.isfinite(scales).all(axis=0)
     sizes, scales = sizes[known], scales[:, known]
     result = dict(people=int(known.sum()), left_out=int((~known).sum()))
@@ -102,9 +128,9 @@ def summarise(sizes, scales):
 
 
 def plot(path, sizes, scales, result):
-    """Size against scale, a panel for each level."""
-    figure = Figure(figsize=(10, 4.2))
-    axes = figure.subplots(1, len(scales))
+    """Plot scale against size, one panel per level."""
+    figure = Figure(figsize=(5 * len(scales), 4.2))
+    axes = figure.subplots(1, len(scales), squeeze=False)[0]
     for level, (axis, s) in enumerate(zip(axes, scales)):
         axis.scatter(sizes, s, s=8, alpha=0.5)
         rho = result[f'level_{level}']['rank_correlation']
@@ -112,17 +138,16 @@ def plot(path, sizes, scales, result):
             f'level {level}, rank correlation '
             + ('not defined' if rho is None else f'{rho:.2f}')
         )
-        axis.set_xlabel('size of the person (px of the input)')
+        axis.set_xlabel('size of the person (input px)')
         axis.set_ylabel('scale s')
     figure.tight_layout()
-    whole = io.BytesIO()
-    figure.savefig(whole, dpi=110, format='png')
-    Path(path).write_bytes(whole.getvalue())
-    print(f'picture: {os.path.abspath(path)}')
+    with replaced_file(path) as stream:
+        figure.savefig(stream, dpi=110, format='png')
+    print(f'figure: {os.path.abspath(path)}')
 
 
 def main():
-    """Measure."""
+    """Measure all people of a split and write the results."""
     args = parse_args()
     cfg = Config.fromfile(args.config)
     cfg.merge_from_dict(args.cfg_options)
@@ -130,18 +155,19 @@ def main():
     if model.head.scale_layers is None:
         raise SystemExit(
             f'{args.config} has no scale branch (model.head.scale_maps); '
-            'take a SAHR or SWAHR model'
+            'use a SAHR or SWAHR model'
         )
     dataset = load_dataset(cfg, args.split)
     count = min(args.max_images or len(dataset), len(dataset))
-    found = [measure(model, dataset[i]) for i in tqdm(range(count))]
-    sizes = np.concatenate([f[0] for f in found])
-    scales = np.concatenate([f[1] for f in found], axis=1)
-    result = summarise(sizes, scales)
+    parts = [measure(model, dataset[i]) for i in tqdm(range(count))]
+    sizes = np.concatenate([sizes for sizes, _ in parts])
+    scales = np.concatenate([scales for _, scales in parts], axis=1)
+    result = summarize(sizes, scales)
     text = json.dumps(result, indent=2)
     print(text)
-    if args.out:
-        Path(args.out).write_text(text + '\n')
+    if args.out_file:
+        with replaced_file(args.out_file) as stream:
+            stream.write(f'{text}\n'.encode())
     if args.plot:
         plot(args.plot, sizes, scales, result)
 

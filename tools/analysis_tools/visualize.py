@@ -1,18 +1,18 @@
 # Copyright (c) swahr_mmpose contributors. Licensed under Apache-2.0.
 r"""Draw predicted poses and scale maps of test images.
 
-  python tools/analysis_tools/visualize.py CONFIG CHECKPOINT --out-dir pictures
+  %(prog)s CONFIG CHECKPOINT --out-dir figures
   # forty images of the training set, and the scale map of one keypoint
-  python tools/analysis_tools/visualize.py CONFIG CHECKPOINT --num-images 40 --split train \
+  %(prog)s CONFIG CHECKPOINT --max-images 40 --split train \
       --keypoint left_ankle
-  # what the network makes of its targets
-  python tools/analysis_tools/visualize.py CONFIG CHECKPOINT --targets
+  # targets, adapted targets and predicted heatmaps
+  %(prog)s CONFIG CHECKPOINT --targets
 
-A picture shows the poses and, beside them, the map 1/s averaged over the
-keypoints (Figure 5 of the paper): red where the network asks for narrower
-Gaussians.  With --targets it shows an augmented image with its targets,
-plain and as the network adapts them (Figure 1), and the predicted heatmaps, a
-row for each level.
+Each figure shows the poses and, beside them, the map of 1/s averaged over the
+keypoints (Figure 5 of the paper): red where the network requests narrower
+Gaussians.  With --targets it shows an augmented training image with its
+targets before and after adaptation (Figure 1) and the predicted heatmaps, one
+row per level.
 """
 
 import os
@@ -22,6 +22,7 @@ import cv2
 import torch
 from mmengine.config import Config
 from mmengine.dataset import pseudo_collate
+from mmengine.device import get_device
 from tqdm import tqdm
 
 from swahr_mmpose.apis.loading import keypoint_index, load_dataset, load_model
@@ -43,19 +44,26 @@ def parse_args():
     parser.add_argument('config', help='config file')
     parser.add_argument('checkpoint', help='checkpoint file')
     parser.add_argument(
-        '--out-dir', default='pictures', help='folder of the pictures'
+        '--out-dir', default='figures', help='folder of the figures'
     )
     parser.add_argument(
-        '--num-images', type=int, default=8, help='how many, from the first on'
+        '--max-images', type=int, default=8, help='number of images to draw'
     )
     parser.add_argument(
-        '--split', choices=['train', 'val', 'test'], default='test'
+        '--split',
+        choices=['train', 'val', 'test'],
+        default='test',
+        help='split of the dataset',
     )
     parser.add_argument(
-        '--min-score', type=float, default=0.2, help='draw people that score'
+        '--score-thr',
+        type=float,
+        default=0.2,
+        help='minimum instance score, 0 to 1',
     )
     parser.add_argument(
-        '--keypoint', help='whose scale map or target (default: all)'
+        '--keypoint',
+        help='name of the keypoint whose map is drawn (default: all)',
     )
     parser.add_argument(
         '--targets',
@@ -63,7 +71,7 @@ def parse_args():
         help='draw targets and heatmaps instead of poses',
     )
     parser.add_argument(
-        '--device', default='cuda' if torch.cuda.is_available() else 'cpu'
+        '--device', default=get_device(), help='cpu, cuda, cuda:1'
     )
     add_cfg_options(parser)
     return parser.parse_args()
@@ -71,14 +79,14 @@ def parse_args():
 
 @torch.no_grad()
 def draw_people(model, dataset, index, args):
-    """Poses and scale map of a test image."""
+    """Draw the predicted poses and the scale map of a test image."""
     batch = pseudo_collate([dataset[index]])
     result = model.test_step(batch)[0]
     images = model.data_preprocessor(batch)['inputs']
     images = images if torch.is_tensor(images) else images[0]
     output = model.head(model.extract_feat(images), with_scale_maps=True)
     people = result.pred_instances
-    keep = people.bbox_scores > args.min_score
+    keep = people.bbox_scores > args.score_thr
     path = result.metainfo['img_path']
     flags = cv2.IMREAD_COLOR | cv2.IMREAD_IGNORE_ORIENTATION
     image = cv2.cvtColor(cv2.imread(path, flags), cv2.COLOR_BGR2RGB)
@@ -100,7 +108,7 @@ def draw_people(model, dataset, index, args):
 
 
 def draw_targets(model, dataset, index, args):
-    """Targets and heatmaps of a training sample."""
+    """Draw targets and predicted heatmaps of a training sample."""
     sample = dataset[SeededIndex(index, (0, 0, index))]
     name = Path(sample['data_samples'].metainfo['img_path']).stem
     figure = target_figure(
@@ -113,7 +121,7 @@ def draw_targets(model, dataset, index, args):
 
 
 def main():
-    """Draw."""
+    """Draw the figures."""
     args = parse_args()
     with user_errors():
         cfg = Config.fromfile(args.config)
@@ -122,11 +130,11 @@ def main():
         dataset = load_dataset(cfg, args.split, training=args.targets)
         keypoint_index(dataset.metainfo, args.keypoint)
     draw = draw_targets if args.targets else draw_people
-    for index in tqdm(range(min(args.num_images, len(dataset)))):
+    for index in tqdm(range(min(args.max_images, len(dataset)))):
         name, figure = draw(model, dataset, index, args)
         with replaced_file(f'{args.out_dir}/{name}.png') as stream:
             figure.savefig(stream, dpi=110, format='png')
-    print(f'pictures are in {os.path.abspath(args.out_dir)}')
+    print(f'figures are in {os.path.abspath(args.out_dir)}')
 
 
 if __name__ == '__main__':

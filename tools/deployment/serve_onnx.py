@@ -1,8 +1,8 @@
 # Copyright (c) swahr_mmpose contributors. Licensed under Apache-2.0.
 """Serve an exported model over HTTP, without MMPose and PyTorch.
 
-The code is ``swahr_mmpose/deploy/runtime/server.py``. It is loaded by its
-path, since importing the package would import PyTorch.
+The code is in ``swahr_mmpose/deploy/runtime/server.py``. It is loaded by path,
+since importing the package would import PyTorch.
 """
 
 import importlib
@@ -11,16 +11,36 @@ from importlib.util import module_from_spec, spec_from_file_location
 from pathlib import Path
 
 HERE = Path(__file__).resolve()
-# In a checkout, and in swahr_mmpose/.mim of an installed package.
+# The package in a checkout, and in a wheel, where this is swahr_mmpose/.mim.
 PACKAGES = (HERE.parents[2] / 'swahr_mmpose', HERE.parents[3])
 
 
-def load_server():
-    """Load the server as part of a package ``swahr_runtime``."""
-    for package in PACKAGES:
-        folder = package / 'deploy/runtime'
+def find_runtime():
+    """Find the folder of the runtime.
+
+    Returns:
+        Path: ``deploy/runtime`` of the package.
+
+    Raises:
+        SystemExit: If it does not exist.
+    """
+    folders = [package / 'deploy/runtime' for package in PACKAGES]
+    for folder in folders:
         if folder.is_dir():
-            break
+            return folder
+    sys.exit(
+        f'error: the runtime is in neither of {list(map(str, folders))}; '
+        'install swahr_mmpose again'
+    )
+
+
+def load_server():
+    """Load the server as part of a package ``swahr_runtime``.
+
+    Returns:
+        module: ``swahr_runtime.server``.
+    """
+    folder = find_runtime()
     spec = spec_from_file_location(
         'swahr_runtime',
         folder / '__init__.py',

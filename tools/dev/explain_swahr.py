@@ -1,16 +1,15 @@
 # Copyright (c) swahr_mmpose contributors. Licensed under Apache-2.0.
-"""The method of SWAHR in three pictures, with the numbers behind them.
+"""Draw the figures of docs/story.md and compute the numbers behind them.
 
-  python tools/dev/explain_swahr.py --out-dir work_dirs/story
+  %(prog)s --out-dir work_dirs/story
 
-1. What a fixed standard deviation does to a small and to a large person.
-2. What the learned scale does: how far targets come to meet a network that
-   can only draw wider or narrower blobs than the Gaussians it is taught.
-3. What the weights do: where the loss comes from, with them and without.
+1. A fixed standard deviation on a small and on a large person.
+2. The learned scale beside a network whose blobs are wider or narrower than
+   the plain targets.
+3. The weights: the share of each region in the loss, with and without them.
 
-Everything is computed here with the losses and targets of this repository, on
-synthetic people; it takes some seconds on a CPU. docs/story.md tells the
-story along these pictures.
+Uses the losses and targets of this repository on synthetic people; takes
+seconds on a CPU.
 """
 
 import json
@@ -39,7 +38,7 @@ SIGMA = 2.0  # cells, sigma_0 of the paper
 STRIDE = 4  # px of the input in a cell of the coarse map
 HEIGHTS = (60, 400)  # px of the small and of the large person
 SIDE = 25  # cells of the patches of part 2
-BLOBS = np.linspace(1.0, 4.0, 13)  # cells, what a network can draw
+BLOBS = np.linspace(1.0, 4.0, 13)  # cells, standard deviations of blobs
 LAMBDAS = (1.0, 0.5, 0.1)  # Table 5
 
 
@@ -47,9 +46,11 @@ def parse_args():
     """Parse the command line."""
     parser = make_parser(__doc__)
     parser.add_argument(
-        '--out-dir', default='work_dirs/story', help='folder of the pictures'
+        '--out-dir', default='work_dirs/story', help='folder of the figures'
     )
-    parser.add_argument('--seed', type=int, default=0, help='of the people')
+    parser.add_argument(
+        '--seed', type=int, default=0, help='RNG seed of the people'
+    )
     return parser.parse_args()
 
 
@@ -60,7 +61,7 @@ def save(figure, path):
 
 
 def person_and_target(height, seed):
-    """A drawn person alone, RGB, and the target at 1/4, (K, h, w)."""
+    """Draw one synthetic person (RGB) and its target at 1/4, (K, h, w)."""
     person = draw_person(np.random.default_rng(seed), height, 0.2)
     low, high = person.keypoints.min(0), person.keypoints.max(0)
     side = int(np.ceil((high - low).max() * 1.3 / STRIDE)) * STRIDE
@@ -75,7 +76,7 @@ def person_and_target(height, seed):
 
 
 def crowding(cells, target):
-    """How Gaussians compare with the person they describe."""
+    """Compare the Gaussians with the size of the person."""
     own = len(cells)
     levels = np.floor(cells).astype(int)
     y, x = levels[:, 1], levels[:, 0]
@@ -89,37 +90,37 @@ def crowding(cells, target):
     )
 
 
-def tell_of_fixed_sigma(folder, seed):
-    """Part 1."""
+def explain_fixed_sigma(folder, seed):
+    """Part 1: a fixed standard deviation."""
     figure = Figure(figsize=(9, 4.8), layout='constrained')
-    told = {}
+    numbers = {}
     for axis, height in zip(figure.subplots(1, 2), HEIGHTS):
         image, cells, target = person_and_target(height, seed)
         large = target.max(0).repeat(STRIDE, 0).repeat(STRIDE, 1)
         axis.imshow(overlay(image, large, 0.55))
         axis.set_title(f'{height} px tall, sigma = {SIGMA * STRIDE:g} px')
         axis.axis('off')
-        told[f'person_of_{height}_px'] = crowding(cells, target)
+        numbers[f'person_of_{height}_px'] = crowding(cells, target)
     save(figure, folder / 'fixed_sigma.png')
-    return told
+    return numbers
 
 
 def gaussian(sigma):
-    """A target in the middle of a patch, (1, 1, h, w)."""
+    """Draw a target in the middle of a patch, (1, 1, h, w)."""
     middle = np.full((1, 1, 2), SIDE // 2, float)
     maps = draw_gaussians(middle, np.ones((1, 1)), (SIDE, SIDE), sigma)
     return torch.from_numpy(maps)[None]
 
 
 def blob(sigma):
-    """What a network draws that can only draw this width, (1, 1, h, w)."""
+    """Draw the prediction of a network with a fixed blob width."""
     steps = torch.arange(SIDE) - SIDE // 2
     squared = steps[:, None] ** 2 + steps**2
     return torch.exp(-squared / (2 * sigma**2))[None, None]
 
 
-def meet(width, regularizer_weight):
-    """The scale s at which the loss is least beside such a network."""
+def find_scale(width, regularizer_weight):
+    """Find the scale s of the smallest loss for a fixed blob width."""
     loss = SWAHRLoss(
         weight_adaptive=False, regularizer_weight=regularizer_weight
     )
@@ -132,8 +133,8 @@ def meet(width, regularizer_weight):
     return 1 / (1 + float(found.x))
 
 
-def tell_of_learned_scale(folder):
-    """Part 2."""
+def explain_learned_scale(folder):
+    """Part 2: the learned scale."""
     figure = Figure(figsize=(10.5, 3.8), layout='constrained')
     left, right = figure.subplots(1, 2)
     target = gaussian(SIGMA)
@@ -148,15 +149,20 @@ def tell_of_learned_scale(folder):
     left.set(xlabel='cells from the keypoint', title="adapted target H'")
     left.plot([], [], 'k--', label='its expansion (Eq. 8)')
     left.legend()
-    told = {}
+    numbers = {}
     for weight in LAMBDAS:
-        found = [meet(width, weight) for width in BLOBS]
+        found = [find_scale(width, weight) for width in BLOBS]
         right.plot(BLOBS / SIGMA, found, 'o-', label=f'lambda {weight:g}')
-        told[f'lambda_{weight:g}'] = dict(
+        numbers[f'lambda_{weight:g}'] = dict(
             zip((f'{b / SIGMA:.2f}' for b in BLOBS), found)
         )
     # H^(1/s) is a Gaussian of sigma_0 * sqrt(s).
-    right.plot(BLOBS / SIGMA, (BLOBS / SIGMA) ** 2, 'k:', label='all the way')
+    right.plot(
+        BLOBS / SIGMA,
+        (BLOBS / SIGMA) ** 2,
+        'k:',
+        label='s that matches the blob',
+    )
     right.set(
         xlabel="width of the network's blobs, in sigma_0",
         title='learned scale s',
@@ -164,11 +170,11 @@ def tell_of_learned_scale(folder):
     )
     right.legend()
     save(figure, folder / 'learned_scale.png')
-    return told
+    return numbers
 
 
-def half_trained(target, seed):
-    """A prediction: too low on people, a false alarm, faint noise."""
+def make_prediction(target, seed):
+    """Make a prediction: low peaks, one false positive, faint noise."""
     generator = torch.Generator().manual_seed(seed)
     noise = 0.03 * torch.randn(target.shape, generator=generator).abs()
     pred = (0.6 * target + noise).clamp(0, 1)
@@ -177,13 +183,13 @@ def half_trained(target, seed):
 
 
 def shares(pred, target, weight):
-    """Who makes up the loss: Gaussians, the false alarm, the rest."""
+    """Compute the shares of Gaussians, false positive and rest in the loss."""
     error = weight * (pred - target) ** 2
     people = target > 0
     alarm = torch.zeros_like(people)
     alarm[:, :, :SIDE, :SIDE] = True
     parts = dict(
-        gaussians=people, false_alarm=alarm & ~people, rest=~people & ~alarm
+        gaussians=people, false_positive=alarm & ~people, rest=~people & ~alarm
     )
     return {
         name: float(error[where].sum() / error.sum())
@@ -191,13 +197,13 @@ def shares(pred, target, weight):
     }
 
 
-def tell_of_weights(folder, seed):
-    """Part 3."""
+def explain_weights(folder, seed):
+    """Part 3: the weights."""
     cells = np.array([[[60.0, 60.0]], [[40.0, 70.0]]])
     target = torch.from_numpy(
         draw_gaussians(cells, np.ones((2, 1)), (96, 96), SIGMA)
     )[None]
-    pred = half_trained(target, seed)
+    pred = make_prediction(target, seed)
     weight = adaptive_weight(pred, target, gamma=0.01)
     plain, weighted = (pred - target) ** 2, weight * (pred - target) ** 2
     panels = {
@@ -224,18 +230,18 @@ def tell_of_weights(folder, seed):
 
 
 def main():
-    """Tell."""
+    """Draw the figures and print the numbers."""
     args = parse_args()
     folder = Path(args.out_dir)
-    told = dict(
-        fixed_sigma=tell_of_fixed_sigma(folder, args.seed),
-        learned_scale=tell_of_learned_scale(folder),
-        weights=tell_of_weights(folder, args.seed),
+    numbers = dict(
+        fixed_sigma=explain_fixed_sigma(folder, args.seed),
+        learned_scale=explain_learned_scale(folder),
+        weights=explain_weights(folder, args.seed),
     )
-    text = json.dumps(told, indent=2)
+    text = json.dumps(numbers, indent=2)
     (folder / 'story.json').write_text(text + '\n')
     print(text)
-    print(f'pictures are in {os.path.abspath(folder)}')
+    print(f'figures are in {os.path.abspath(folder)}')
 
 
 if __name__ == '__main__':

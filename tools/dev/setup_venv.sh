@@ -1,11 +1,11 @@
 #!/usr/bin/env bash
-# Make .venv with the pinned stack, where it is not there yet, and activate it.
-# For scripts, which source it; it sets the shell to stop at errors.
-# PYTHON           the interpreter, 3.11 as the pins ask (default: python3)
+# Create .venv with the pinned versions if it is missing, and activate it.
+# Sourced by scripts; it sets the shell to stop at errors.
+# PYTHON           interpreter, version 3.11 (default: python3)
 # TORCH            another torch, e.g. TORCH=torch==2.8.0
-# TORCH_INDEX_URL  where to find it, for a CUDA or a CPU build: the URL that
-#                  PyTorch's installation page names (default: pip's own)
-# A change of any of these, or of the requirements, makes .venv anew.
+# TORCH_INDEX_URL  index of a CUDA or CPU build of torch: the URL on the
+#                  installation page of PyTorch (default: that of pip)
+# A change of any of these, or of the requirements, creates .venv again.
 set -euo pipefail
 
 _root=$(cd "$(dirname "${BASH_SOURCE[0]}")/../.." && pwd)
@@ -17,7 +17,7 @@ _pip() {
     "$_root/.venv/bin/python" -m pip --disable-pip-version-check \
         install --quiet "$@"
 }
-# One at a time: a second script waits for the first.
+# A second script waits for the first.
 exec 9> "$_root/.venv.lock"
 if command -v flock > /dev/null; then flock 9; fi
 if [ "$(cat "$_root/.venv/.complete" 2>/dev/null)" != "$_stamp" ]; then

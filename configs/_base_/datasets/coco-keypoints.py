@@ -1,8 +1,8 @@
-# COCO keypoints 2017; a leaf adds the pipelines and the batch size. Not named
-# coco.py: MMPose would take it for its own file of that name, which it looks
-# for in the current folder first.
+# COCO keypoints 2017; a leaf config adds the pipelines and the batch size. Not
+# named coco.py: MMPose looks for its own file of that name in the current
+# folder first.
 num_keypoints = 17
-# Head and torso first, then the limbs outwards: the order of grouping.
+# Grouping order: head and torso first, then the limbs outwards.
 keypoint_order = [0, 1, 2, 3, 4, 5, 6, 11, 12, 7, 8, 9, 10, 13, 14, 15, 16]
 
 dataset_type = 'CocoDataset'

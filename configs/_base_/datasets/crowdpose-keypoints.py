@@ -1,9 +1,9 @@
 # CrowdPose: 14 keypoints, training and validation set merged as in the paper
-# (tools/dataset_tools/merge_annotations.py), no masks. A leaf adds the pipelines. Not named
-# crowdpose.py for the reason in coco-keypoints.py.
+# (tools/dataset_tools/merge_annotations.py), no masks. A leaf config adds the
+# pipelines. See coco-keypoints.py for why it is not named crowdpose.py.
 _base_ = './coco-keypoints.py'
 num_keypoints = 14
-# COCO's list cut to 14 entries, as officially: an order like any other.
+# As in the official implementation: the order of COCO, first 14 keypoints.
 keypoint_order = [0, 1, 2, 3, 4, 5, 6, 11, 12, 7, 8, 9, 10, 13]
 
 dataset_type = 'CrowdPoseDataset'

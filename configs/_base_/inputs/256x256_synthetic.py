@@ -1,6 +1,6 @@
-# Codec and pipelines for synthetic people. Their mirror image is not a person
-# (each joint has its own colour), so nothing is mirrored; and so that minutes
-# of training are enough, the coordinates are exact and the augmentation small.
+# Codec and pipelines for synthetic people. No horizontal flip: each joint has
+# its own colour, so a flipped person is not a valid one. Unbiased coordinates
+# and weak augmentation make minutes of training sufficient.
 input_size = (256, 256)
 
 codec = dict(
@@ -9,7 +9,7 @@ codec = dict(
     heatmap_sizes=[(64, 64), (128, 128)],
     sigma=2.0,
     unbiased=True,
-    # So small a network sees many weak peaks where there is nothing.
+    # So small a network has many weak false positives.
     decode_keypoint_thr=0.3,
 )
 

@@ -1,9 +1,8 @@
-# Codec and pipelines for one input size. A config that changes the size or
-# the codec starts from another file of this folder: MMEngine does not
-# evaluate the pipelines again.
+# Codec and pipelines of one input size. A config that changes the size or the
+# codec must set the pipelines too: MMEngine does not re-evaluate them.
 input_size = (640, 640)
-# The paper writes (0.75, 1.25); the released configs, whose numbers these
-# are, use 1.5. A config that sets another range sets the pipeline too, as
+# The paper gives (0.75, 1.25); the released configs use 1.5. A config that
+# sets another range must set the pipeline too, as
 # ablations/swahr_higherhrnet-w32_scale1.25_*.py does.
 scale_range = (0.75, 1.5)
 

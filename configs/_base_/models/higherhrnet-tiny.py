@@ -1,4 +1,4 @@
-# A HigherHRNet small enough to learn synthetic people on two CPU cores.
+# Small HigherHRNet for synthetic people; trains on two CPU cores.
 model = dict(
     type='BottomupPyramidPoseEstimator',
     data_preprocessor=dict(
@@ -41,8 +41,8 @@ model = dict(
                 num_channels=(48, 48, 64, 64),
             ),
         ),
-        # From nothing: larger than the official 0.001, which goes with a
-        # pretrained backbone.
+        # Training from scratch: a larger standard deviation than 0.001, with
+        # which the official implementation starts from a pretrained backbone.
         init_cfg=[
             dict(type='Kaiming', layer='Conv2d'),
             dict(type='Constant', val=1, layer='BatchNorm2d'),
@@ -50,7 +50,7 @@ model = dict(
     ),
     head=dict(
         type='HigherHRNetHead',
-        in_channels=48,  # more than the 17 heatmaps and 17 tags made of them
+        in_channels=48,  # more than the 17 heatmaps and 17 tag maps
         deconv_out_channels=32,
         num_keypoints=17,
         num_basic_blocks=0,

@@ -1,4 +1,4 @@
-# HigherHRNet-W32 with the scale branch; a leaf adds the decoder.
+# HigherHRNet-W32 with scale branch; the inheriting config adds the decoder.
 model = dict(
     type='BottomupPyramidPoseEstimator',
     data_preprocessor=dict(

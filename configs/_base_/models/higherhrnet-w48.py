@@ -1,4 +1,4 @@
-# As W32, with wider branches.
+# HigherHRNet-W48 with scale branch: W32 with wider branches.
 _base_ = './higherhrnet-w32.py'
 model = dict(
     backbone=dict(

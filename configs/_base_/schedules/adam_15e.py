@@ -1,4 +1,4 @@
-# The shape of the official schedule in 15 epochs.
+# The official schedule, compressed to 15 epochs.
 _base_ = '../default_runtime.py'
 optim_wrapper = dict(optimizer=dict(type='Adam', lr=3e-3))
 param_scheduler = [

@@ -1,6 +1,6 @@
 # The official schedule: Adam without weight decay, 3 epochs of warm-up from a
-# tenth of the rate, then linearly to 0. A leaf sets the rate, the batch size
-# and the total batch that they belong to.
+# tenth of the learning rate, then linear decay to 0. A leaf config sets the
+# learning rate, the batch size and the total batch size they belong to.
 _base_ = '../default_runtime.py'
 optim_wrapper = dict(optimizer=dict(type='Adam', lr=2e-3))
 param_scheduler = [

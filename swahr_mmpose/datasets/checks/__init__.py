@@ -1,2 +1,2 @@
 # Copyright (c) swahr_mmpose contributors. Licensed under Apache-2.0.
-"""Checks of annotation and image files before a run."""
+"""Checks of configs, annotation files and image files before a run."""

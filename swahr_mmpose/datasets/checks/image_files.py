@@ -1,8 +1,8 @@
 # Copyright (c) swahr_mmpose contributors. Licensed under Apache-2.0.
-"""Image files of a data set: which are missing, cut short or do not fit.
+"""Checks of image files: missing, truncated, unreadable or of another size.
 
-Files are told from their first and last bytes and their header, and decoded
-only where these leave a doubt.
+A file is judged by its first and last bytes and its header; it is decoded only
+if these are inconclusive.  Messages are predicates: "does not exist".
 """
 
 from __future__ import annotations
@@ -22,86 +22,93 @@ __all__ = [
     'LARGEST_RATIO',
     'check_record',
     'find_broken_images',
+    'find_file_problem',
     'image_sizes',
-    'is_cut_short',
     'is_inside',
     'is_truncated',
-    'what_is_wrong',
+    'lacks_end_marker',
+    'refuse_paths_outside',
 ]
 
-# How a file of each kind begins and, near its end, ends.
-_MARKS = {b'\xff\xd8': b'\xff\xd9', b'\x89PNG': b'IEND'}
+# First bytes of a format, and the marker near its end.
+_END_MARKERS = {b'\xff\xd8': b'\xff\xd9', b'\x89PNG': b'IEND'}
+# Bytes at the end of a file in which the end marker is searched.
 _TAIL = 4096
-# What each OpenCV reads of what Pillow knows; OpenCV 5 reads GIF as well.
+# Formats, by Pillow's names, that every supported OpenCV reads; OpenCV 5 reads
+# GIF as well.
 _FORMATS = 'JPEG MPO PNG BMP TIFF WEBP PPM JPEG2000'.split()
-# A longer image becomes enormous when its short side is enlarged.
+# Threads that read files; they mostly wait for the disk.
+_THREADS = 16
+# Maximum of long side / short side: the short side of a test image is resized
+# to the input size, and the long side grows in proportion.
 LARGEST_RATIO = 20
 
 Size = Tuple[int, int]
 
 
 def check_record(image: dict, test_side: Optional[int]) -> Iterator[str]:
-    """What is wrong with name and size that annotations give for an image.
+    """Check the file name and the size in the record of an image.
 
     Args:
-        image (dict): Its record in the annotation file.
-        test_side (int, optional): The short side to which test images are
-            resized; ``None``: it is not for testing.
+        image (dict): Record of the image in the annotation file.
+        test_side (int, optional): Short side of test images after resizing,
+            in pixels.  ``None``: the image is not used for testing.
 
     Yields:
-        str: One thing that is wrong; a key that is missing is none.
+        str: Problem.  Missing keys are not reported.
     """
-    name, size = image.get('file_name'), _size(image)
+    name, size = image.get('file_name'), _read_size(image)
     if name is not None and not is_inside(name):
         yield (
-            f'has the file_name {short(name)}, which leaves the folder of '
-            'images; expected a relative path without ".."'
+            f'has the file_name {short(name)}, which leaves the image folder; '
+            'expected a relative path without ".."'
         )
     given = [image.get(key) for key in ('width', 'height')]
     if size is None and None not in given:
         yield (
-            f'has the width {short(given[0])} and the height '
-            f'{short(given[1])}, expected whole numbers above 0'
+            f'has width {short(given[0])} and height {short(given[1])}, '
+            'expected positive integers'
         )
     if size and test_side and max(size) > LARGEST_RATIO * min(size):
         w, h = (round(side * test_side / min(size)) for side in size)
         yield (
-            f'is of size {size[0]}x{size[1]} and in testing would be resized '
-            f'to {w}x{h}; take it out or split it (one side may be '
+            f'has size {size[0]}x{size[1]} and would be resized to {w}x{h} '
+            'for testing; remove it or split it (one side may be at most '
             f'{LARGEST_RATIO} times the other)'
         )
 
 
 def image_sizes(images: Iterable[dict]) -> Dict[str, Optional[Size]]:
-    """The files that records of an annotation file name.
+    """Collect the file names and sizes of image records.
 
     Args:
-        images (Iterable[dict]): The records, broken ones among them.
+        images (Iterable[dict]): Records of an annotation file, valid or not.
 
     Returns:
-        dict: From file name to ``(width, height)``, None where that is not
-        known.  Names that leave the folder of images are left out.
+        dict: ``(width, height)`` in pixels by file name, or ``None`` if
+        unknown.  Names that leave the image folder are skipped.
     """
     return {
-        image['file_name']: _size(image)
+        image['file_name']: _read_size(image)
         for image in images
         if is_inside(image.get('file_name'))
     }
 
 
 def is_inside(name: Any) -> bool:
-    """Whether a file name stays in the folder to which it is relative.
+    """Return whether a file name stays inside the folder it is relative to.
 
     Args:
-        name: As an annotation file has it; anything but a string is outside.
+        name: Value of ``file_name``; anything but a string is outside.
     """
     if not isinstance(name, str) or '\0' in name or '://' in name:
         return False
-    path = PureWindowsPath(name)  # knows slashes of both kinds
+    path = PureWindowsPath(name)  # handles both kinds of slashes
     return bool(path.parts) and not path.anchor and '..' not in path.parts
 
 
-def _size(image: dict) -> Optional[Size]:
+def _read_size(image: dict) -> Optional[Size]:
+    """Read ``(width, height)`` of a record; None if missing or invalid."""
     width, height = image.get('width'), image.get('height')
     for side in (width, height):
         if not isinstance(side, (int, float)) or not 0 < side < 1e9:
@@ -111,29 +118,30 @@ def _size(image: dict) -> Optional[Size]:
     return width, height  # type: ignore[return-value]
 
 
-def is_cut_short(content: bytes) -> bool:
-    """Whether a JPEG or PNG file seems to lack its end.
+def lacks_end_marker(content: bytes) -> bool:
+    """Return whether a JPEG or PNG file has no end marker in its last bytes.
 
-    OpenCV decodes such a file all the same, the rest of it grey.
+    OpenCV decodes such a file without an error; the missing part is grey.
 
     Args:
         content (bytes): The file, or its beginning and its last 4096 bytes.
     """
-    for begin, end in _MARKS.items():
+    for begin, end in _END_MARKERS.items():
         if content.startswith(begin):
             return end not in content[-_TAIL:]
     return False
 
 
 def is_truncated(content: bytes) -> bool:
-    """Whether an image file is cut short; decodes it where in doubt.
+    """Return whether an image file is truncated.
 
-    Cameras may append more to a file than :func:`is_cut_short` looks at.
+    A file without an end marker is decoded, because some cameras append more
+    data than :func:`lacks_end_marker` searches.
 
     Args:
-        content (bytes): The whole file.
+        content (bytes): The complete file.
     """
-    if not is_cut_short(content):
+    if not lacks_end_marker(content):
         return False
     try:
         with Image.open(io.BytesIO(content)) as image:
@@ -143,13 +151,16 @@ def is_truncated(content: bytes) -> bool:
     return False
 
 
-def what_is_wrong(path: str, size: Optional[Size] = None) -> Optional[str]:
-    """What is wrong with an image file, or None.
+def find_file_problem(path: str, size: Optional[Size]) -> Optional[str]:
+    """Find what is wrong with an image file.
 
     Args:
-        path (str): The file.
-        size (tuple, optional): The ``(width, height)`` that it should have,
-            before any rotation that its EXIF data ask for.
+        path (str): Path of the file.
+        size (tuple, optional): Expected ``(width, height)`` in pixels, before
+            any EXIF rotation.  ``None``: any size.
+
+    Returns:
+        str, optional: Problem, or ``None``.
     """
     try:
         with open(path, 'rb') as file:
@@ -162,67 +173,62 @@ def what_is_wrong(path: str, size: Optional[Size] = None) -> Optional[str]:
         return f'cannot be read ({getattr(error, "strerror", error)})'
     if not head:
         return 'is empty'
-    if is_cut_short(head + tail):
+    if lacks_end_marker(head + tail):
         with open(path, 'rb') as file:
             if is_truncated(file.read()):
-                return 'is cut short'
-    return _wrong_header(path, size)
+                return 'is truncated'
+    return _find_header_problem(path, size)
 
 
-def _wrong_header(path: str, size: Optional[Size]) -> Optional[str]:
+def _find_header_problem(path: str, size: Optional[Size]) -> Optional[str]:
+    """Find an unreadable format, or a size other than the expected one."""
     try:
         with Image.open(path) as image:
-            found, kind = image.size, image.format
+            actual, kind = image.size, image.format
     except Image.DecompressionBombError:
         return 'has more than 178 million pixels; make it smaller'
     except Exception:  # Pillow raises errors of many kinds
-        return 'is no image file'
+        return 'is not an image file'
     if kind not in _FORMATS and not cv2.haveImageReader(path):
         return (
-            f'is a {kind} file, which OpenCV cannot read; expected JPEG, PNG'
+            f'is a {kind} file, which OpenCV cannot read; expected JPEG or PNG'
         )
-    if size is None or found == tuple(size):
+    if size is None or actual == tuple(size):
         return None
-    swapped = ': width and height are swapped' if found == size[::-1] else ''
+    swapped = ': width and height are swapped' if actual == size[::-1] else ''
     return (
-        f'is {found[0]} x {found[1]}, the annotation file says {size[0]} x '
-        f'{size[1]}{swapped}'
+        f'is {actual[0]} x {actual[1]}, expected {size[0]} x {size[1]} as in '
+        f'the annotation file{swapped}'
     )
 
 
-def find_broken_images(
-    paths: Iterable[str],
-    sizes: Optional[Mapping[str, Optional[Size]]] = None,
-    workers: int = 16,
-) -> Dict[str, str]:
-    """Missing and incomplete files, with what is wrong with them.
+def find_broken_images(sizes: Mapping[str, Optional[Size]]) -> Dict[str, str]:
+    """Find missing, incomplete and unexpected image files.
 
     Args:
-        paths (Iterable[str]): Local files.
-        sizes (Mapping, optional): The ``(width, height)`` of files whose
-            size is to be checked as well.
-        workers (int): Threads; reading is all waiting.
+        sizes (Mapping): Expected ``(width, height)`` in pixels by path of a
+            local file; ``None``: any size.
 
     Returns:
-        dict[str, str]: From path to reason, in the order of ``paths``.
+        dict[str, str]: Problem by path, in the order of ``sizes``.
     """
-    paths = list(dict.fromkeys(paths))
-    expected = [(sizes or {}).get(path) for path in paths]
-    with ThreadPoolExecutor(workers) as pool:
-        reasons = pool.map(what_is_wrong, paths, expected, chunksize=64)
-        return {p: r for p, r in zip(paths, reasons) if r is not None}
+    with ThreadPoolExecutor(_THREADS) as pool:
+        problems = pool.map(
+            find_file_problem, sizes.keys(), sizes.values(), chunksize=64
+        )
+        return {p: what for p, what in zip(sizes, problems) if what}
 
 
 def refuse_paths_outside(dataset: Any) -> None:
-    """Raise where images of a data set are not in its ``data_prefix.img``.
+    """Raise if a dataset has an image outside of its ``data_prefix.img``.
 
     Args:
-        dataset (BaseDataset): Or a wrapper of such, of any depth.
+        dataset (BaseDataset): Dataset, or a wrapper of datasets of any depth.
 
     Raises:
         ValueError: With the first path that is outside.
     """
-    for part in _plain_datasets(dataset):
+    for part in _iter_base_datasets(dataset):
         folder = osp.join(part.data_prefix.get('img', ''), '')
         for index in range(len(part)):
             path = part.get_data_info(index)['img_path']
@@ -230,19 +236,19 @@ def refuse_paths_outside(dataset: Any) -> None:
             if not (inside and is_inside(path[len(folder) :])):
                 raise ValueError(
                     f'image {path} is not in {folder or "a relative folder"}, '
-                    'expected of data_prefix.img. Correct file_name in the '
-                    'annotation file, or the prefix; do not trust a file that '
-                    'names others than its own images'
+                    'expected from data_prefix.img; correct file_name in the '
+                    'annotation file or data_prefix in the config, and do not '
+                    'trust an annotation file with paths to other files'
                 )
 
 
-def _plain_datasets(dataset: Any) -> Iterator[Any]:
-    """A data set, or those that it wraps, if they have images in a folder."""
+def _iter_base_datasets(dataset: Any) -> Iterator[Any]:
+    """Yield a dataset, or those it wraps, if they have ``data_prefix``."""
     inner = getattr(dataset, 'datasets', None) or [
         getattr(dataset, 'dataset', None)
     ]
     for part in inner:
         if part is not None:
-            yield from _plain_datasets(part)
+            yield from _iter_base_datasets(part)
         elif hasattr(dataset, 'data_prefix'):
             yield dataset

@@ -1,12 +1,12 @@
 # Copyright (c) swahr_mmpose contributors. Licensed under Apache-2.0.
-"""Annotations of keypoints alone, made whole.
+"""Complete annotations that have keypoints only.
 
-MMPose leaves instances without ``bbox`` out without a word; COCO's metric
-stops where ``area`` is missing, and takes instances for somebody only if they
-are of category 1.  Here each annotation gets what is missing, by rules that
-are counted and told.
+MMPose silently drops instances without ``bbox``. COCO's metric fails without
+``area`` and evaluates instances of category 1 only. Here each annotation gets
+what is missing, by rules that are counted and reported.
 
-N instances, K keypoints; boxes are ``[x, y, w, h]`` in pixels.
+N instances, K keypoints, M labelled keypoints of an instance. Boxes are
+``[x, y, w, h]`` and image sizes ``(w, h)`` in pixels.
 """
 
 from __future__ import annotations
@@ -25,16 +25,16 @@ __all__ = [
     'keep_empty_images',
 ]
 
-# Of the longer side of the labelled keypoints, to each side. Boxes of COCO's
-# people reach that far beyond their keypoints: 0.10, the median over the
-# sides of 51 people with 8 keypoints or more.
+# Margin between labelled keypoints and box, relative to the longer side of
+# the keypoints' extent. 0.10 is the median over the sides of the boxes of 51
+# COCO people with 8 keypoints or more.
 BOX_MARGIN = 0.1
-# Of a box. CrowdPose's metric and MMPose take it. Of those people's boxes the
-# area is 0.50 (median), of boxes made of their keypoints 0.47; four in five
-# are between 0.33 and 0.79.
+# Area relative to the box, as in CrowdPose's metric and in MMPose. For the
+# same COCO people the median is 0.50 (0.47 with boxes made of keypoints); for
+# four in five it is between 0.33 and 0.79.
 AREA_SHARE = 0.53
-ONE_PIXEL = 1.0  # keypoints closer than that are one point
-FALLBACK_SIDE = 32.0  # px, where no instance tells a size
+MIN_EXTENT = 1.0  # px; keypoints with a smaller extent count as one point
+FALLBACK_SIDE = 32.0  # px; box side if no instance defines a size
 
 Box = List[float]
 Size = Tuple[Optional[int], Optional[int]]
@@ -43,75 +43,79 @@ Size = Tuple[Optional[int], Optional[int]]
 def complete_annotations(
     content: Dict[str, Any], num_keypoints: int, category_id: Any = None
 ) -> Tuple[Dict[str, Any], Dict[str, int]]:
-    """Fill in what MMPose and COCO's metric need of annotations.
+    """Fill in the keys that MMPose and COCO's metric require.
 
     Args:
-        content (dict): A parsed COCO file. It is not changed.
-        num_keypoints (int): K.
-        category_id (optional): Only annotations of it; ``None``: all.
+        content (dict): Parsed COCO file; not modified.
+        num_keypoints (int): Number of keypoints K.
+        category_id (optional): Category of the annotations to keep, or None
+            for all. Defaults to None.
 
     Returns:
-        tuple[dict, dict[str, int]]: The file, with category 1 alone, and how
-        often each rule was applied, which its ``info`` says too.
+        tuple[dict, dict[str, int]]: The completed file, whose only category
+        has id 1, and how often each rule was applied, which is also its
+        ``info.completed``.
 
     Raises:
-        ValueError: If keypoints are not K times ``(x, y, v)``.
+        ValueError: If keypoints are not K finite ``(x, y, v)``, or a
+            segmentation cannot be decoded.
     """
     given = content.get('annotations') or []
-    chosen = [
+    annotations = [
         dict(a)
         for a in given
         if category_id is None or a.get('category_id') == category_id
     ]
     rules: Counter = Counter()
-    rules['of another category: left out'] = len(given) - len(chosen)
-    points = [_labelled(a, num_keypoints) for a in chosen]
-    _number(chosen, rules)
-    typical = _typical_side(points)
+    rules['other category: dropped'] = len(given) - len(annotations)
+    points = [_select_labelled(a, num_keypoints) for a in annotations]
+    _fill_ids(annotations, rules)
+    median_side = _compute_median_side(points)
     sizes = {
         image.get('id'): (image.get('width'), image.get('height'))
         for image in content['images']
     }
-    for annotation, shown in zip(chosen, points):
+    for annotation, labelled in zip(annotations, points):
         size = sizes.get(annotation.get('image_id'), (None, None))
-        _complete_labels(annotation, len(shown), num_keypoints, rules)
-        _complete_box(annotation, shown, typical, size, rules)
-        _complete_area(annotation, size, rules)
-        _complete_outline(annotation, rules)
-    kept = [a for a in chosen if a.get('bbox') is not None]
-    rules['no box, outline or labelled keypoint: left out'] = len(
-        chosen
+        _fill_labels(annotation, len(labelled), num_keypoints, rules)
+        _fill_box(annotation, labelled, median_side, size, rules)
+        _fill_area(annotation, size, rules)
+        _fill_segmentation(annotation, rules)
+    kept = [a for a in annotations if a.get('bbox') is not None]
+    rules['no bbox, segmentation or labelled keypoint: dropped'] = len(
+        annotations
     ) - len(kept)
     applied = {rule: count for rule, count in rules.items() if count}
-    complete = dict(
+    completed = dict(
         content,
         info=dict(content.get('info') or {}, completed=applied),
-        categories=[_category(content, category_id)],
+        categories=[_make_category(content, category_id)],
         annotations=kept,
     )
-    return complete, applied
+    return completed, applied
 
 
 def keep_empty_images(
     content: Dict[str, Any], num_keypoints: int
 ) -> Tuple[Dict[str, Any], int]:
-    """Let images without annotation be trained on, as background.
+    """Make images without annotation part of training, as background.
 
-    MMPose leaves them out of training; with an annotation that has a box of
-    no size and no labelled keypoint it does not. For training files only.
+    MMPose drops such images from training. They are kept if they have an
+    annotation with an empty box and no labelled keypoint, which is added
+    here. For training files only.
 
     Args:
-        content (dict): A completed COCO file. It is not changed.
-        num_keypoints (int): K.
+        content (dict): Completed COCO file; not modified.
+        num_keypoints (int): Number of keypoints K.
 
     Returns:
-        tuple[dict, int]: The file, and how many images got one.
+        tuple[dict, int]: The file, and the number of annotations added.
     """
-    people = content['annotations']
-    annotated = {a['image_id'] for a in people}
+    annotations = content['annotations']
+    annotated = {a['image_id'] for a in annotations}
     empty = [i['id'] for i in content['images'] if i['id'] not in annotated]
-    first = 1 + max((a['id'] for a in people), default=0)
-    nobody = dict(
+    first = 1 + max((a['id'] for a in annotations), default=0)
+    background = dict(
         category_id=1,
         keypoints=[0] * 3 * num_keypoints,
         num_keypoints=0,
@@ -120,137 +124,146 @@ def keep_empty_images(
         iscrowd=0,
     )
     added = [
-        dict(nobody, id=number, image_id=image)
+        dict(background, id=number, image_id=image)
         for number, image in enumerate(empty, first)
     ]
-    return dict(content, annotations=[*people, *added]), len(added)
+    return dict(content, annotations=[*annotations, *added]), len(added)
 
 
-def _category(content: dict, category_id: Any) -> dict:
-    found = [
+def _make_category(content: dict, category_id: Any) -> dict:
+    """Copy the chosen category with id 1."""
+    matches = [
         c
         for c in content.get('categories') or []
         if category_id in (None, c.get('id'))
     ]
-    return dict(found[0] if found else {'name': 'instance'}, id=1)
+    return dict(matches[0] if matches else {'name': 'instance'}, id=1)
 
 
-def _labelled(annotation: dict, num_keypoints: int) -> np.ndarray:
-    """Labelled keypoints (M, 2) of an annotation."""
+def _select_labelled(annotation: dict, num_keypoints: int) -> np.ndarray:
+    """Select the coordinates (M, 2) of labelled keypoints."""
     values = annotation.get('keypoints') or [0] * 3 * num_keypoints
     try:
-        table = np.array(values, dtype=float).reshape(num_keypoints, 3)
-        if not np.isfinite(table).all():
+        keypoints = np.array(values, dtype=float).reshape(num_keypoints, 3)
+        if not np.isfinite(keypoints).all():
             raise ValueError('not finite')
     except (TypeError, ValueError) as error:
         raise ValueError(
             f'annotation {annotation.get("id")} of image '
             f'{annotation.get("image_id")} has {len(values)} values in '
-            f'keypoints, expected {3 * num_keypoints} numbers, (x, y, v) of '
-            f'{num_keypoints}, v = 0 where not labelled; correct the '
-            'annotation file'
+            f'keypoints, expected {3 * num_keypoints} finite numbers: '
+            f'(x, y, v) of {num_keypoints} keypoints, v = 0 if not labelled; '
+            'correct the annotation file'
         ) from error
-    return table[table[:, 2] > 0, :2]
+    return keypoints[keypoints[:, 2] > 0, :2]
 
 
-def _number(annotations: Sequence[dict], rules: Counter) -> None:
-    """Number annotations from 1, if any has no id."""
-    without = sum(a.get('id') is None for a in annotations)
-    rules['id missing: all numbered anew'] = without
-    for number, annotation in enumerate(annotations if without else (), 1):
+def _fill_ids(annotations: Sequence[dict], rules: Counter) -> None:
+    """Renumber all annotations from 1 if any has no id."""
+    missing = sum(a.get('id') is None for a in annotations)
+    rules['id missing: all renumbered'] = missing
+    for number, annotation in enumerate(annotations if missing else (), 1):
         annotation['id'] = number
 
 
-def _complete_labels(
-    annotation: dict, labelled: int, num_keypoints: int, rules: Counter
+def _fill_labels(
+    annotation: dict, num_labelled: int, num_keypoints: int, rules: Counter
 ) -> None:
+    """Fill in category_id, keypoints, iscrowd and num_keypoints."""
     if annotation.get('category_id') != 1:
-        rules['category_id made 1'] += 1
+        rules['category_id not 1: set to 1'] += 1
         annotation['category_id'] = 1
     if not annotation.get('keypoints'):
-        rules['keypoints missing: none is labelled'] += 1
+        rules['keypoints missing: none labelled'] += 1
         annotation['keypoints'] = [0] * 3 * num_keypoints
     if annotation.get('iscrowd') is None:
         rules['iscrowd missing: 0'] += 1
         annotation['iscrowd'] = 0
     if annotation.get('num_keypoints') is None:
         rules['num_keypoints missing: counted'] += 1
-    elif annotation['num_keypoints'] != labelled:
-        rules['num_keypoints not that of the labels: counted'] += 1
-    annotation['num_keypoints'] = labelled
+    elif annotation['num_keypoints'] != num_labelled:
+        rules['num_keypoints wrong: counted'] += 1
+    annotation['num_keypoints'] = num_labelled
 
 
 def _has_size(box: Any) -> bool:
     return bool(box) and len(box) == 4 and min(box[2:]) > 0
 
 
-def _complete_box(
+def _fill_box(
     annotation: dict,
     points: np.ndarray,
-    typical: float,
+    median_side: float,
     size: Size,
     rules: Counter,
 ) -> None:
+    """Fill in bbox from the segmentation, else from labelled keypoints."""
     if _has_size(annotation.get('bbox')):
         return
-    outline = _outline_of(annotation, size)
-    annotation['bbox'] = outline and outline[0]
-    if outline:
-        rules['bbox missing or empty: of the outline'] += 1
+    region = _measure_segmentation(annotation, size)
+    annotation['bbox'] = region and region[0]
+    if region:
+        rules['bbox missing or empty: from the segmentation'] += 1
     elif len(points):
-        alone = np.ptp(points, axis=0).max() < ONE_PIXEL
-        annotation['bbox'] = _box_around(points, typical, size)
+        annotation['bbox'] = _make_box(points, median_side, size)
+        single = np.ptp(points, axis=0).max() < MIN_EXTENT
         rules[
-            f'bbox missing or empty, at one point: a square of {typical:.0f} '
-            'px, the median'
-            if alone
-            else 'bbox missing or empty: of the labelled keypoints, and '
-            f'{BOX_MARGIN} of its longer side to each side'
+            'bbox missing or empty, one labelled point: square of the median '
+            f'size, {median_side:.0f} px'
+            if single
+            else 'bbox missing or empty: from labelled keypoints, with a '
+            f'margin of {BOX_MARGIN} of the longer side'
         ] += 1
 
 
-def _complete_area(annotation: dict, size: Size, rules: Counter) -> None:
+def _fill_area(annotation: dict, size: Size, rules: Counter) -> None:
+    """Fill in area from the segmentation, else from the box."""
     if annotation.get('area') or not annotation.get('bbox'):
         return
-    outline = _outline_of(annotation, size)
-    if outline and outline[1]:
-        annotation['area'] = outline[1]
-        rules['area missing or 0: of the outline'] += 1
+    region = _measure_segmentation(annotation, size)
+    if region and region[1]:
+        annotation['area'] = region[1]
+        rules['area missing or 0: from the segmentation'] += 1
     else:
         area = AREA_SHARE * annotation['bbox'][2] * annotation['bbox'][3]
         annotation['area'] = round(area, 2)
         rules[f'area missing or 0: {AREA_SHARE} of the box'] += 1
 
 
-def _complete_outline(annotation: dict, rules: Counter) -> None:
-    """An outline where the loss must not look: it masks by outlines."""
+def _fill_segmentation(annotation: dict, rules: Counter) -> None:
+    """Mask the box of crowds and unlabelled instances from the loss.
+
+    The loss mask is made of segmentations, so these get their box as polygon.
+    """
     if annotation.get('segmentation'):
         return
     annotation.pop('segmentation', None)
-    nobody = annotation['iscrowd'] or not annotation['num_keypoints']
-    if nobody and annotation.get('bbox'):
+    unlabelled = annotation['iscrowd'] or not annotation['num_keypoints']
+    if unlabelled and annotation.get('bbox'):
         x, y, w, h = annotation['bbox']
         corners = [x, y, x + w, y, x + w, y + h, x, y + h]
         annotation['segmentation'] = [corners]
         rules[
-            'unlabelled or crowd without outline: the loss leaves its box out'
+            'crowd or unlabelled, no segmentation: box masked from the loss'
         ] += 1
 
 
-def _outline_of(annotation: dict, size: Size) -> Optional[Tuple[Box, float]]:
-    """Box and area of polygons or of a mask, where there are."""
+def _measure_segmentation(
+    annotation: dict, size: Size
+) -> Optional[Tuple[Box, float]]:
+    """Measure box and area of a segmentation; None without one."""
     if not annotation.get('segmentation') or None in size:
         return None
-    # As the loss sees it, for which it must be nobody's.
-    nobody = dict(annotation, iscrowd=1, num_keypoints=0)
+    # The loss mask excludes instances without labelled keypoints only.
+    unlabelled = dict(annotation, iscrowd=1, num_keypoints=0)
     try:
-        region = ~valid_region([nobody], size)  # type: ignore[arg-type]
+        region = ~valid_region([unlabelled], size)  # type: ignore[arg-type]
     except Exception as error:  # pycocotools raises errors of many kinds
         raise ValueError(
             f'annotation {annotation.get("id")} of image '
             f'{annotation.get("image_id")} has a segmentation that cannot be '
-            f'read ({type(error).__name__}: {error}); correct it, or take '
-            'the key out'
+            f'decoded ({type(error).__name__}: {error}); correct it or remove '
+            'the key'
         ) from error
     rows, columns = np.nonzero(region)
     if not len(rows):
@@ -260,25 +273,26 @@ def _outline_of(annotation: dict, size: Size) -> Optional[Tuple[Box, float]]:
     return [*low.tolist(), *(high - low).tolist()], float(len(rows))
 
 
-def _box_around(points: np.ndarray, typical: float, size: Size) -> Box:
-    """The box of labelled keypoints (M, 2), cut at the image's border.
+def _make_box(points: np.ndarray, median_side: float, size: Size) -> Box:
+    """Make a box around labelled keypoints (M, 2), clipped to the image.
 
-    Not cut where nothing of it would be left: keypoints outside the image.
+    Not clipped if less than a pixel would remain: keypoints outside the
+    image.
     """
     low, high = points.min(axis=0), points.max(axis=0)
     longer = float((high - low).max())
-    alone = longer < ONE_PIXEL
-    margin = typical / 2 if alone else BOX_MARGIN * longer
+    single = longer < MIN_EXTENT
+    margin = median_side / 2 if single else BOX_MARGIN * longer
     low, high = low - margin, high + margin
     if size[0] is not None and size[1] is not None:
-        inside = np.clip([low, high], 0, np.array(size, float))
-        if (inside[1] - inside[0] >= ONE_PIXEL).all():
-            low, high = inside
+        clipped = np.clip([low, high], 0, np.array(size, float))
+        if (clipped[1] - clipped[0] >= MIN_EXTENT).all():
+            low, high = clipped
     return [round(float(v), 2) for v in (*low, *(high - low))]
 
 
-def _typical_side(people: Sequence[np.ndarray]) -> float:
-    """The median longer side of boxes around two keypoints or more, px."""
-    sides = [float(np.ptp(p, axis=0).max()) for p in people if len(p) > 1]
-    sides = [s * (1 + 2 * BOX_MARGIN) for s in sides if s >= ONE_PIXEL]
+def _compute_median_side(points: Sequence[np.ndarray]) -> float:
+    """Compute the median longer side in px of boxes from 2+ keypoints."""
+    sides = [float(np.ptp(p, axis=0).max()) for p in points if len(p) > 1]
+    sides = [s * (1 + 2 * BOX_MARGIN) for s in sides if s >= MIN_EXTENT]
     return float(np.median(sides)) if sides else FALLBACK_SIDE

@@ -1,7 +1,10 @@
 # Copyright (c) swahr_mmpose contributors. Licensed under Apache-2.0.
-"""The text of a config, and of meta information, for a skeleton of one's own.
+"""Text of the config and of the metainfo file of a custom dataset.
 
-A folder holds both, ``train.json`` and ``val.json``, and may be moved.
+Both are written into one folder, beside ``train.json`` and ``val.json``,
+which may be moved. The config inherits ``configs/_base_`` and sets what
+differs. Values from annotation files and paths are written as Python literals
+only.
 """
 
 from __future__ import annotations
@@ -10,61 +13,119 @@ import math
 from dataclasses import dataclass
 from pprint import pformat
 from string import Template
-from typing import Any, Dict, List, Sequence, Tuple
+from typing import Any, Dict, Sequence, Tuple
 
-__all__ = ['BASES', 'Recipe', 'config_text', 'default_epochs', 'metainfo_text']
+__all__ = [
+    'BASES',
+    'ConfigRecipe',
+    'choose_epochs',
+    'format_config',
+    'format_metainfo',
+]
 
 
 @dataclass(frozen=True)
 class _Base:
-    """What goes with a backbone: as the configs of COCO, or synthetic people.
+    """Settings of a backbone, as in ``configs/coco`` or ``synthetic``.
 
-    The rate is for ``total_batch`` images; ``tag_factor`` times the official
-    weights of the tag loss.
+    Args:
+        inputs (str): File of ``_base_/inputs``.
+        schedule (str): File of ``_base_/schedules``.
+        input_side (int): Side of the square input in px.
+        batch_size (int): Images per GPU.
+        total_batch (int): Images per step to which ``lr`` belongs.
+        lr (float): Learning rate.
+        threshold (float): Minimum score of a keypoint.
+        workers (int): Number of data loading processes.
+        epochs (int): Minimum number of epochs.
+        steps (int): Minimum number of steps, for small datasets. Defaults to
+            0.
+        tag_factor (int): Factor of the official weights of the tag loss.
+            Defaults to 1.
     """
 
+    inputs: str
+    schedule: str
     input_side: int
     batch_size: int
     total_batch: int
-    rate: float
-    rotation: int
-    scale: Tuple[float, float]
+    lr: float
     threshold: float
-    tag_factor: int
     workers: int
     epochs: int
-    steps: int  # at least, however few images there are
+    steps: int = 0
+    tag_factor: int = 1
 
 
 BASES = {
-    'tiny': _Base(256, 4, 4, 3e-3, 10, (0.75, 1.25), 0.3, 10, 0, 15, 960),
-    'w32': _Base(512, 20, 160, 2e-3, 30, (0.75, 1.5), 0.1, 1, 4, 300, 0),
-    'w48': _Base(640, 10, 80, 2e-3, 30, (0.75, 1.5), 0.1, 1, 4, 300, 0),
+    'tiny': _Base(
+        inputs='256x256_synthetic',
+        schedule='adam_15e',
+        input_side=256,
+        batch_size=4,
+        total_batch=4,
+        lr=3e-3,
+        threshold=0.3,
+        workers=0,
+        epochs=15,
+        steps=960,
+        tag_factor=10,
+    ),
+    'w32': _Base(
+        inputs='512x512_unbiased',
+        schedule='adam_300e',
+        input_side=512,
+        batch_size=20,
+        total_batch=160,
+        lr=2e-3,
+        threshold=0.1,
+        workers=4,
+        epochs=300,
+    ),
+    'w48': _Base(
+        inputs='640x640_unbiased',
+        schedule='adam_300e',
+        input_side=640,
+        batch_size=10,
+        total_batch=80,
+        lr=9.6e-4,
+        threshold=0.1,
+        workers=4,
+        epochs=300,
+    ),
 }
 
 
 @dataclass(frozen=True)
-class Recipe:
-    """What of a config depends on data set and skeleton.
+class ConfigRecipe:
+    """Settings of a config that depend on dataset and skeleton.
 
     Args:
-        name (str): Of the data set.
-        base (str): A key of :data:`BASES`.
-        names (Sequence[str]): Of the keypoints.
-        order (Sequence[int]): Of grouping.
-        flip (bool): Whether images are mirrored in training and testing.
-        image_dirs (tuple): Of training and validation.
-        base_folder (str): The folder ``configs/_base_``, as the config is to
-            name it.
-        input_side (int): Of the square input, a multiple of 64.
-        batch_size (int): Of one GPU.
-        epochs (int): Of training.
-        max_people (int): The most instances that an image may have.
+        name (str): Name of the dataset, part of the file name.
+        base (str): Name of the backbone, a key of :data:`BASES`.
+        num_keypoints (int): Number of keypoints K.
+        order (Sequence[int]): Grouping order, a permutation of K indices.
+        flip (bool): Whether to flip images horizontally in training and
+            testing.
+        image_dirs (tuple[str, str]): Folders of training and validation
+            images, absolute or relative to the config, with a slash at the
+            end.
+        base_folder (str): Path of ``configs/_base_``, absolute or relative to
+            the config.
+        input_side (int): Side of the square input in px, a multiple of 64.
+        batch_size (int): Images per GPU, at least 1.
+        epochs (int): Number of epochs, at least 2.
+        max_instances (int): Maximum number of instances per image. Defaults
+            to 30.
+
+    Raises:
+        ValueError: If a number is out of its range or ``order`` is no
+            permutation.
     """
 
     name: str
     base: str
-    names: Sequence[str]
+    num_keypoints: int
     order: Sequence[int]
     flip: bool
     image_dirs: Tuple[str, str]
@@ -72,30 +133,31 @@ class Recipe:
     input_side: int
     batch_size: int
     epochs: int
-    max_people: int = 30
+    max_instances: int = 30
 
     def __post_init__(self) -> None:
-        """Raises ValueError with what was got, expected, and the remedy."""
-        side, count = self.input_side, len(self.names)
+        """Check the arguments."""
+        side = self.input_side
         if self.epochs < 2 or self.batch_size < 1:
             raise ValueError(
-                f'epochs are {self.epochs} and the batch size '
-                f'{self.batch_size}, expected 2 and 1 or more'
+                f'got {self.epochs} epochs and a batch size of '
+                f'{self.batch_size}, expected at least 2 and 1; change '
+                '--epochs or --batch-size'
             )
         if side < 64 or side % 64:
             raise ValueError(
-                f'the input size is {side}, expected a multiple of 64; '
-                f'pass {max(64, round(side / 64) * 64)}'
+                f'got an input size of {side}, expected a multiple of 64; '
+                f'give --input-size {max(64, round(side / 64) * 64)}'
             )
-        if sorted(self.order) != list(range(count)):
+        if sorted(self.order) != list(range(self.num_keypoints)):
             raise ValueError(
-                f'the keypoint order is {list(self.order)}, expected each of '
-                f'{count} keypoints once'
+                f'got the keypoint order {list(self.order)}, expected each '
+                f'of 0 to {self.num_keypoints - 1} once'
             )
 
     @property
     def file_name(self) -> str:
-        """Of the config, which is its recipe in short."""
+        """File name of the config."""
         return (
             f'swahr_higherhrnet-{self.base}_1xb{self.batch_size}-'
             f'{self.epochs}e_{self.name}-{self.input_side}x'
@@ -103,70 +165,68 @@ class Recipe:
         )
 
 
-def default_epochs(base: str, num_images: int, batch_size: int) -> int:
-    """The epochs of a backbone, more where images are few.
+def choose_epochs(base: str, num_images: int, batch_size: int) -> int:
+    """Choose the number of epochs: that of the backbone, or more.
 
     Args:
-        base (str): A key of :data:`BASES`.
-        num_images (int): Of training.
-        batch_size (int): Of one step.
+        base (str): Name of the backbone, a key of :data:`BASES`.
+        num_images (int): Number of training images.
+        batch_size (int): Images per step.
+
+    Returns:
+        int: The epochs that give the minimum number of steps, if more.
     """
-    of = BASES[base]
-    steps = max(1, math.ceil(num_images / batch_size))
-    return max(of.epochs, math.ceil(of.steps / steps))
+    settings = BASES[base]
+    steps_per_epoch = max(1, math.ceil(num_images / batch_size))
+    return max(settings.epochs, math.ceil(settings.steps / steps_per_epoch))
 
 
+# MMEngine replaces the mark of the folder before it parses the file: raw and
+# triple quoted, so that an apostrophe in a path does not end the string.
 _CONFIG = Template("""\
-# SWAHR with HigherHRNet-$base on $name, $count keypoints. Written by
-# tools/dataset_tools/new_dataset.py; to be changed at will.
+# SWAHR with HigherHRNet on a custom dataset, made by `swahr dataset new`.
 _base_ = [
-    '$folder/datasets/coco-keypoints.py',
-    '$folder/models/higherhrnet-$base.py',
-    '$folder/default_runtime.py',
+    $datasets,
+    $inputs,
+    $models,
+    $schedules,
 ]
-data_root = '{{ fileDirname }}/'
+data_root = r'''{{ fileDirname }}/'''  # the folder of this file
 metainfo = dict(from_file=data_root + 'metainfo.py')
-num_keypoints = $count
-# Keypoints join instances in this order:
-$order_text
+val_ann_file = 'val.json'
+num_keypoints = $num_keypoints
+# Grouping order; report.txt and skeleton.png show it with names.
 keypoint_order = $order
 
+# Changed together: MMEngine does not re-evaluate inherited pipelines.
 input_size = ($side, $side)
 codec = dict(
-    type='ScaleAwareAssociativeEmbedding',
+    _base_.codec,
     input_size=input_size,
     heatmap_sizes=[($quarter, $quarter), ($half, $half)],
-    sigma=2.0,
-    unbiased=True,
     decode_keypoint_order=keypoint_order,
     decode_keypoint_thr=$threshold,
     decode_topk=$topk,
 )
 train_pipeline = [
-    dict(type='BottomupLoadImage'),
-    dict(
-        type='BottomupRandomSquareAffine',
-        input_size=input_size,
-        rotation=$rotation,
-        scale=$scale,
-        flip_prob=$flip_prob,
-    ),
+    _base_.train_pipeline[0],
+    dict(_base_.train_pipeline[1], input_size=input_size, flip_prob=$prob),
     dict(type='GenerateTarget', encoder=codec),
-    dict(type='BottomupGetLossMask', unbiased=True),
-    dict(type='BottomupPackInputs'),
+    *_base_.train_pipeline[3:],
 ]
 val_pipeline = [
-    dict(type='BottomupLoadImage'),
-    dict(type='BottomupPyramidResize', input_size=input_size, unbiased=True),
-    dict(type='BottomupPackInputs'),
+    _base_.val_pipeline[0],
+    dict(_base_.val_pipeline[1], input_size=input_size),
+    _base_.val_pipeline[2],
 ]
 
-head = dict(
-    num_keypoints=num_keypoints,
-    decoder=codec,
-    tag_loss=dict(pull_weight=$pull, push_weight=$push),
+model = dict(
+    head=dict(
+        num_keypoints=num_keypoints,
+        decoder=codec,
+$tag_loss    ),
+    test_cfg=dict(flip_test=$flip),
 )
-model = dict(head=head, test_cfg=dict(flip_test=$flip))
 
 train_dataloader = dict(
     batch_size=$batch,
@@ -186,98 +246,109 @@ val_dataloader = dict(
     dataset=dict(
         data_root=data_root,
         metainfo=metainfo,
-        ann_file='val.json',
+        ann_file=val_ann_file,
         data_prefix=dict(img=$val_images),
         pipeline=val_pipeline,
     ),
 )
 test_dataloader = val_dataloader
-val_evaluator = dict(ann_file=data_root + 'val.json')
+val_evaluator = dict(ann_file=data_root + val_ann_file)
 test_evaluator = val_evaluator
 
-# The rate is for $total_batch images a step, and scaled to what a step has.
-optim_wrapper = dict(optimizer=dict(type='Adam', lr=$rate))
+# For $total_batch images per step; scaled to the actual number.
+optim_wrapper = dict(optimizer=dict(lr=$lr))
 auto_scale_lr = dict(enable=True, base_batch_size=$total_batch)
 param_scheduler = [
-    dict(
-        type='LinearLR',
-        start_factor=0.1,
-        begin=0,
-        end=$warm,
-        by_epoch=True,
-        convert_to_iter_based=True,
-    ),
-    dict(
-        type='LinearLR',
-        start_factor=1.0,
-        end_factor=0.0,
-        begin=$warm,
-        end=$epochs,
-        by_epoch=True,
-        convert_to_iter_based=True,
-    ),
+    dict(_base_.param_scheduler[0], end=$warmup),
+    dict(_base_.param_scheduler[1], begin=$warmup, end=$epochs),
 ]
-train_cfg = dict(by_epoch=True, max_epochs=$epochs, val_interval=$interval)
-val_cfg = dict()
-test_cfg = dict()
+train_cfg = dict(max_epochs=$epochs, val_interval=$interval)
 """)
 
 
-def config_text(recipe: Recipe) -> str:
-    """The config of a recipe, for a file beside ``metainfo.py``.
+def format_config(recipe: ConfigRecipe) -> str:
+    """Format the config, for a file beside ``metainfo.py``.
 
     Args:
-        recipe (Recipe): What is to be trained on what.
+        recipe (ConfigRecipe): Settings of the config.
 
     Returns:
-        str: Python, as MMEngine reads it.
+        str: Python code of an MMEngine config.
     """
     base, side = BASES[recipe.base], recipe.input_side
     return _CONFIG.substitute(
-        name=recipe.name,
-        base=recipe.base,
-        count=len(recipe.names),
-        folder=recipe.base_folder,
-        order_text=_comment([recipe.names[k] for k in recipe.order]),
+        _format_base_files(recipe),
+        num_keypoints=recipe.num_keypoints,
         order=list(recipe.order),
         side=side,
         quarter=side // 4,
         half=side // 2,
         threshold=base.threshold,
-        topk=recipe.max_people,
-        rotation=base.rotation,
-        scale=base.scale,
-        flip_prob=0.5 if recipe.flip else 0.0,
-        pull=1e-3 * base.tag_factor,
-        push=5e-4 * base.tag_factor,
+        topk=recipe.max_instances,
+        prob=0.5 if recipe.flip else 0.0,
+        tag_loss=_format_tag_loss(base.tag_factor),
         flip=recipe.flip,
         batch=recipe.batch_size,
         workers=base.workers,
         persistent=base.workers > 0,
-        train_images=repr(recipe.image_dirs[0]),
-        val_images=repr(recipe.image_dirs[1]),
+        train_images=_format_literal(recipe.image_dirs[0]),
+        val_images=_format_literal(recipe.image_dirs[1]),
         total_batch=base.total_batch,
-        rate=base.rate,
-        warm=max(1, round(recipe.epochs / 100)),
+        lr=base.lr,
+        warmup=max(1, round(recipe.epochs / 100)),
         epochs=recipe.epochs,
         interval=max(1, min(10, recipe.epochs // 5)),
     )
 
 
-def _comment(words: Sequence[str]) -> str:
-    lines: List[str] = ['#']
-    for word in words:
-        if len(lines[-1]) + len(word) > 76:
-            lines.append('#')
-        lines[-1] += f' {word},'
-    return '\n'.join(lines).rstrip(',')
+def _format_base_files(recipe: ConfigRecipe) -> Dict[str, str]:
+    """Format the paths of the inherited files as literals."""
+    base = BASES[recipe.base]
+    files = dict(
+        datasets='coco-keypoints',
+        inputs=base.inputs,
+        models=f'higherhrnet-{recipe.base}',
+        schedules=base.schedule,
+    )
+    return {
+        kind: _format_literal(f'{recipe.base_folder}/{kind}/{name}.py')
+        for kind, name in files.items()
+    }
 
 
-def metainfo_text(info: Dict[str, Any]) -> str:
-    """Meta information as a file, for ``metainfo=dict(from_file=...)``.
+def _format_tag_loss(factor: int) -> str:
+    """Format the line of the tag loss; empty for the official weights."""
+    if factor == 1:
+        return ''
+    weights = f'pull_weight={1e-3 * factor}, push_weight={5e-4 * factor}'
+    return (
+        f'        # {factor} times the official weights, for few steps.\n'
+        f'        tag_loss=dict({weights}),\n'
+    )
+
+
+def _format_literal(text: str) -> str:
+    """Format a string as a Python literal without marks of MMEngine."""
+    return _hide_marks(repr(text))
+
+
+def _hide_marks(code: str) -> str:
+    """Escape double braces in strings of Python code.
+
+    MMEngine replaces marks in double braces in the whole text of a file, also
+    within strings.
+    """
+    return code.replace('{{', '{\\x7b')
+
+
+def format_metainfo(info: Dict[str, Any]) -> str:
+    """Format metainfo as a file for ``metainfo=dict(from_file=...)``.
 
     Args:
-        info (dict): ``dataset_info``.
+        info (dict): Content of ``dataset_info``.
+
+    Returns:
+        str: Python code of an MMEngine config.
     """
-    written = pformat(info, width=78, sort_dicts=False)
-    return f'dataset_info = (\n{written}\n)\n'
+    code = _hide_marks(pformat(info, width=78, sort_dicts=False))
+    return f'dataset_info = (\n{code}\n)\n'

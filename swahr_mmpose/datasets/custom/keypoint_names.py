@@ -1,5 +1,8 @@
 # Copyright (c) swahr_mmpose contributors. Licensed under Apache-2.0.
-"""What the names of keypoints tell: mirror pairs, and sigmas of OKS."""
+"""Derive flip pairs and OKS sigmas from keypoint names.
+
+K keypoints.
+"""
 
 from __future__ import annotations
 
@@ -9,19 +12,19 @@ from typing import Dict, List, NamedTuple, Sequence, Set, Tuple
 
 __all__ = [
     'UNIFORM_SIGMA',
-    'MirrorPairs',
-    'default_sigmas',
-    'flip_pairs',
-    'side_and_stem',
+    'FlipPairs',
+    'choose_sigmas',
+    'find_flip_pairs',
+    'split_side',
 ]
 
 Pair = Tuple[int, int]
 
-# Words of a name: runs of letters, parted by capitals, and numbers.
+# Words of a name, delimited by capitals, digits and other characters.
 _WORDS = re.compile(r'[A-Z]+(?![a-z])|[A-Z]?[a-z]+|\d+')
 _SIDES = {'left': 'left', 'right': 'right', 'l': 'left', 'r': 'right'}
-# Of COCO's annotators: the spread of their clicks, in square roots of the
-# person's area (https://cocodataset.org/#keypoints-eval).
+# Standard deviations of COCO's annotators in square roots of the person's
+# area (https://cocodataset.org/#keypoints-eval).
 _COCO_SIGMAS = dict(
     nose=0.026,
     eye=0.025,
@@ -36,35 +39,43 @@ _COCO_SIGMAS = dict(
 UNIFORM_SIGMA = 0.05
 
 
-class MirrorPairs(NamedTuple):
-    """Pairs of indices (left, right), and names that want a partner."""
+class FlipPairs(NamedTuple):
+    """Keypoints that a horizontal flip exchanges.
+
+    Attributes:
+        pairs (list[tuple[int, int]]): Indices ``(left, right)``.
+        undecided (list[str]): Names with a side but no unique partner.
+    """
 
     pairs: List[Pair]
     undecided: List[str]
 
 
-def side_and_stem(name: str) -> Tuple[str, str]:
-    """The side that a name says, and the name without it.
+def split_side(name: str) -> Tuple[str, str]:
+    """Split a keypoint name into side and stem.
 
-    A word or letter of its own counts, anywhere: ``left_eye``, ``L-eye``,
-    ``eyeLeft``, ``front_left_paw``, ``rFoot``; and ``left`` or ``right`` at
-    either end of a word (``lefteye``).
+    A side is a separate word or letter at any position: ``left_eye``,
+    ``L-eye``, ``eyeLeft``, ``front_left_paw``, ``rFoot``; also ``left`` or
+    ``right`` at either end of a word (``lefteye``).
+
+    Args:
+        name (str): Name of a keypoint.
 
     Returns:
-        tuple[str, str]: ``'left'``, ``'right'`` or ``''``, and the stem with
-        ``*`` where the side stood; ``('both', ...)`` for a name that says
-        two sides.
+        tuple[str, str]: ``'left'``, ``'right'``, ``'both'`` or ``''``, and
+        the lower-case stem with ``*`` in place of the side.
     """
     words = [w.lower() for w in _WORDS.findall(name)]
-    sides = [_side_of_word(word) for word in words]
-    found = {side for side, _ in sides if side}
-    stem = ' '.join(rest for _, rest in sides)
-    if len(found) > 1:
+    parts = [_split_word(word) for word in words]
+    sides = {side for side, _ in parts if side}
+    stem = ' '.join(rest for _, rest in parts)
+    if len(sides) > 1:
         return 'both', stem
-    return (found.pop() if found else ''), stem
+    return (sides.pop() if sides else ''), stem
 
 
-def _side_of_word(word: str) -> Tuple[str, str]:
+def _split_word(word: str) -> Tuple[str, str]:
+    """Split a lower-case word into side and rest."""
     if word in _SIDES:
         return _SIDES[word], '*'
     for side in ('left', 'right'):
@@ -75,26 +86,26 @@ def _side_of_word(word: str) -> Tuple[str, str]:
     return '', word
 
 
-def flip_pairs(names: Sequence[str]) -> MirrorPairs:
-    """Which keypoints change places in a mirror image, from their names.
+def find_flip_pairs(names: Sequence[str]) -> FlipPairs:
+    """Find pairs of keypoints that a horizontal flip exchanges.
 
     Args:
-        names (Sequence[str]): Of the keypoints.
+        names (Sequence[str]): Names of the K keypoints.
 
     Returns:
-        MirrorPairs: Undecided are names that say ``left`` or ``right`` and
-        have no one partner, or that say both. A lone letter (``L1``) without
-        a partner is no side.
+        FlipPairs: Pairs and undecided names. Undecided are names that contain
+        ``left`` or ``right`` and have no unique partner, or that contain
+        both. A single letter (``L1``) without a partner is no side.
     """
     partners: Dict[str, Dict[str, List[int]]] = defaultdict(
         lambda: defaultdict(list)
     )
-    told = [side_and_stem(name) for name in names]
-    for k, (side, stem) in enumerate(told):
+    parts = [split_side(name) for name in names]
+    for k, (side, stem) in enumerate(parts):
         partners[stem][side].append(k)
     pairs: List[Pair] = []
     undecided: List[str] = []
-    for k, (side, stem) in enumerate(told):
+    for k, (side, stem) in enumerate(parts):
         left, right = partners[stem]['left'], partners[stem]['right']
         if len(left) == len(right) == 1:
             if side == 'left':
@@ -103,14 +114,17 @@ def flip_pairs(names: Sequence[str]) -> MirrorPairs:
             undecided.append(names[k])
         elif side and len(left) + len(right) > 1:
             undecided.append(names[k])
-    settled = {names[k] for pair in pairs for k in pair} | set(undecided)
-    return MirrorPairs(sorted(pairs + _glued(names, settled)), undecided)
+    decided = {names[k] for pair in pairs for k in pair} | set(undecided)
+    pairs += _pair_by_first_letter(names, decided)
+    return FlipPairs(sorted(pairs), undecided)
 
 
-def _glued(names: Sequence[str], settled: Set[str]) -> List[Pair]:
-    """Pairs like ``lknee`` and ``rknee``, which no capital parts."""
+def _pair_by_first_letter(
+    names: Sequence[str], decided: Set[str]
+) -> List[Pair]:
+    """Pair names like ``lknee`` and ``rknee``, without a word boundary."""
     index = {
-        name.lower(): k for k, name in enumerate(names) if name not in settled
+        name.lower(): k for k, name in enumerate(names) if name not in decided
     }
     return [
         (k, index['r' + name[1:]])
@@ -119,24 +133,24 @@ def _glued(names: Sequence[str], settled: Set[str]) -> List[Pair]:
     ]
 
 
-def default_sigmas(names: Sequence[str]) -> List[float]:
-    """Sigmas of OKS: those of COCO for its joints, else one for all.
+def choose_sigmas(names: Sequence[str]) -> List[float]:
+    """Choose OKS sigmas: COCO's for its keypoints, else a uniform one.
 
-    A sigma is the spread of annotators, in square roots of the instance's
-    area. It cannot be seen in annotations that were made once. COCO's joints
-    (nose, eye, ear, shoulder, elbow, wrist, hip, knee, ankle, of any side)
-    have measured ones; they are taken where all keypoints are such, since
-    tolerances of two origins do not mix.  Otherwise it is 0.05 for all, which
-    lies between those of COCO's face (0.026) and limbs (0.083): a keypoint
-    off by 0.12 square roots of the area has OKS 0.5.
+    A sigma is the standard deviation of annotators in square roots of the
+    instance's area. It cannot be estimated from annotations made once. COCO's
+    measured values are used if all keypoints are COCO's (nose, eye, ear,
+    shoulder, elbow, wrist, hip, knee, ankle, of any side): tolerances of
+    different origin are not mixed. Otherwise it is 0.05 for all, between
+    those of COCO's face (0.026) and limbs (0.083): an error of 0.12 square
+    roots of the area has OKS 0.5.
 
     Args:
-        names (Sequence[str]): Of the keypoints.
+        names (Sequence[str]): Names of the K keypoints.
 
     Returns:
-        list[float]: One for each.
+        list[float]: K sigmas.
     """
-    stems = [side_and_stem(name)[1].replace('*', '').strip() for name in names]
+    stems = [split_side(name)[1].replace('*', '').strip() for name in names]
     if all(stem in _COCO_SIGMAS for stem in stems):
         return [_COCO_SIGMAS[stem] for stem in stems]
     return [UNIFORM_SIGMA] * len(names)

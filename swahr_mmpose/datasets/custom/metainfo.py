@@ -1,7 +1,8 @@
 # Copyright (c) swahr_mmpose contributors. Licensed under Apache-2.0.
-"""What a skeleton asks of a config: links, grouping order, meta information.
+"""Skeleton edges, grouping order and metainfo of a custom dataset.
 
-K keypoints with names, joined by links ``(a, b)`` of indices from 0 on.
+K keypoints with unique names. Skeleton edges, ``links`` in MMPose, are pairs
+``(a, b)`` of zero-based indices.
 """
 
 from __future__ import annotations
@@ -11,54 +12,89 @@ from typing import Any, Dict, List, Sequence, Tuple
 
 import numpy as np
 
-__all__ = ['dataset_info', 'grouping_order', 'stability', 'zero_based_links']
+__all__ = [
+    'check_names',
+    'compute_stability',
+    'find_grouping_order',
+    'make_dataset_info',
+    'parse_links',
+]
 
 Link = Tuple[int, int]
 
 _COLOURS = dict(left=[0, 255, 0], right=[255, 128, 0], middle=[51, 153, 255])
 
 
-def zero_based_links(
+def parse_links(
     skeleton: Sequence[Sequence[Any]], names: Sequence[str]
 ) -> List[Link]:
-    """Links of a COCO file as pairs of indices from 0 on.
+    """Parse the skeleton edges of a COCO file.
 
-    COCO counts keypoints from 1; a skeleton that has a 0 in it counts from 0,
-    and one may use names.
+    COCO's indices are one-based. A skeleton that contains 0 is read as
+    zero-based; names are accepted, too. Loops and repetitions are dropped.
 
     Args:
-        skeleton (Sequence): Pairs of numbers or of names.
-        names (Sequence[str]): Of the keypoints.
+        skeleton (Sequence): Pairs of indices or of names.
+        names (Sequence[str]): Names of the K keypoints.
+
+    Returns:
+        list[tuple[int, int]]: Zero-based indices.
 
     Raises:
-        ValueError: If a link leads nowhere.
+        ValueError: If an edge is not a pair of existing keypoints.
     """
     index = {name: k for k, name in enumerate(names)}
-    ends = [end for link in skeleton for end in link]
-    first = 0 if 0 in ends else 1
+    first = 0 if 0 in [end for link in skeleton for end in link] else 1
     links: List[Link] = []
     for link in skeleton:
-        found = [
+        ends = [
             index.get(e, -1) if isinstance(e, str) else int(e) - first
             for e in link
         ]
-        if len(found) != 2 or not all(0 <= k < len(names) for k in found):
+        if len(ends) != 2 or not all(0 <= k < len(names) for k in ends):
             raise ValueError(
-                f'the link {list(link)} of the skeleton, counted from '
-                f'{first}, is no pair of {len(names)} keypoints; correct '
-                'the file, or give links by name or none at all: --skeleton '
+                f'skeleton edge {list(link)}, counted from {first}, is not a '
+                f'pair of the {len(names)} keypoints; correct categories[0].'
+                'skeleton, or give edges by name or none: --skeleton '
                 f'{names[0]}:{names[-1]} ... or --skeleton none'
             )
-        a, b = found
+        a, b = ends
         if a != b and (a, b) not in links and (b, a) not in links:
             links.append((a, b))
     return links
 
 
-def _closeness(num_keypoints: int, links: Sequence[Link]) -> np.ndarray:
-    """How near each keypoint is to all others along links, (K,), 1 at most.
+def compute_stability(
+    frequency: np.ndarray, spread: np.ndarray, links: Sequence[Link]
+) -> np.ndarray:
+    """Compute how well each keypoint starts an instance in grouping.
 
-    Keypoints that no way leads to count as K links away.
+    The product of three factors in [0, 1]: the frequency of its label, its
+    steadiness ``1 / (1 + spread / mean spread)``, and its closeness
+    centrality in the skeleton relative to the maximum (1 for all without
+    edges).
+
+    Args:
+        frequency (np.ndarray): Fraction of instances in which the keypoint is
+            labelled, shape (K,).
+        spread (np.ndarray): Standard deviation about its position in the mean
+            pose, any unit, shape (K,).
+        links (Sequence[tuple[int, int]]): Skeleton edges.
+
+    Returns:
+        np.ndarray: Stability, shape (K,).
+    """
+    steadiness = 1 / (1 + spread / max(float(np.mean(spread)), 1e-9))
+    closeness = _compute_closeness(len(frequency), links) if links else 1.0
+    return np.asarray(frequency * steadiness * closeness)
+
+
+def _compute_closeness(
+    num_keypoints: int, links: Sequence[Link]
+) -> np.ndarray:
+    """Compute closeness centrality (K,), relative to the maximum.
+
+    The distance of unconnected keypoints counts as K edges.
     """
     steps = np.full((num_keypoints, num_keypoints), float(num_keypoints))
     np.fill_diagonal(steps, 0)
@@ -70,53 +106,30 @@ def _closeness(num_keypoints: int, links: Sequence[Link]) -> np.ndarray:
     return total.min() / np.maximum(total, 1e-9) if total.any() else total + 1
 
 
-def stability(
-    frequency: np.ndarray, spread: np.ndarray, links: Sequence[Link]
-) -> np.ndarray:
-    """How well a keypoint serves as the start of an instance.
-
-    The product of three shares, none above 1: how often it is labelled, how
-    near it stays to its place in the mean pose, ``1 / (1 + spread / mean
-    spread)``, and how central it is in the skeleton (closeness, that of the
-    most central one 1; without links 1 for all).
-
-    Args:
-        frequency (np.ndarray): Share of instances that have it, (K,).
-        spread (np.ndarray): Distance from its mean place, (K,), any unit.
-        links (Sequence[tuple]): Of the skeleton.
-
-    Returns:
-        np.ndarray: Shape (K,).
-    """
-    steady = 1 / (1 + spread / max(float(np.mean(spread)), 1e-9))
-    central = _closeness(len(frequency), links) if links else 1.0
-    return np.asarray(frequency * steady * central)
-
-
-def grouping_order(
-    stable: np.ndarray, links: Sequence[Link], pairs: Sequence[Link]
+def find_grouping_order(
+    stability: np.ndarray, links: Sequence[Link], pairs: Sequence[Link]
 ) -> List[int]:
-    """The order in which keypoints join instances.
+    """Find the order in which grouping assigns keypoints to instances.
 
-    From the most stable keypoint outwards along links, at each step to the
-    most stable one that is linked to those before; where nothing more is
-    linked, on from the most stable of the rest. A mirror pair is one step,
-    with the mean of both. What comes first starts instances: a keypoint that
-    is seldom there would start them late, and one that strays start wrong
-    ones.
+    Starts at the most stable keypoint and continues with the most stable one
+    that has an edge to those before; without such, with the most stable of
+    the rest. A flip pair is one step, with the mean of both. The first
+    keypoints start instances: a rarely labelled one would start them late, a
+    keypoint with a large spread would start wrong ones.
 
     Args:
-        stable (np.ndarray): As :func:`stability` gives it, (K,).
-        links (Sequence[tuple]): Of the skeleton.
-        pairs (Sequence[tuple]): (left, right).
+        stability (np.ndarray): Result of :func:`compute_stability`, shape
+            (K,).
+        links (Sequence[tuple[int, int]]): Skeleton edges.
+        pairs (Sequence[tuple[int, int]]): Flip pairs ``(left, right)``.
 
     Returns:
-        list[int]: Each of 0 to K - 1 once.
+        list[int]: Permutation of 0 to K - 1.
     """
     units = [list(pair) for pair in pairs]
     paired = {k for pair in pairs for k in pair}
-    units += [[k] for k in range(len(stable)) if k not in paired]
-    units.sort(key=lambda unit: (-float(np.mean(stable[unit])), unit))
+    units += [[k] for k in range(len(stability)) if k not in paired]
+    units.sort(key=lambda unit: (-float(np.mean(stability[unit])), unit))
     order: List[int] = []
     while units:
         near = {b for link in links for b in link if set(link) & set(order)}
@@ -127,7 +140,7 @@ def grouping_order(
     return order
 
 
-def dataset_info(
+def make_dataset_info(
     name: str,
     names: Sequence[str],
     links: Sequence[Link],
@@ -135,20 +148,23 @@ def dataset_info(
     sigmas: Sequence[float],
     upper: Sequence[bool],
 ) -> Dict[str, Any]:
-    """Meta information of a data set, as MMPose spells it.
+    """Make the metainfo of a dataset in MMPose's format.
 
     Args:
-        name (str): Of the data set.
-        names (Sequence[str]): Of the keypoints.
-        links (Sequence[tuple]): Of the skeleton.
-        pairs (Sequence[tuple]): (left, right).
-        sigmas (Sequence[float]): Of OKS.
-        upper (Sequence[bool]): Whether a keypoint is in the upper half of the
-            mean pose (``type``, which the augmentation of top-down models
-            uses).
+        name (str): Name of the dataset.
+        names (Sequence[str]): Names of the K keypoints.
+        links (Sequence[tuple[int, int]]): Skeleton edges.
+        pairs (Sequence[tuple[int, int]]): Flip pairs ``(left, right)``.
+        sigmas (Sequence[float]): K sigmas of OKS.
+        upper (Sequence[bool]): Whether each keypoint is in the upper half of
+            the mean pose (``type``, used by augmentations of top-down
+            models).
 
     Returns:
         dict: ``dataset_info``, for ``parse_pose_metainfo``.
+
+    Raises:
+        ValueError: If there are no names or a name is repeated.
     """
     check_names(names)
     swap, sides = [''] * len(names), ['middle'] * len(names)
@@ -183,10 +199,18 @@ def dataset_info(
 
 
 def check_names(names: Sequence[str]) -> None:
-    """Refuse keypoints without a name of their own."""
-    twice = [n for n, count in Counter(names).items() if count > 1]
-    if twice or not names:
+    """Check that there are keypoint names and all are unique.
+
+    Args:
+        names (Sequence[str]): Names of the K keypoints.
+
+    Raises:
+        ValueError: If there are no names or a name is repeated.
+    """
+    repeated = [n for n, count in Counter(names).items() if count > 1]
+    if repeated or not names:
         raise ValueError(
-            f'{len(names)} keypoints, named twice: {twice}; expected at least '
-            'one, each with a name of its own; correct categories[0].keypoints'
+            f'got {len(names)} keypoint names, repeated: {repeated}; expected '
+            'at least one and unique names; correct categories[0].keypoints '
+            'or give --keypoints'
         )

@@ -1,277 +1,297 @@
 # Copyright (c) swahr_mmpose contributors. Licensed under Apache-2.0.
-"""What a COCO file holds, and what it means for training and its metric.
+"""Report on a custom dataset: statistics, and advice on training and metric.
 
-N instances, K keypoints; sizes in pixels of the image unless they are told in
-cells of the coarse maps, 1/4 of the input.
+N instances, K keypoints. Sizes are in pixels of the image, or in cells of the
+heatmaps at 1/4 of the input.
 """
 
 from __future__ import annotations
 
 import math
 from collections import Counter
-from typing import Any, Dict, Iterator, List, NamedTuple, Sequence
+from typing import Any, Dict, Iterator, List, NamedTuple, Sequence, Tuple
 
 import numpy as np
 
-from .skeleton import OwnSkeleton
+from .skeleton import CustomSkeleton
 
-__all__ = ['Contents', 'advise', 'contents_of', 'input_side_for', 'report']
+__all__ = [
+    'DatasetSummary',
+    'advise',
+    'format_report',
+    'suggest_input_size',
+    'summarize',
+]
 
-# Longer sides of instances below that are hard to find and to tell apart: a
+# Instances with a smaller longer side are hard to detect and to separate: a
 # Gaussian is 4 cells wide (twice sigma), and keypoints share cells.
-FEW_CELLS = 8
-LARGEST_SIDE = 1024
-COCO_SIZES = dict(small=(0, 32**2), medium=(32**2, 96**2), large=(96**2, 1e10))
-COUNTED = 20  # instances of an image that COCO's metric looks at
-SELDOM = 0.05  # share of instances
+MIN_CELLS = 8
+MAX_INPUT_SIDE = 1024
+COCO_AREAS = dict(small=(0, 32**2), medium=(32**2, 96**2), large=(96**2, 1e10))
+MAX_DETECTIONS = 20  # instances per image that COCO's metric evaluates
+RARE = 0.05  # fraction of instances in which a keypoint is labelled
 
 
-class Contents(NamedTuple):
-    """What a completed COCO file holds, crowds and unlabelled left out.
+class DatasetSummary(NamedTuple):
+    """Summary of a completed COCO file.
 
-    ``num_empty`` images are without such instances, ``num_bare`` without any
-    annotation; ``most`` is the largest number of instances in an image.
-    ``keypoints`` (N, K, 3); ``sides`` (N,), the longer side of each box;
-    ``short_sides`` (N,), of the image that it is in; ``areas`` (N,);
-    ``stray`` counts labelled keypoints outside their image, ``at_zero`` those
-    at (0, 0).
+    Instances are annotations with labelled keypoints that are no crowds.
+
+    Attributes:
+        num_images (int): Number of images.
+        num_empty (int): Images without instance.
+        num_unannotated (int): Images without any annotation.
+        max_instances (int): Maximum number of instances in an image.
+        keypoints (np.ndarray): Keypoints ``(x, y, v)``, shape (N, K, 3).
+        sides (np.ndarray): Longer side of the box in px, shape (N,).
+        image_sides (np.ndarray): Shorter side of the image in px, shape (N,).
+        areas (np.ndarray): Areas in px, shape (N,).
+        num_outside (int): Labelled keypoints outside their image.
+        num_at_origin (int): Labelled keypoints at (0, 0).
     """
 
     num_images: int
     num_empty: int
-    num_bare: int
-    most: int
+    num_unannotated: int
+    max_instances: int
     keypoints: np.ndarray
     sides: np.ndarray
-    short_sides: np.ndarray
+    image_sides: np.ndarray
     areas: np.ndarray
-    stray: int
-    at_zero: int
+    num_outside: int
+    num_at_origin: int
 
 
-def report(
-    name: str,
-    skeleton: OwnSkeleton,
-    held: Sequence[Contents],
-    filled: Sequence[str],
-    input_side: int,
-) -> List[str]:
-    """What the data set holds and what was decided, as lines.
+def summarize(content: Dict[str, Any], num_keypoints: int) -> DatasetSummary:
+    """Summarize a file completed by :func:`.complete_annotations`.
 
     Args:
-        name (str): Of the data set.
-        skeleton (OwnSkeleton): Of its instances.
-        held (Sequence[Contents]): Of training and validation.
-        filled (Sequence[str]): What was filled in.
-        input_side (int): Of the network's input.
-    """
-    lines = [
-        f'{name}: {len(skeleton.names)} keypoints, {len(skeleton.links)} links'
-    ]
-    lines += [
-        f'{split}: {c.num_images} images, {c.num_empty} without instance; '
-        f'{len(c.sides)} instances, at most {c.most} in an image'
-        for split, c in zip(('train', 'val'), held)
-    ]
-    lines += ['', 'filled in', *(f'  {line}' for line in filled)]
-    lines += ['', 'keypoints, in the order of grouping']
-    lines += [f'  {line}' for line in skeleton.table()]
-    lines += [f'  sigmas: {skeleton.sigmas_from}; AP depends on them']
-    pairs = ' '.join(skeleton.pair_words())
-    lines += ['', f'mirror pairs: {pairs or "none"}']
-    lines += [
-        '  images are mirrored in training, and both views averaged in testing'
-        if skeleton.flip
-        else '  nothing is mirrored, neither in training nor in testing'
-    ]
-    sizes = size_lines(held[0], input_side)
-    lines += ['', 'sizes', *(f'  {line}' for line in sizes)]
-    advice = advise(held[0], held[1], skeleton.names, input_side)
-    return lines + ['', 'advice', *(f'  * {a}' for a in advice or ['none'])]
+        content (dict): Parsed COCO file.
+        num_keypoints (int): Number of keypoints K.
 
-
-def contents_of(content: Dict[str, Any], num_keypoints: int) -> Contents:
-    """Read a file that :func:`complete_annotations` completed.
-
-    Args:
-        content (dict): A parsed COCO file.
-        num_keypoints (int): K.
+    Returns:
+        DatasetSummary: Counts, and arrays of the N instances.
     """
     images = {image['id']: image for image in content['images']}
-    people = [
+    instances = [
         a
         for a in content['annotations']
         if a['num_keypoints'] and not a['iscrowd'] and a['image_id'] in images
     ]
-    counts = Counter(a['image_id'] for a in people)
-    keypoints = np.array([a['keypoints'] for a in people], float)
-    keypoints = keypoints.reshape(len(people), num_keypoints, 3)
+    counts = Counter(a['image_id'] for a in instances)
+    annotated = {a['image_id'] for a in content['annotations']}
+    keypoints = np.array([a['keypoints'] for a in instances], float)
+    keypoints = keypoints.reshape(len(instances), num_keypoints, 3)
     sizes = np.array(
         [
-            [images[a['image_id']][k] for k in ('width', 'height')]
-            for a in people
+            [images[a['image_id']][key] for key in ('width', 'height')]
+            for a in instances
         ]
     ).reshape(-1, 2)
-    seen = keypoints[..., 2] > 0
-    points = keypoints[..., :2]
-    outside = (points < 0) | (points >= sizes[:, None])
-    boxes = np.array([a['bbox'][2:] for a in people], float).reshape(-1, 2)
-    return Contents(
+    boxes = np.array([a['bbox'][2:] for a in instances], float).reshape(-1, 2)
+    labelled, points = keypoints[..., 2] > 0, keypoints[..., :2]
+    outside = ((points < 0) | (points >= sizes[:, None])).any(axis=-1)
+    at_origin = (points == 0).all(axis=-1)
+    return DatasetSummary(
         num_images=len(images),
         num_empty=len(images) - len(counts),
-        num_bare=len(
-            set(images) - {a['image_id'] for a in content['annotations']}
-        ),
-        most=max(counts.values(), default=0),
+        num_unannotated=len(set(images) - annotated),
+        max_instances=max(counts.values(), default=0),
         keypoints=keypoints,
         sides=boxes.max(axis=1),
-        short_sides=sizes.min(axis=1),
-        areas=np.array([a['area'] for a in people], float),
-        stray=int((outside.any(axis=-1) & seen).sum()),
-        at_zero=int(((points == 0).all(axis=-1) & seen).sum()),
+        image_sides=sizes.min(axis=1),
+        areas=np.array([a['area'] for a in instances], float),
+        num_outside=int((outside & labelled).sum()),
+        num_at_origin=int((at_origin & labelled).sum()),
     )
 
 
-def _cells(contents: Contents, input_side: int) -> np.ndarray:
-    """Longer sides (N,) in cells of 1/4 of the input, in testing."""
-    return contents.sides * input_side / contents.short_sides / 4
-
-
-def input_side_for(contents: Contents) -> int:
-    """The input size at which nine instances in ten have 8 cells or more.
+def format_report(
+    name: str,
+    skeleton: CustomSkeleton,
+    summaries: Tuple[DatasetSummary, DatasetSummary],
+    completed: Sequence[str],
+    input_side: int,
+) -> List[str]:
+    """Format what the dataset contains and what was chosen for it.
 
     Args:
-        contents (Contents): Of the training file, N > 0.
+        name (str): Name of the dataset.
+        skeleton (CustomSkeleton): Skeleton of its instances.
+        summaries (tuple[DatasetSummary, DatasetSummary]): Training and
+            validation file.
+        completed (Sequence[str]): Lines on what was filled in.
+        input_side (int): Side of the network's input in px.
 
     Returns:
-        int: A multiple of 64, however large.
+        list[str]: Lines of the report.
     """
-    needed = FEW_CELLS / _cells(contents, 1)
-    return 64 * math.ceil(float(np.quantile(needed, 0.9)) / 64 - 1e-9)
+    lines = [
+        f'{name}: {len(skeleton.names)} keypoints, '
+        f'{len(skeleton.links)} skeleton edges'
+    ]
+    lines += [
+        f'{split}: {s.num_images} images, {s.num_empty} without instance; '
+        f'{len(s.sides)} instances, at most {s.max_instances} per image'
+        for split, s in zip(('train', 'val'), summaries)
+    ]
+    lines += ['', 'filled in', *(f'  {line}' for line in completed)]
+    lines += ['', 'keypoints, in grouping order']
+    lines += [f'  {line}' for line in skeleton.format_table()]
+    lines += [f'  sigmas: {skeleton.sigmas_source}; AP depends on them']
+    pairs = ' '.join(skeleton.format_pairs())
+    lines += ['', f'flip pairs: {pairs or "none"}']
+    lines += [
+        '  horizontal flip in training and testing'
+        if skeleton.flip
+        else '  no horizontal flip in training and testing'
+    ]
+    sizes = _format_sizes(summaries[0], input_side)
+    lines += ['', 'sizes', *(f'  {line}' for line in sizes)]
+    advice = advise(summaries[0], summaries[1], skeleton.names, input_side)
+    return lines + ['', 'advice', *(f'  * {a}' for a in advice or ['none'])]
 
 
-def size_lines(contents: Contents, input_side: int) -> List[str]:
-    """How large instances are, in pixels and in cells.
+def _compute_cells(summary: DatasetSummary, input_side: int) -> np.ndarray:
+    """Compute longer sides (N,) in cells at 1/4 of the input, in testing."""
+    return summary.sides * input_side / summary.image_sides / 4
 
-    Args:
-        contents (Contents): N > 0.
-        input_side (int): Of the network's input.
-    """
-    shares = 'smallest', '10 %', 'median', '90 %', 'largest'
+
+def _format_sizes(summary: DatasetSummary, input_side: int) -> List[str]:
+    """Format quantiles of instance sizes, in pixels and in cells."""
+    labels = 'smallest', '10 %', 'median', '90 %', 'largest'
     lines = []
-    for what, values in (
-        ('px of the image', contents.sides),
-        (f'cells at 1/4 of {input_side}', _cells(contents, input_side)),
+    for unit, values in (
+        ('px of the image', summary.sides),
+        (f'cells at 1/4 of {input_side}', _compute_cells(summary, input_side)),
     ):
-        table = np.quantile(values, [0, 0.1, 0.5, 0.9, 1])
-        told = ', '.join(f'{s} {v:.0f}' for s, v in zip(shares, table))
-        lines.append(f'longer side of boxes, {what}: {told}')
+        quantiles = np.quantile(values, [0, 0.1, 0.5, 0.9, 1])
+        text = ', '.join(f'{q} {v:.0f}' for q, v in zip(labels, quantiles))
+        lines.append(f'longer side of boxes, {unit}: {text}')
     return lines
 
 
-def advise(
-    train: Contents, val: Contents, names: Sequence[str], input_side: int
-) -> List[str]:
-    """What is unusual, and what to do about it.
+def suggest_input_size(summary: DatasetSummary) -> int:
+    """Suggest the input size at which 90 % of the instances have 8 cells.
 
     Args:
-        train (Contents): Of the training file.
-        val (Contents): Of the validation file.
-        names (Sequence[str]): Of the K keypoints.
-        input_side (int): Of the network's input.
+        summary (DatasetSummary): Training file, with N > 0.
 
     Returns:
-        list[str]: A sentence or two each; empty where nothing is.
+        int: Side of the input in px, a multiple of 64; not limited.
+    """
+    needed = MIN_CELLS / _compute_cells(summary, 1)
+    return 64 * math.ceil(float(np.quantile(needed, 0.9)) / 64 - 1e-9)
+
+
+def advise(
+    train: DatasetSummary,
+    val: DatasetSummary,
+    names: Sequence[str],
+    input_side: int,
+) -> List[str]:
+    """Find what is unusual, and suggest what to do about it.
+
+    Args:
+        train (DatasetSummary): Training file.
+        val (DatasetSummary): Validation file.
+        names (Sequence[str]): Names of the K keypoints.
+        input_side (int): Side of the network's input in px.
+
+    Returns:
+        list[str]: One or two sentences each; empty if nothing is unusual.
     """
     return [
-        *_about_size(train, input_side),
-        *_about_labels(train, names),
-        *_about_images(train, val),
-        *_about_metric(val),
+        *_check_sizes(train, input_side),
+        *_check_labels(train, names),
+        *_check_images(train, val),
+        *_check_areas(val),
     ]
 
 
-def _about_size(train: Contents, input_side: int) -> Iterator[str]:
+def _check_sizes(train: DatasetSummary, input_side: int) -> Iterator[str]:
+    """Find a large fraction of small instances."""
     if not len(train.sides):
         return
-    small = float((_cells(train, input_side) < FEW_CELLS).mean())
+    small = float((_compute_cells(train, input_side) < MIN_CELLS).mean())
     if small <= 0.1:
         return
-    wanted = input_side_for(train)
-    remedy = f'take --input-size {wanted}'
-    if wanted > LARGEST_SIDE:
-        remedy = f'cut images into tiles (it would take an input of {wanted})'
+    suggested = suggest_input_size(train)
+    remedy = f'use --input-size {suggested}'
+    if suggested > MAX_INPUT_SIDE:
+        remedy = f'cut images into tiles (or an input of {suggested})'
     yield (
-        f'{small:.0%} of the instances are smaller than {FEW_CELLS} cells at '
-        f'1/4 of the input, where keypoints run into each other: {remedy}'
+        f'{small:.0%} of the instances are smaller than {MIN_CELLS} cells at '
+        f'1/4 of the input, where keypoints overlap: {remedy}'
     )
 
 
-def _about_labels(train: Contents, names: Sequence[str]) -> Iterator[str]:
-    frequency = (
-        (train.keypoints[..., 2] > 0).mean(axis=0)
-        if len(train.keypoints)
-        else np.zeros(len(names))
-    )
+def _check_labels(
+    train: DatasetSummary, names: Sequence[str]
+) -> Iterator[str]:
+    """Find missing, rare and implausible labels."""
+    labelled = train.keypoints[..., 2] > 0
+    frequency = labelled.mean(axis=0) if len(labelled) else [0.0] * len(names)
     never = [n for n, f in zip(names, frequency) if f == 0]
-    seldom = [n for n, f in zip(names, frequency) if 0 < f < SELDOM]
+    rare = [n for n, f in zip(names, frequency) if 0 < f < RARE]
     if never:
         yield f'never labelled, so never learned: {", ".join(never)}'
-    if seldom:
-        yield f'labelled in under {SELDOM:.0%}: {", ".join(seldom)}'
-    single = int(((train.keypoints[..., 2] > 0).sum(axis=1) == 1).sum())
+    if rare:
+        yield f'labelled in under {RARE:.0%}: {", ".join(rare)}'
+    single = int((labelled.sum(axis=1) == 1).sum())
     if single:
         yield (
-            f'{single} instances have one labelled keypoint: nothing is '
-            'grouped with it, and its size is a guess'
+            f'{single} instances have one labelled keypoint: nothing to '
+            'group, and their size is estimated'
         )
-    if train.at_zero:
+    if train.num_at_origin:
         yield (
-            f'{train.at_zero} keypoints are labelled at (0, 0): if they are '
-            'missing ones, their v must be 0'
+            f'{train.num_at_origin} labelled keypoints are at (0, 0): set '
+            'v = 0 if they are missing'
         )
-    if train.stray:
+    if train.num_outside:
         yield (
-            f'{train.stray} labelled keypoints are outside their image: are '
-            'sizes and coordinates in pixels of the same image?'
+            f'{train.num_outside} labelled keypoints are outside their '
+            'image: check that image sizes and coordinates are in pixels of '
+            'the same image'
         )
 
 
-def _about_images(train: Contents, val: Contents) -> Iterator[str]:
+def _check_images(train: DatasetSummary, val: DatasetSummary) -> Iterator[str]:
+    """Find few, unannotated and crowded images."""
     if train.num_images < 100:
+        yield f'{train.num_images} training images are few: expect overfitting'
+    if train.num_unannotated:
         yield (
-            f'{train.num_images} images are few: expect to learn them by heart'
+            f'{train.num_unannotated} images without annotation: MMPose drops '
+            'them from training; --keep-empty keeps them as background'
         )
-    if train.num_bare:
+    most = max(train.max_instances, val.max_instances)
+    if most > MAX_DETECTIONS:
         yield (
-            f'{train.num_bare} images without annotation: MMPose leaves '
-            'them out of training; --keep-empty takes them as background'
-        )
-    most = max(train.most, val.most)
-    if most > COUNTED:
-        yield (
-            f"up to {most} instances in an image: COCO's metric counts the "
-            f'{COUNTED} with the best scores'
+            f"up to {most} instances per image: COCO's metric evaluates the "
+            f'{MAX_DETECTIONS} with the highest scores'
         )
 
 
-def _about_metric(val: Contents) -> Iterator[str]:
+def _check_areas(val: DatasetSummary) -> Iterator[str]:
+    """Find area ranges that COCO's metric cannot evaluate."""
     if not len(val.areas):
-        yield 'no instance to test on: every AP will be -1, which is no value'
+        yield 'no validation instance: every AP will be -1 (no value)'
         return
     counts = {
         name: int(((val.areas >= low) & (val.areas < high)).sum())
-        for name, (low, high) in COCO_SIZES.items()
+        for name, (low, high) in COCO_AREAS.items()
     }
     for name in ('medium', 'large'):
         if not counts[name]:
             yield (
-                f'no instance of {name} area to test on: '
-                f'AP ({name[0].upper()}) will be -1, which is no value'
+                f'no validation instance of {name} area: '
+                f'AP ({name[0].upper()}) will be -1 (no value)'
             )
     if counts['small']:
         yield (
-            f'{counts["small"]} of {len(val.areas)} instances to test on '
-            'have areas below 32^2 px: they count in AP, but neither in AP '
-            '(M) nor in AP (L)'
+            f'{counts["small"]} of {len(val.areas)} validation instances have '
+            'an area below 32^2 px: they count in AP, but neither in AP (M) '
+            'nor in AP (L)'
         )

@@ -1,31 +1,53 @@
 # Copyright (c) swahr_mmpose contributors. Licensed under Apache-2.0.
-"""A skeleton put together of what a file says, what follows, what is given.
+"""Skeleton of a custom dataset, from file, keypoint statistics and options.
 
-N instances, K keypoints.
+Options override the file; the file overrides what is derived from names and
+annotations. N instances, K keypoints ``(x, y, v)``, v = 0: not labelled.
+Skeleton edges and flip pairs are pairs of zero-based indices.
 """
 
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Any, List, NamedTuple, Optional, Sequence, Tuple
+from typing import List, NamedTuple, Optional, Sequence, Tuple
 
 import numpy as np
 
-from .keypoint_names import default_sigmas, flip_pairs
-from .metainfo import check_names, grouping_order, stability, zero_based_links
+from .keypoint_names import choose_sigmas, find_flip_pairs
+from .metainfo import (
+    check_names,
+    compute_stability,
+    find_grouping_order,
+    parse_links,
+)
 
-__all__ = ['Overrides', 'OwnSkeleton', 'keypoint_names', 'make_skeleton']
+__all__ = [
+    'CustomSkeleton',
+    'PoseStatistics',
+    'SkeletonOptions',
+    'compute_pose_statistics',
+    'make_skeleton',
+    'read_keypoint_names',
+]
 
 Pair = Tuple[int, int]
 
 
 @dataclass(frozen=True)
-class Overrides:
-    """What is given in place of what the file says or what follows.
+class SkeletonOptions:
+    """Options that override what the file gives or what is derived.
 
-    ``skeleton`` and ``flip_pairs`` are words like ``head:tail``, or ``none``
-    alone; ``flip`` is ``'auto'``, ``'on'`` or ``'off'``, ``sigmas`` are one or
-    K.
+    Args:
+        skeleton (Sequence[str], optional): Skeleton edges ``NAME:NAME``, or
+            ``['none']``. Defaults to those of the file.
+        flip_pairs (Sequence[str], optional): Flip pairs ``LEFT:RIGHT``, or
+            ``['none']``. Defaults to those derived from names.
+        flip (str): Whether to flip images, ``'on'``, ``'off'`` or ``'auto'``:
+            if there are flip pairs. Defaults to ``'auto'``.
+        keypoint_order (Sequence[str], optional): Names in grouping order.
+            Defaults to the order by stability.
+        sigmas (Sequence[float], optional): OKS sigmas, one for all or K.
+            Defaults to those by names.
     """
 
     skeleton: Optional[Sequence[str]] = None
@@ -35,8 +57,36 @@ class Overrides:
     sigmas: Optional[Sequence[float]] = None
 
 
-class OwnSkeleton(NamedTuple):
-    """All that a config needs to know of a skeleton."""
+class PoseStatistics(NamedTuple):
+    """Statistics of N poses, normalized to the same centre and size.
+
+    Attributes:
+        frequency (np.ndarray): Fraction of instances in which a keypoint is
+            labelled, shape (K,).
+        mean (np.ndarray): Mean pose, shape (K, 2). Poses are centred and
+            scaled to a root mean square distance of 1 from the centre.
+        spread (np.ndarray): Standard deviation about the mean pose, shape
+            (K,).
+    """
+
+    frequency: np.ndarray
+    mean: np.ndarray
+    spread: np.ndarray
+
+
+class CustomSkeleton(NamedTuple):
+    """Skeleton of a custom dataset.
+
+    Attributes:
+        names (list[str]): Names of the K keypoints.
+        links (list[tuple[int, int]]): Skeleton edges.
+        pairs (list[tuple[int, int]]): Flip pairs ``(left, right)``.
+        flip (bool): Whether images are flipped in training and testing.
+        order (list[int]): Grouping order.
+        sigmas (list[float]): K sigmas of OKS.
+        sigmas_source (str): Origin of the sigmas.
+        statistics (PoseStatistics): Statistics of the training instances.
+    """
 
     names: List[str]
     links: List[Pair]
@@ -44,40 +94,48 @@ class OwnSkeleton(NamedTuple):
     flip: bool
     order: List[int]
     sigmas: List[float]
-    sigmas_from: str
+    sigmas_source: str
     statistics: PoseStatistics
 
-    def table(self) -> List[str]:
-        """A line for each keypoint, in the order of grouping."""
+    def format_table(self) -> List[str]:
+        """Format one line per keypoint, in grouping order, and a header."""
         partner = {a: b for pair in self.pairs for a, b in (pair, pair[::-1])}
         width = max(8, *(len(name) for name in self.names))
-        head = f'{"keypoint":{width}}  labelled  spread  sigma  mirrored'
-        shares, _, spread = self.statistics
-        return [head] + [
-            f'{self.names[k]:{width}}  {shares[k]:8.0%}  {spread[k]:6.2f}  '
+        header = f'{"keypoint":{width}}  labelled  spread  sigma  flipped'
+        frequency, _, spread = self.statistics
+        return [header] + [
+            f'{self.names[k]:{width}}  {frequency[k]:8.0%}  {spread[k]:6.2f}  '
             f'{self.sigmas[k]:.3f}  {self.names[partner.get(k, k)]}'
             for k in self.order
         ]
 
-    def pair_words(self) -> List[str]:
-        """Mirror pairs as one gives them, ``left:right``."""
+    def format_pairs(self) -> List[str]:
+        """Format flip pairs as in the option, ``LEFT:RIGHT``."""
         return [f'{self.names[a]}:{self.names[b]}' for a, b in self.pairs]
 
 
-def keypoint_names(
-    category: dict, given: Optional[Sequence[str]] = None
+def read_keypoint_names(
+    category: dict, names: Optional[Sequence[str]] = None
 ) -> List[str]:
-    """The names of the keypoints of a category.
+    """Read the keypoint names of a category.
 
     Args:
-        category (dict): Of a COCO file.
-        given (Sequence[str], optional): In place of those.
+        category (dict): Category of a COCO file.
+        names (Sequence[str], optional): Names that override those of the
+            category. Defaults to None.
+
+    Returns:
+        list[str]: Names of the K keypoints.
+
+    Raises:
+        ValueError: If there are no names, or they are not unique strings.
     """
-    names = list(given or category.get('keypoints') or [])
+    names = list(names or category.get('keypoints') or [])
     if not names or not all(isinstance(name, str) for name in names):
         raise ValueError(
-            f'category {category.get("name")!r} names no keypoints; give the '
-            'names in the order of the file, --keypoints head thorax ...'
+            f'category {category.get("name")!r} has no list "keypoints" of '
+            'names; give names in the order of the annotations, e.g. '
+            '--keypoints head thorax ...'
         )
     check_names(names)
     return names
@@ -87,88 +145,146 @@ def make_skeleton(
     category: dict,
     names: Sequence[str],
     keypoints: np.ndarray,
-    given: Overrides,
-) -> OwnSkeleton:
-    """Put a skeleton together.
+    options: SkeletonOptions,
+) -> CustomSkeleton:
+    """Make the skeleton of a dataset.
 
     Args:
-        category (dict): Of a COCO file, for its ``skeleton``.
-        names (Sequence[str]): Of the K keypoints.
-        keypoints (np.ndarray): ``(x, y, v)`` of the instances, (N, K, 3).
-        given (Overrides): In place of what follows.
+        category (dict): Category of a COCO file, for its ``skeleton``.
+        names (Sequence[str]): Names of the K keypoints.
+        keypoints (np.ndarray): Keypoints ``(x, y, v)`` of the training
+            instances, shape (N, K, 3).
+        options (SkeletonOptions): Overrides.
 
     Returns:
-        OwnSkeleton: See there.
+        CustomSkeleton: The skeleton.
 
     Raises:
-        ValueError: If something given does not fit, or mirror pairs cannot be
-            told from the names.
+        ValueError: If an option does not fit the names, or flip pairs cannot
+            be derived from the names.
     """
-    if given.skeleton:
-        links = _pairs_of(given.skeleton, names, '--skeleton')
+    if options.skeleton:
+        links = _parse_pairs(options.skeleton, names, '--skeleton')
     else:
-        links = zero_based_links(category.get('skeleton') or [], names)
-    pairs, flip = _choose_pairs(given, names)
-    statistics = pose_statistics(keypoints)
-    if given.keypoint_order:
-        order = _order_of(given.keypoint_order, names)
+        links = parse_links(category.get('skeleton') or [], names)
+    pairs = _choose_flip_pairs(options, names)
+    statistics = compute_pose_statistics(keypoints)
+    if options.keypoint_order:
+        order = _parse_order(options.keypoint_order, names)
     else:
-        stable = stability(statistics.frequency, statistics.spread, links)
-        order = grouping_order(stable, links, pairs)
-    sigmas, source = _choose_sigmas(given.sigmas, names)
-    return OwnSkeleton(
-        list(names), links, pairs, flip, order, sigmas, source, statistics
+        stability = compute_stability(
+            statistics.frequency, statistics.spread, links
+        )
+        order = find_grouping_order(stability, links, pairs)
+    sigmas, source = _choose_sigmas(options.sigmas, names)
+    return CustomSkeleton(
+        names=list(names),
+        links=links,
+        pairs=pairs,
+        flip=options.flip == 'on' or (options.flip == 'auto' and bool(pairs)),
+        order=order,
+        sigmas=sigmas,
+        sigmas_source=source,
+        statistics=statistics,
     )
 
 
-def _pairs_of(
-    words: Sequence[str], names: Sequence[str], flag: str
+def compute_pose_statistics(keypoints: np.ndarray) -> PoseStatistics:
+    """Compute statistics of poses, normalized to the same centre and size.
+
+    Args:
+        keypoints (np.ndarray): Keypoints ``(x, y, v)``, shape (N, K, 3). Mean
+            and spread are of poses with at least half of the keypoints, and
+            at least two, labelled; of all poses if there are none.
+
+    Returns:
+        PoseStatistics: Keypoints labelled in none of these poses are at the
+        centre and have the maximum spread of the others.
+    """
+    labelled = keypoints[..., 2] > 0
+    num_keypoints = labelled.shape[1]
+    frequency = (
+        labelled.mean(axis=0) if len(labelled) else np.zeros(num_keypoints)
+    )
+    selected = labelled.sum(axis=1) >= max(2, num_keypoints / 2)
+    if not selected.any():
+        selected[:] = True
+    mask = labelled[selected][..., None]
+    points = _normalize_poses(keypoints[selected][..., :2], mask)
+    count = np.maximum(mask.sum(axis=0), 1)
+    mean = points.sum(axis=0) / count
+    variance = (((points - mean) ** 2) * mask).sum(axis=(0, 2)) / count[:, 0]
+    spread = np.sqrt(variance)
+    unknown = ~mask.any(axis=0)[:, 0]
+    spread[unknown] = spread.max(initial=0.0)
+    return PoseStatistics(frequency, mean, spread)
+
+
+def _normalize_poses(points: np.ndarray, mask: np.ndarray) -> np.ndarray:
+    """Move poses to the origin and scale them to a mean distance of 1.
+
+    Args:
+        points (np.ndarray): Keypoints, shape (N, K, 2).
+        mask (np.ndarray): Whether they are labelled, shape (N, K, 1).
+
+    Returns:
+        np.ndarray: Shape (N, K, 2), 0 where not labelled. The distance is the
+        root mean square.
+    """
+    points = np.where(mask, points, 0.0)
+    count = np.maximum(mask.sum(axis=1, keepdims=True), 1)
+    points = (points - points.sum(axis=1, keepdims=True) / count) * mask
+    size = np.sqrt((points**2).sum(axis=(1, 2), keepdims=True) / count)
+    return points / np.maximum(size, 1e-9)
+
+
+def _parse_pairs(
+    words: Sequence[str], names: Sequence[str], option: str
 ) -> List[Pair]:
+    """Parse words ``NAME:NAME`` of an option; none for ``['none']``."""
     index = {name: k for k, name in enumerate(names)}
     pairs: List[Pair] = []
     for word in words if list(words) != ['none'] else ():
         ends = word.split(':')
         if len(ends) != 2 or ends[0] == ends[1] or not set(ends) <= set(index):
             raise ValueError(
-                f'{flag} {word}: expected two of {", ".join(names)}, with a '
-                'colon between, or none alone'
+                f'got {option} {word}, expected two of {", ".join(names)}, '
+                'separated by a colon, or none alone'
             )
         pairs.append((index[ends[0]], index[ends[1]]))
     return pairs
 
 
-def _choose_pairs(
-    given: Overrides, names: Sequence[str]
-) -> Tuple[List[Pair], bool]:
-    if given.flip_pairs:
-        pairs = _pairs_of(given.flip_pairs, names, '--flip-pairs')
+def _choose_flip_pairs(
+    options: SkeletonOptions, names: Sequence[str]
+) -> List[Pair]:
+    """Choose flip pairs from the option, else from names."""
+    if options.flip_pairs:
+        pairs = _parse_pairs(options.flip_pairs, names, '--flip-pairs')
         ends = [k for pair in pairs for k in pair]
-        twice = sorted({names[k] for k in ends if ends.count(k) > 1})
-        if twice:
+        repeated = sorted({names[k] for k in ends if ends.count(k) > 1})
+        if repeated:
             raise ValueError(
-                f'--flip-pairs: {", ".join(twice)} is in two pairs; a '
-                'keypoint has one mirror image'
+                f'--flip-pairs: {", ".join(repeated)} is in two pairs, '
+                'expected at most one; correct the option'
             )
-        return pairs, _mirrors(given.flip, pairs)
-    pairs, undecided = flip_pairs(names)
-    if undecided and given.flip != 'off':
-        shown = ' '.join(f'{names[a]}:{names[b]}' for a, b in pairs)
+        return pairs
+    pairs, undecided = find_flip_pairs(names)
+    if undecided and options.flip != 'off':
+        known = ' '.join(f'{names[a]}:{names[b]}' for a, b in pairs)
         raise ValueError(
-            f'which keypoints are mirror images of {", ".join(undecided)}? '
-            'Give all pairs, or do without mirroring:\n'
-            f'  --flip-pairs {shown} LEFT:RIGHT ...\n  --flip off'
+            f'cannot derive the flip pairs of {", ".join(undecided)} from '
+            'names; give all pairs or disable flipping:\n'
+            f'  --flip-pairs {known} LEFT:RIGHT ...\n  --flip off'
         )
-    return pairs, _mirrors(given.flip, pairs)
+    return pairs
 
 
-def _mirrors(flip: str, pairs: Sequence[Pair]) -> bool:
-    return flip == 'on' or (flip == 'auto' and bool(pairs))
-
-
-def _order_of(words: Sequence[str], names: Sequence[str]) -> List[int]:
+def _parse_order(words: Sequence[str], names: Sequence[str]) -> List[int]:
+    """Parse the grouping order given by names."""
     if sorted(words) != sorted(names):
         raise ValueError(
-            f'--keypoint-order: got {", ".join(words)}, expected each of '
+            f'got --keypoint-order {" ".join(words)}, expected each of '
             f'{", ".join(names)} once'
         )
     return [list(names).index(word) for word in words]
@@ -177,60 +293,15 @@ def _order_of(words: Sequence[str], names: Sequence[str]) -> List[int]:
 def _choose_sigmas(
     given: Optional[Sequence[float]], names: Sequence[str]
 ) -> Tuple[List[float], str]:
+    """Choose OKS sigmas and name their origin."""
     if not given:
-        sigmas = default_sigmas(names)
-        alike = len(set(sigmas)) == 1
-        return sigmas, 'one for all' if alike else "COCO's, by name"
+        sigmas = choose_sigmas(names)
+        uniform = len(set(sigmas)) == 1
+        return sigmas, 'uniform' if uniform else "COCO's, by name"
     if len(given) not in (1, len(names)) or min(given) <= 0:
         raise ValueError(
-            f'--sigmas: got {list(given)}, expected one number above 0 or '
+            f'got --sigmas {list(given)}, expected one number above 0 or '
             f'{len(names)}, in the order of the keypoints'
         )
-    times: Any = len(names) if len(given) == 1 else 1
-    return list(given) * times, 'given'
-
-
-class PoseStatistics(NamedTuple):
-    """Of N instances: shapes (K,), (K, 2), (K,).
-
-    ``frequency`` is the share of instances in which a keypoint is labelled;
-    ``mean`` the mean pose, with its middle at 0 and keypoints at a distance
-    of 1 in the mean (root of squares); ``spread`` the standard deviation
-    about it.
-    """
-
-    frequency: np.ndarray
-    mean: np.ndarray
-    spread: np.ndarray
-
-
-def pose_statistics(keypoints: np.ndarray) -> PoseStatistics:
-    """Where keypoints are, each pose moved and enlarged to one size.
-
-    Args:
-        keypoints (np.ndarray): ``(x, y, v)``, shape (N, K, 3). Mean and
-            spread are those of poses with at least half of the keypoints
-            (at least two) labelled, or if there are none, of all.
-
-    Returns:
-        PoseStatistics: Keypoints that no such pose has lie at 0, with the
-        largest spread of the others.
-    """
-    seen = keypoints[..., 2] > 0
-    frequency = seen.mean(axis=0) if len(seen) else np.zeros(seen.shape[1])
-    whole = seen.sum(axis=1) >= max(2, seen.shape[1] / 2)
-    if not whole.any():
-        whole[:] = True
-    shown = seen[whole][..., None]
-    points = np.where(shown, keypoints[whole][..., :2], 0.0)
-    count = np.maximum(shown.sum(axis=1, keepdims=True), 1)
-    points = (points - points.sum(axis=1, keepdims=True) / count) * shown
-    size = np.sqrt((points**2).sum(axis=(1, 2), keepdims=True) / count)
-    points = points / np.maximum(size, 1e-9)
-    times = np.maximum(shown.sum(axis=0), 1)
-    mean = points.sum(axis=0) / times
-    square = (((points - mean) ** 2) * shown).sum(axis=(0, 2)) / times[:, 0]
-    spread = np.sqrt(square)
-    unknown = ~shown.any(axis=0)[:, 0]
-    spread[unknown] = spread.max(initial=0.0)
-    return PoseStatistics(frequency, mean, spread)
+    repeats = len(names) if len(given) == 1 else 1
+    return list(given) * repeats, 'given'

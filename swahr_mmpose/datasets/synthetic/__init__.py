@@ -1,5 +1,5 @@
 # Copyright (c) swahr_mmpose contributors. Licensed under Apache-2.0.
-"""A seeded data set of drawn people: the quick start's, and the tests'."""
+"""Seeded synthetic datasets, for the quick start and for tests."""
 
 from .coco_records import KEYPOINT_NAMES
 from .config import KINDS, SyntheticConfig

@@ -1,10 +1,9 @@
 # Copyright (c) swahr_mmpose contributors. Licensed under Apache-2.0.
-"""What figures are drawn on.
+"""Canvas on which people and beetles are drawn with antialiasing.
 
-A figure is drawn larger than wanted and shrunk by area averaging, which
-antialiases also people of 32 px whose limbs are two pixels wide. Coordinates
-are in px, y downwards, and whole numbers are the *centres* of pixels, as in
-OpenCV's warps.
+Shapes are drawn enlarged and shrunk by area averaging, which also antialiases
+people of 32 px, whose limbs are two pixels wide. Coordinates are in px, y
+down; integers are the *centres* of pixels, as in OpenCV's warps.
 """
 
 from __future__ import annotations
@@ -17,36 +16,49 @@ from typing import Tuple
 import cv2
 import numpy as np
 
-MIN_RADIUS = 1.2  # of a marker in px: smaller ones vanish when shrunk
-DRAWN_HEIGHT = 256  # px at which a figure is drawn at least, before shrinking
+MIN_RADIUS = 1.2  # px; smaller markers vanish when shrunk
+DRAWN_HEIGHT = 256  # px; minimum height of a figure before shrinking
 MARGIN = 0.16  # body heights around the keypoints: head top, shoes, limbs
 
-Colour = Tuple[float, ...]  # BGR and alpha, 0..255
-Size = Tuple[int, int]  # width and height in px
+Colour = Tuple[float, ...]  # BGR and alpha, 0 to 255
+Size = Tuple[int, int]  # (width, height) in px
 Pair = Tuple[float, float]
 
 
 @dataclass(frozen=True)
 class Person:
-    """A person or beetle drawn on an otherwise transparent (h, w) layer."""
+    """A person or beetle drawn on an otherwise transparent layer.
 
-    keypoints: np.ndarray  # (K, 2) px
-    layer: np.ndarray  # (h, w, 4) uint8, BGR times alpha, then alpha
-    visibility: np.ndarray = (
-        field(  # (K,) int, COCO's 0, 1 or 2; empty: not known
-            default_factory=lambda: np.zeros(0, int)
-        )
-    )
+    Args:
+        keypoints (np.ndarray): Keypoints in px, shape (K, 2).
+        layer (np.ndarray): uint8, shape (h, w, 4): premultiplied BGR and
+            alpha.
+        visibility (np.ndarray): COCO's flags 0, 1 or 2, int, shape (K,).
+            Defaults to an empty array: not yet known.
+    """
+
+    keypoints: np.ndarray
+    layer: np.ndarray
+    visibility: np.ndarray = field(default_factory=lambda: np.zeros(0, int))
 
     @property
     def silhouette(self) -> np.ndarray:
-        """(h, w) bool, the whole person, also where others hide it."""
+        """Mask of the whole person, occluded parts included, bool (h, w)."""
         return self.layer[..., 3] > 127
 
     def moved(self, centre: np.ndarray, size: Size) -> Person:
-        """The same on a (width, height) layer, around about the centre."""
+        """Copy the person to another layer and position.
+
+        Args:
+            centre (np.ndarray): Centre of the keypoints' extent, to within
+                half a pixel, shape (2,).
+            size (tuple[int, int]): Size of the layer, ``(width, height)``.
+
+        Returns:
+            Person: The copy, without visibility.
+        """
         points = self.keypoints
-        # By whole pixels, so that nothing is resampled.
+        # Whole pixels, so that nothing is resampled.
         shift = np.rint(centre - (points.min(0) + points.max(0)) / 2)
         layer = cv2.warpAffine(
             self.layer, np.c_[np.eye(2), shift], size, flags=cv2.INTER_NEAREST
@@ -55,7 +67,14 @@ class Person:
 
 
 class Canvas:
-    """An enlarged transparent patch; sizes are given in body heights."""
+    """Enlarged transparent image around a person.
+
+    Points are in px, lengths in body heights.
+
+    Args:
+        points (np.ndarray): Keypoints in px, shape (K, 2).
+        height (float): Body height in px.
+    """
 
     def __init__(self, points: np.ndarray, height: float) -> None:
         self.unit = height
@@ -68,41 +87,55 @@ class Canvas:
             np.uint8,
         )
 
-    def _point(self, xy: np.ndarray) -> Tuple[int, int]:
+    def _scale_point(self, xy: np.ndarray) -> Tuple[int, int]:
         # The half pixels keep pixel centres on pixel centres.
         x, y = (xy - self.origin + 0.5) * self.factor - 0.5
         return int(round(x)), int(round(y))
 
-    def _length(self, units: float) -> int:
+    def _scale_length(self, units: float) -> int:
         return max(1, int(round(units * self.unit * self.factor)))
 
-    def capsule(
+    def draw_capsule(
         self, start: np.ndarray, end: np.ndarray, width: float, colour: Colour
     ) -> None:
-        """Draws a thick line with round ends."""
+        """Draw a thick line with round ends."""
         cv2.line(
             self.pixels,
-            self._point(start),
-            self._point(end),
+            self._scale_point(start),
+            self._scale_point(end),
             colour,
-            self._length(width),
+            self._scale_length(width),
         )
 
-    def disc(self, centre: np.ndarray, radius: float, colour: Colour) -> None:
-        """Draws a disc of MIN_RADIUS px at least."""
+    def draw_disc(
+        self, centre: np.ndarray, radius: float, colour: Colour
+    ) -> None:
+        """Draw a disc with a radius of at least ``MIN_RADIUS`` px."""
         radius = max(radius, MIN_RADIUS / self.unit)
         cv2.circle(
-            self.pixels, self._point(centre), self._length(radius), colour, -1
+            self.pixels,
+            self._scale_point(centre),
+            self._scale_length(radius),
+            colour,
+            -1,
         )
 
-    def ellipse(
+    def draw_ellipse(
         self, centre: np.ndarray, axes: Pair, degrees: Pair, colour: Colour
     ) -> None:
-        """Draws a filled ellipse, turned by degrees, from others on."""
+        """Draw a filled ellipse or part of it.
+
+        Args:
+            centre (np.ndarray): Centre in px, shape (2,).
+            axes (tuple[float, float]): Half axes in body heights.
+            degrees (tuple[float, float]): Rotation, and start of the arc,
+                which ends at 360.
+            colour (tuple): BGR and alpha, 0 to 255.
+        """
         cv2.ellipse(
             self.pixels,
-            self._point(centre),
-            (self._length(axes[0]), self._length(axes[1])),
+            self._scale_point(centre),
+            (self._scale_length(axes[0]), self._scale_length(axes[1])),
             degrees[0],
             degrees[1],
             360,
@@ -110,21 +143,32 @@ class Canvas:
             -1,
         )
 
-    def polygon(self, corners: np.ndarray, rim: float, colour: Colour) -> None:
-        """Draws a filled polygon with a round rim."""
-        outline = np.array([self._point(p) for p in corners])
-        cv2.fillPoly(self.pixels, [outline], colour)
-        cv2.polylines(self.pixels, [outline], True, colour, self._length(rim))
+    def draw_polygon(
+        self, corners: np.ndarray, rim: float, colour: Colour
+    ) -> None:
+        """Draw a filled polygon with a round rim."""
+        polygon = np.array([self._scale_point(p) for p in corners])
+        cv2.fillPoly(self.pixels, [polygon], colour)
+        cv2.polylines(
+            self.pixels, [polygon], True, colour, self._scale_length(rim)
+        )
 
-    def person(self, points: np.ndarray) -> Person:
-        """What was drawn, shrunk, with its keypoints (K, 2) in px."""
+    def render(self, points: np.ndarray) -> Person:
+        """Shrink the canvas to a layer of the final size.
+
+        Args:
+            points (np.ndarray): Keypoints in px, shape (K, 2).
+
+        Returns:
+            Person: Layer, and keypoints relative to it.
+        """
         layer = cv2.resize(
             self.pixels, self.size, interpolation=cv2.INTER_AREA
         )
         return Person(points - self.origin, layer)
 
 
-def colour_of(hue: float, saturation: float, value: float) -> Colour:
-    """Turns HSV, each in 0..1, into an opaque colour."""
+def hsv_to_bgra(hue: float, saturation: float, value: float) -> Colour:
+    """Convert HSV, each in [0, 1], to opaque BGRA, each in [0, 255]."""
     red, green, blue = colorsys.hsv_to_rgb(hue % 1, saturation, value)
     return 255 * blue, 255 * green, 255 * red, 255.0

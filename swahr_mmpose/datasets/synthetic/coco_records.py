@@ -1,5 +1,5 @@
 # Copyright (c) swahr_mmpose contributors. Licensed under Apache-2.0.
-"""What COCO's annotation format says of people and crowds."""
+"""COCO annotations of synthetic people and crowds."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ KEYPOINT_NAMES = ['nose'] + [
     )
     for side in ('left', 'right')
 ]
-SKELETON = [  # as COCO has it, counted from 1
+SKELETON = [  # COCO's, one-based
     [16, 14],
     [14, 12],
     [17, 15],
@@ -48,18 +48,22 @@ SKELETON = [  # as COCO has it, counted from 1
 ]
 
 
-def box_of(mask: np.ndarray) -> List[int]:
-    """COCO's bbox (x, y, w, h in px) of a (h, w) bool mask."""
-    return list(cv2.boundingRect(mask.astype(np.uint8)))
+def make_person_record(person: Person) -> Dict:
+    """Make the annotation of a person.
 
+    Args:
+        person (Person): Person with known visibility.
 
-def person_record(person: Person) -> Dict:
-    """What COCO says of a person: keypoints, box, area and outline."""
-    mask, seen = person.silhouette, person.visibility > 0
+    Returns:
+        dict: keypoints, num_keypoints, bbox, area, segmentation (polygons),
+        iscrowd.
+    """
+    mask, labelled = person.silhouette, person.visibility > 0
     keypoints = np.c_[person.keypoints.round(2), person.visibility]
-    keypoints[~seen] = 0
-    extent = mask.copy()  # with the pixels around the keypoints, for the box
-    points = keypoints[seen, :2]
+    keypoints[~labelled] = 0
+    # The box also contains the pixels around the keypoints.
+    extent = mask.copy()
+    points = keypoints[labelled, :2]
     column, row = np.r_[np.floor(points), np.ceil(points)].astype(int).T
     extent[row, column] = True
     contours, _ = cv2.findContours(
@@ -67,18 +71,26 @@ def person_record(person: Person) -> Dict:
     )
     return {
         'iscrowd': 0,
-        'num_keypoints': int(seen.sum()),
+        'num_keypoints': int(labelled.sum()),
         'keypoints': [
             int(v) if v == int(v) else v for v in keypoints.ravel().tolist()
         ],
         'area': int(mask.sum()),
-        'bbox': box_of(extent),
+        'bbox': _compute_box(extent),
         'segmentation': [c.ravel().tolist() for c in contours if len(c) >= 3],
     }
 
 
-def crowd_record(mask: np.ndarray) -> Dict:
-    """What COCO says of a crowd: run lengths down the columns, zeros first."""
+def make_crowd_record(mask: np.ndarray) -> Dict:
+    """Make the annotation of a crowd region.
+
+    Args:
+        mask (np.ndarray): bool, shape (h, w).
+
+    Returns:
+        dict: As for a person; the segmentation is an uncompressed RLE
+        (column-major run lengths, zeros first), no keypoint is labelled.
+    """
     flat = np.r_[False, mask.ravel(order='F')]
     edges = np.flatnonzero(flat[1:] != flat[:-1])
     counts = np.diff([0, *edges, mask.size]).tolist()
@@ -87,18 +99,32 @@ def crowd_record(mask: np.ndarray) -> Dict:
         'num_keypoints': 0,
         'keypoints': [0] * 3 * NUM_KEYPOINTS,
         'area': int(mask.sum()),
-        'bbox': box_of(mask),
+        'bbox': _compute_box(mask),
         'segmentation': {'size': list(mask.shape), 'counts': counts},
     }
 
 
-def empty_document(
+def _compute_box(mask: np.ndarray) -> List[int]:
+    """Compute COCO's bbox ``[x, y, w, h]`` in px of a bool mask (h, w)."""
+    return list(cv2.boundingRect(mask.astype(np.uint8)))
+
+
+def make_document(
     category: str, keypoints: List[str], skeleton: List[List[int]]
 ) -> Dict:
-    """A COCO annotation file without pictures."""
+    """Make a COCO annotation file without images.
+
+    Args:
+        category (str): Name of the category.
+        keypoints (list[str]): Names of the K keypoints.
+        skeleton (list[list[int]]): One-based skeleton edges.
+
+    Returns:
+        dict: Content of the file.
+    """
     what = 'people with COCO keypoints' if category == 'person' else category
     return {
-        'info': {'description': f'Drawn {what}'},
+        'info': {'description': f'Synthetic {what}'},
         'licenses': [{'id': 1, 'name': 'No third-party material', 'url': ''}],
         'images': [],
         'annotations': [],

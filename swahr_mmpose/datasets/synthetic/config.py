@@ -1,5 +1,5 @@
 # Copyright (c) swahr_mmpose contributors. Licensed under Apache-2.0.
-"""What a synthetic data set is made of."""
+"""Kinds of instances and settings of a synthetic dataset."""
 
 from __future__ import annotations
 
@@ -14,60 +14,20 @@ from .canvas import Person
 from .coco_records import KEYPOINT_NAMES, SKELETON
 from .people import draw_person
 
-MIN_HEIGHT_LIMIT = 16  # px; in smaller people the joints share one pixel
-
-
-@dataclass(frozen=True)
-class SyntheticConfig:
-    """The arguments that shape a data set, checked."""
-
-    num_train: int = 256
-    num_val: int = 48
-    image_size: Tuple[int, int] = (448, 360)
-    min_height: int = 32
-    max_height: int = 340
-    seed: int = 0
-    kind: str = 'people'
-    bare: bool = False
-
-    def __post_init__(self) -> None:
-        """Raises ValueError with what was got, expected, and the remedy."""
-        object.__setattr__(self, 'image_size', tuple(self.image_size))
-        low, high, size = self.min_height, self.max_height, self.image_size
-        counts = self.num_train, self.num_val, self.seed
-        for holds, message in (
-            (
-                all(isinstance(v, Integral) and v >= 0 for v in counts),
-                f'num_train, num_val and seed are {counts}, expected whole '
-                'numbers from 0 on; pass such',
-            ),
-            (
-                len(size) == 2 and all(isinstance(v, Integral) for v in size),
-                f'image_size is {size}, expected two whole numbers; pass '
-                '(width, height) in px',
-            ),
-            (
-                MIN_HEIGHT_LIMIT <= low <= high <= size[-1],
-                f'min_height is {low} and max_height {high}, expected '
-                f'{MIN_HEIGHT_LIMIT} <= min_height <= max_height <= '
-                f'{size[-1]}, the height of the pictures; change them or '
-                'image_size',
-            ),
-            (
-                self.kind in KINDS,
-                f'kind is {self.kind!r}, expected one of {sorted(KINDS)}; '
-                'pass one of them',
-            ),
-        ):
-            if not holds:
-                raise ValueError(message)
+_MIN_HEIGHT = 16  # px; in smaller people the joints share one pixel
 
 
 class Kind(NamedTuple):
-    """A kind of figure, and what COCO's format says of it.
+    """Kind of instances in a synthetic dataset.
 
-    ``draw`` takes a random generator, a height or length in px and a grey
-    from 0 to 1; ``crowds`` is whether some pictures show a crowd.
+    Attributes:
+        category (str): Name of the COCO category.
+        keypoints (list[str]): Names of the K keypoints.
+        skeleton (list[list[int]]): One-based skeleton edges.
+        draw (Callable): Function that draws an instance, given a random
+            number generator, a height or length in px and a brightness from 0
+            to 1.
+        crowds (bool): Whether some images contain a crowd.
     """
 
     category: str
@@ -83,3 +43,65 @@ KINDS = {
         'beetle', BEETLE_NAMES, BEETLE_SKELETON, draw_beetle, False
     ),
 }
+
+
+@dataclass(frozen=True)
+class SyntheticConfig:
+    """Settings of a synthetic dataset.
+
+    Args:
+        num_train (int): Number of training images. Defaults to 256.
+        num_val (int): Number of validation images. Defaults to 48.
+        image_size (tuple[int, int]): ``(width, height)`` of the images in px.
+            Defaults to (448, 360).
+        min_height (int): Minimum height of a standing person, or length of a
+            beetle, in px. Defaults to 32.
+        max_height (int): Maximum height or length in px. Defaults to 340.
+        seed (int): Seed of the random number generator. Defaults to 0.
+        kind (str): Kind of instances, ``'people'`` or ``'beetles'``. Defaults
+            to ``'people'``.
+        bare (bool): Whether to annotate keypoints only. Defaults to False.
+
+    Raises:
+        ValueError: If an argument is out of its range.
+    """
+
+    num_train: int = 256
+    num_val: int = 48
+    image_size: Tuple[int, int] = (448, 360)
+    min_height: int = 32
+    max_height: int = 340
+    seed: int = 0
+    kind: str = 'people'
+    bare: bool = False
+
+    def __post_init__(self) -> None:
+        """Check the arguments."""
+        object.__setattr__(self, 'image_size', tuple(self.image_size))
+        low, high, size = self.min_height, self.max_height, self.image_size
+        counts = self.num_train, self.num_val, self.seed
+        for valid, message in (
+            (
+                all(isinstance(v, Integral) and v >= 0 for v in counts),
+                f'got num_train, num_val and seed {counts}, expected integers '
+                'of at least 0',
+            ),
+            (
+                len(size) == 2 and all(isinstance(v, Integral) for v in size),
+                f'got image_size {size}, expected two integers: (width, '
+                'height) in px',
+            ),
+            (
+                _MIN_HEIGHT <= low <= high <= size[-1],
+                f'got min_height {low} and max_height {high}, expected '
+                f'{_MIN_HEIGHT} <= min_height <= max_height <= '
+                f'{size[-1]}, the height of the images; change them or '
+                'image_size',
+            ),
+            (
+                self.kind in KINDS,
+                f'got kind {self.kind!r}, expected one of {sorted(KINDS)}',
+            ),
+        ):
+            if not valid:
+                raise ValueError(message)

@@ -1,7 +1,7 @@
 # Copyright (c) swahr_mmpose contributors. Licensed under Apache-2.0.
-"""Places people, and draws what is around, behind and before them.
+"""Place people, and draw background, crowds and occluding bars.
 
-Sizes are (width, height) in px; layers are (h, w, 4), BGR times alpha, then
+Sizes are (width, height) in px; layers are (h, w, 4), premultiplied BGR and
 alpha.
 """
 
@@ -14,16 +14,25 @@ import cv2
 import numpy as np
 from numpy.random import Generator
 
-from .canvas import Colour, Person, Size, colour_of
+from .canvas import Colour, Person, Size, hsv_to_bgra
 from .people import draw_person
 
-CUT_ODDS = 0.2  # of a person who may reach past the border
-CROWD_HEIGHT = (0.045, 0.075)  # of a crowd's members, in picture heights
-CROWD_SPOTS = 8  # tried for the crowd that is covered least
+CUT_ODDS = 0.2  # probability that a person may cross the border
+CROWD_HEIGHT = (0.045, 0.075)  # people of a crowd, in image heights
+CROWD_SPOTS = 8  # candidate positions; the least covered one is used
 
 
-def move_somewhere(rng: Generator, person: Person, size: Size) -> Person:
-    """Moves someone to a random place, mostly wholly inside the picture."""
+def place_randomly(rng: Generator, person: Person, size: Size) -> Person:
+    """Move a person to a random position, usually inside the image.
+
+    Args:
+        rng (Generator): Random number generator.
+        person (Person): Person to move.
+        size (tuple[int, int]): Size of the image.
+
+    Returns:
+        Person: Copy on a layer of that size, without visibility.
+    """
     half = np.ptp(person.keypoints, axis=0) / 2
     half *= 0.2 if rng.random() < CUT_ODDS else 1.1
     half = np.minimum(half, np.array(size) / 2)
@@ -31,9 +40,14 @@ def move_somewhere(rng: Generator, person: Person, size: Size) -> Person:
 
 
 def label_visibility(people: List[Person], bars: np.ndarray) -> List[Person]:
-    """Labels keypoints 0 outside, 1 hidden by a later layer, 2 seen.
+    """Label keypoints 0 outside, 1 hidden by a later layer, 2 visible.
 
-    ``people`` come in the order of drawing, ``bars`` is a (h, w) bool mask.
+    Args:
+        people (list[Person]): People in the order of drawing.
+        bars (np.ndarray): Mask of what is drawn after them, bool (h, w).
+
+    Returns:
+        list[Person]: Copies with visibility.
     """
     cover, labelled = bars.copy(), []
     last = np.array(bars.shape[::-1]) - 1
@@ -47,20 +61,20 @@ def label_visibility(people: List[Person], bars: np.ndarray) -> List[Person]:
     return labelled[::-1]
 
 
-def _muted(rng: Generator) -> Colour:
-    """Picks a greyish colour: bright hues mark the joints."""
-    return colour_of(
+def _sample_muted_colour(rng: Generator) -> Colour:
+    """Sample a greyish colour: saturated ones mark the joints."""
+    return hsv_to_bgra(
         rng.random(), rng.uniform(0, 0.25), rng.uniform(0.2, 0.85)
     )
 
 
 def _draw_clutter(rng: Generator, image: np.ndarray) -> None:
-    """Draws one random shape: rectangle, ellipse, stick or triangle."""
+    """Draw one random shape: rectangle, ellipse, stick or triangle."""
     size = np.array(image.shape[1::-1])
     extent = rng.uniform(0.02, 0.2) * size.max()
     corners = rng.random(2) * size + rng.uniform(-1, 1, (3, 2)) * extent
     first, second, third = corners.astype(int).tolist()
-    colour, kind = _muted(rng)[:3], rng.integers(4)
+    colour, kind = _sample_muted_colour(rng)[:3], rng.integers(4)
     if kind == 0:
         cv2.rectangle(image, first, second, colour, -1)
     elif kind == 1:
@@ -74,9 +88,17 @@ def _draw_clutter(rng: Generator, image: np.ndarray) -> None:
 
 
 def draw_background(rng: Generator, size: Size) -> np.ndarray:
-    """Draws the (h, w, 3) uint8 BGR scenery of a (width, height) picture."""
-    # 3 x 4 greyish colours blown up to the picture give soft gradients; the
-    # 20 is how far their channels may differ.
+    """Draw a background of gradients, texture and clutter.
+
+    Args:
+        rng (Generator): Random number generator.
+        size (tuple[int, int]): Size of the image.
+
+    Returns:
+        np.ndarray: BGR image, uint8 (h, w, 3).
+    """
+    # 3 x 4 greyish colours, enlarged to the image, give soft gradients; their
+    # channels differ by at most 20 from grey.
     coarse = rng.uniform(70, 190, (3, 4, 1)) + rng.uniform(-20, 20, (3, 4, 3))
     image = cv2.resize(coarse, size, interpolation=cv2.INTER_CUBIC)
     grain = int(rng.integers(3, 12))  # px
@@ -91,19 +113,32 @@ def draw_background(rng: Generator, size: Size) -> np.ndarray:
 
 
 def draw_bars(rng: Generator, size: Size) -> np.ndarray:
-    """Draws the (h, w, 4) uint8 layer of bars in front of everything."""
+    """Draw bars that occlude people.
+
+    Args:
+        rng (Generator): Random number generator.
+        size (tuple[int, int]): Size of the image.
+
+    Returns:
+        np.ndarray: Layer, uint8 (h, w, 4).
+    """
     layer = np.zeros((size[1], size[0], 4), np.uint8)
-    # Half of the pictures have none, the others one to three.
+    # Half of the images have none, the others one to three.
     for _ in range(rng.integers(1, 4) if rng.random() < 0.5 else 0):
         ends = rng.uniform(-0.1, 1.1, (2, 2)) * size
         start, end = ends.astype(int).tolist()
         thickness = int(rng.uniform(0.01, 0.04) * size[0]) + 1
-        cv2.line(layer, start, end, _muted(rng), thickness)
+        cv2.line(layer, start, end, _sample_muted_colour(rng), thickness)
     return layer
 
 
 def paste(image: np.ndarray, layer: np.ndarray) -> None:
-    """Lays a (h, w, 4) uint8 layer over a (h, w, 3) uint8 BGR image."""
+    """Blend a layer over an image, in place.
+
+    Args:
+        image (np.ndarray): BGR image, uint8 (h, w, 3).
+        layer (np.ndarray): Layer, uint8 (h, w, 4).
+    """
     x, y, w, h = cv2.boundingRect(layer[..., 3])
     image, layer = (a[y : y + h, x : x + w] for a in (image, layer))
     clear = 1 - layer[..., 3:].astype(np.float32) / 255
@@ -113,17 +148,22 @@ def paste(image: np.ndarray, layer: np.ndarray) -> None:
 def draw_crowd(
     rng: Generator, image: np.ndarray, people: List[Person]
 ) -> np.ndarray:
-    """Draws tiny overlapping people into a (h, w, 3) uint8 image.
+    """Draw tiny overlapping people into an image, in place.
 
-    Returns the (h, w) bool region of the crowd that ``people``, who are to
-    be drawn later, leave to be seen.
+    Args:
+        rng (Generator): Random number generator.
+        image (np.ndarray): BGR image, uint8 (h, w, 3).
+        people (list[Person]): People who will be drawn over the crowd.
+
+    Returns:
+        np.ndarray: Region of the crowd that stays visible, bool (h, w).
     """
     height, width = image.shape[:2]
     cover = np.zeros((height, width), bool)
     for person in people:
         cover |= person.silhouette
     unit = CROWD_HEIGHT[1] * height
-    # Of some spots, the one with the least to be painted over around it.
+    # The candidate position that people will cover least.
     share = cv2.blur(cover.astype(np.float32), (int(4 * unit), int(2 * unit)))
     spots = rng.uniform(0.15, 0.85, (CROWD_SPOTS, 2)) * (width, height)
     spot = min(spots, key=lambda s: share[int(s[1]), int(s[0])])
@@ -138,13 +178,21 @@ def draw_crowd(
         )
         paste(image, member.layer)
         mask |= member.silhouette
-    # Fills the gaps between arms and legs, and takes in the soft outlines.
+    # Fill gaps between arms and legs, and include antialiased borders.
     whole = cv2.morphologyEx(mask, cv2.MORPH_CLOSE, np.ones((7, 7), np.uint8))
     return (cv2.dilate(whole, np.ones((3, 3), np.uint8)) > 0) & ~cover
 
 
 def add_noise(rng: Generator, image: np.ndarray) -> np.ndarray:
-    """Adds the grain of a camera to a (h, w, 3) uint8 picture."""
+    """Add camera noise to an image.
+
+    Args:
+        rng (Generator): Random number generator.
+        image (np.ndarray): BGR image, uint8 (h, w, 3).
+
+    Returns:
+        np.ndarray: Noisy copy, uint8 (h, w, 3).
+    """
     noise = rng.standard_normal(image.shape, dtype=np.float32)
     noisy = image + np.float32(rng.uniform(1, 6)) * noise  # grey levels
     return np.clip(noisy + 0.5, 0, 255).astype(np.uint8)

@@ -1,5 +1,5 @@
 # Copyright (c) swahr_mmpose contributors. Licensed under Apache-2.0.
-"""Transforms of the bottom-up pipeline."""
+"""Transforms of the bottom-up pipeline: loading, geometry, masks, packing."""
 
 from .bottomup_transforms import (
     BottomupGetLossMask,

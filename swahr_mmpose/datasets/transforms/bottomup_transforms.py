@@ -1,6 +1,7 @@
 # Copyright (c) swahr_mmpose contributors. Licensed under Apache-2.0.
-"""Geometric transforms of the bottom-up pipeline, over :mod:`.geometry`.
+"""Geometric transforms of the bottom-up pipeline.
 
+Pipeline steps around the functions of :mod:`.geometry` and :mod:`.loss_mask`.
 N people, K keypoints; sizes are ``(w, h)``, points ``(x, y)`` in pixels.
 """
 
@@ -13,10 +14,10 @@ import numpy as np
 from mmcv.transforms import BaseTransform
 from mmpose.registry import TRANSFORMS
 
-from swahr_mmpose.datasets.seeding import random_of
+from swahr_mmpose.datasets.seeding import get_rng
 
 from . import geometry
-from .loss_mask import loss_mask, valid_region
+from .loss_mask import valid_region, warp_loss_mask
 
 __all__ = [
     'BottomupGetLossMask',
@@ -27,27 +28,37 @@ __all__ = [
 
 @TRANSFORMS.register_module()
 class BottomupRandomSquareAffine(BaseTransform):
-    """Cut a random, rotated square of the image and mirror it at random.
+    """Crop a random, rotated square of the image and flip it at random.
 
-    The official augmentation: the square's side is the image's short side
-    times a uniform factor; its centre moves by whole pixels, by up to a fifth
-    of the side; black where it leaves the image.
+    The augmentation of the official implementation.  The side of the square
+    is the short side of the image times a uniform random factor.  Its centre
+    is shifted from the image centre by whole pixels, by up to ``translation /
+    200`` of the side in x and y.  Pixels outside the image are black.
 
     Required Keys: ``img``, ``flip_indices``; optional ``keypoints``,
     ``keypoints_visible``, ``bbox``.
-    Modified Keys: those.  ``bbox`` becomes the box around its corners.
-    Added Keys: ``input_size``, ``warp_mat`` (2, 3) before mirroring,
-    ``flip``, ``flip_direction``; with ``bbox`` also ``person_width`` (N,),
-    in pixels of the output, of the boxes before they are rotated.
+    Modified Keys: the same, except ``flip_indices``.  ``bbox`` becomes the
+    axis-aligned box around its transformed corners.
+    Added Keys: ``input_size``, ``warp_mat`` (2, 3) before the flip, ``flip``,
+    ``flip_direction``; with ``bbox`` also ``person_width`` (N,), the widths
+    of the boxes before rotation, in output pixels.
 
     Args:
-        input_size (tuple): Square size of the output, ``(w, h)``.
-        rotation (float): Largest rotation to either side, degrees.
-        scale (tuple): Range of the factor; the paper says (0.75, 1.25), the
-            released configs (0.75, 1.5).
-        translation (float): Largest shift, where 200 is the square's side.
-        flip_prob (float): Probability to mirror.
-        scale_type (str): ``'short'`` or ``'long'`` side of the image.
+        input_size (tuple): Output size ``(w, h)`` in pixels, a square.
+        rotation (float): Maximum rotation in degrees, in both directions.
+            Defaults to 30.
+        scale (tuple): Range ``(low, high)`` of the factor.  The paper gives
+            (0.75, 1.25), the released configs (0.75, 1.5).  Defaults to
+            (0.75, 1.5).
+        translation (float): Maximum shift in 1/200 of the square's side.
+            Defaults to 40, a fifth of the side.
+        flip_prob (float): Probability of a horizontal flip.  Defaults to 0.5.
+        scale_type (str): Side of the image that the factor multiplies,
+            ``'short'`` or ``'long'``.  Defaults to ``'short'``.
+
+    Raises:
+        ValueError: If ``input_size`` is not square, ``scale`` is not an
+            ascending range of positive numbers, or ``scale_type`` is unknown.
     """
 
     def __init__(
@@ -74,33 +85,54 @@ class BottomupRandomSquareAffine(BaseTransform):
         self.scale = scale
         self.translation = translation
         self.flip_prob = flip_prob
-        self.side_of = min if scale_type == 'short' else max
+        self.select_side = min if scale_type == 'short' else max
 
     def draw(
-        self, height: int, width: int, random: Any = np.random
+        self, height: int, width: int, rng: Any
     ) -> Tuple[np.ndarray, bool]:
-        """Draw a matrix and whether to mirror."""
-        side = self.side_of(height, width) * random.uniform(*self.scale)
-        rotation = random.uniform(-self.rotation, self.rotation)
-        # Both ends are truncated, as officially: integers in [-a, a - 1].
-        reach = int(self.translation * side / 200)
-        shift = random.randint(-reach, reach, 2) if reach else np.zeros(2)
+        """Draw a random transformation.
+
+        Args:
+            height (int): Height of the image in pixels.
+            width (int): Width of the image in pixels.
+            rng (np.random.RandomState | module): Random number generator, or
+                the module ``np.random``.
+
+        Returns:
+            tuple[np.ndarray, bool]: Matrix (2, 3) from the image to the
+            output before the flip, and whether to flip.
+        """
+        side = self.select_side(height, width) * rng.uniform(*self.scale)
+        rotation = rng.uniform(-self.rotation, self.rotation)
+        # As in the official implementation, the bound is truncated and the
+        # upper end excluded: integers in [-bound, bound - 1].
+        bound = int(self.translation * side / 200)
+        shift = rng.randint(-bound, bound, 2) if bound else np.zeros(2)
         center = [width / 2 + float(shift[0]), height / 2 + float(shift[1])]
         matrix = geometry.square_affine_matrix(
             center, side, rotation, self.input_size[0]
         )
-        return matrix, bool(random.random() < self.flip_prob)
+        return matrix, bool(rng.random() < self.flip_prob)
 
     def transform(self, results: Dict[str, Any]) -> Dict[str, Any]:
-        """Draw a transformation and apply it."""
+        """Draw a transformation and apply it to ``results``."""
         height, width = results['img'].shape[:2]
-        matrix, flip = self.draw(height, width, random_of(results))
+        matrix, flip = self.draw(height, width, get_rng(results))
         return self.apply(results, matrix, flip)
 
     def apply(
         self, results: Dict[str, Any], matrix: np.ndarray, flip: bool
     ) -> Dict[str, Any]:
-        """Apply one transformation to everything in ``results``."""
+        """Apply a transformation to image, keypoints and boxes.
+
+        Args:
+            results (dict): Results dict of the pipeline, modified in place.
+            matrix (np.ndarray): Matrix (2, 3) from the image to the output.
+            flip (bool): Whether to flip horizontally afterwards.
+
+        Returns:
+            dict: ``results`` with the keys listed for the class.
+        """
         results['img'] = cv2.warpAffine(
             results['img'], matrix, self.input_size
         )
@@ -109,11 +141,11 @@ class BottomupRandomSquareAffine(BaseTransform):
                 results['keypoints'], matrix
             )
         if 'bbox' in results:
-            boxes, zoom = results['bbox'], geometry.zoom_of(matrix)
-            results['person_width'] = (boxes[:, 2] - boxes[:, 0]) * zoom
+            boxes, scale = results['bbox'], geometry.scale_factor(matrix)
+            results['person_width'] = (boxes[:, 2] - boxes[:, 0]) * scale
             results['bbox'] = _warp_boxes(boxes, matrix)
         if flip:
-            self._mirror(results)
+            self._flip(results)
         results.update(
             flip=flip,
             flip_direction='horizontal' if flip else None,
@@ -122,7 +154,8 @@ class BottomupRandomSquareAffine(BaseTransform):
         )
         return results
 
-    def _mirror(self, results: Dict[str, Any]) -> None:
+    def _flip(self, results: Dict[str, Any]) -> None:
+        """Flip image, keypoints and boxes horizontally, in place."""
         last = self.input_size[0] - 1
         results['img'] = np.ascontiguousarray(results['img'][:, ::-1])
         if 'keypoints' in results:
@@ -130,9 +163,8 @@ class BottomupRandomSquareAffine(BaseTransform):
             keypoints = results['keypoints'][:, order]
             keypoints[..., 0] = last - keypoints[..., 0]
             results['keypoints'] = keypoints
-            results['keypoints_visible'] = results['keypoints_visible'][
-                :, order
-            ]
+            visible = results['keypoints_visible']
+            results['keypoints_visible'] = visible[:, order]
         if 'bbox' in results:
             boxes = results['bbox'].copy()
             boxes[:, [0, 2]] = last - boxes[:, [2, 0]]
@@ -140,7 +172,7 @@ class BottomupRandomSquareAffine(BaseTransform):
 
 
 def _warp_boxes(boxes: np.ndarray, matrix: np.ndarray) -> np.ndarray:
-    """Boxes (N, 4) of ``x1, y1, x2, y2`` around their warped corners."""
+    """Enclose the transformed corners of boxes (N, 4) in xyxy format."""
     corners = boxes[:, [[0, 1], [2, 1], [2, 3], [0, 3]]]
     warped = geometry.apply_affine(corners, matrix)
     return np.concatenate(
@@ -150,60 +182,81 @@ def _warp_boxes(boxes: np.ndarray, matrix: np.ndarray) -> np.ndarray:
 
 @TRANSFORMS.register_module()
 class BottomupGetLossMask(BaseTransform):
-    """The mask of the heatmap loss, one per level, after ``GenerateTarget``.
+    """Make the mask of the heatmap loss for each level.
 
-    Own, because MMPose's ``BottomupGetHeatmapMask`` skips COCO's crowd
-    regions (their run-length encoding) and samples on another grid.
+    Runs after ``GenerateTarget``.  It replaces ``BottomupGetHeatmapMask`` of
+    MMPose, which skips COCO's crowd regions (run-length encoded masks) and
+    samples on another grid.
 
     Required Keys: ``heatmaps`` (list), ``ori_shape``, ``warp_mat``, ``flip``,
     ``input_size``, ``raw_ann_info``.
-    Added Keys: ``heatmap_mask``, a list of bool arrays (h, w), False on crowd
-    regions, on people without keypoints and outside the image.
+    Added Keys: ``heatmap_mask``, a list of bool arrays (h, w), ``False`` in
+    crowd regions, on people without labelled keypoints and outside the image.
 
     Args:
-        unbiased (bool): As for the codec: the exact convention.
+        unbiased (bool): Whether to use the exact coordinate convention; must
+            be the same as for the codec.  Defaults to ``False``.
     """
 
     def __init__(self, unbiased: bool = False) -> None:
         self.unbiased = unbiased
 
     def transform(self, results: Dict[str, Any]) -> Dict[str, Any]:
-        """Make ``results['heatmap_mask']``."""
-        height, width = results['ori_shape'][:2]
-        annotations = [a for a in results.get('raw_ann_info') or () if a]
-        try:
-            region = valid_region(annotations, (width, height))
-        except Exception as error:  # pycocotools raises errors of many kinds
-            raise ValueError(
-                f'image {results.get("img_path")}: a segmentation cannot be '
-                f'read ({type(error).__name__}: {error}); find and correct '
-                'it with tools/dataset_tools/check_dataset.py'
-            ) from error
+        """Add ``results['heatmap_mask']``.
+
+        Raises:
+            ValueError: If a segmentation cannot be decoded.
+        """
+        region = _decode_valid_region(results)
         masks: List[np.ndarray] = []
         for heatmaps in results['heatmaps']:
             size = (heatmaps.shape[2], heatmaps.shape[1])
-            matrix = geometry.scaled_matrix(
+            matrix = geometry.scale_matrix(
                 results['warp_mat'], results['input_size'], size, self.unbiased
             )
-            masks.append(loss_mask(region, matrix, size, results['flip']))
+            masks.append(warp_loss_mask(region, matrix, size, results['flip']))
         results['heatmap_mask'] = masks
         return results
 
 
+def _decode_valid_region(results: Dict[str, Any]) -> np.ndarray:
+    """Return the valid region of the image; name the file in errors."""
+    height, width = results['ori_shape'][:2]
+    annotations = [a for a in results.get('raw_ann_info') or () if a]
+    try:
+        return valid_region(annotations, (width, height))
+    except Exception as error:  # pycocotools raises errors of many kinds
+        raise ValueError(
+            f'image {results.get("img_path")}: a segmentation cannot be '
+            f'decoded ({type(error).__name__}: {error}); find it with '
+            'tools/dataset_tools/check_dataset.py and correct it'
+        ) from error
+
+
 @TRANSFORMS.register_module()
 class BottomupPyramidResize(BaseTransform):
-    """Resize a test image to one or more scales, short side to the input's.
+    """Resize a test image to one or more scales.
+
+    At scale 1 the short side becomes ``input_size``, and both sides are
+    multiples of 64, see :func:`.geometry.resized_geometry`.
 
     Required Keys: ``img``.
-    Modified Keys: ``img`` becomes a list, largest scale first, where there is
-    more than one scale.
+    Modified Keys: ``img``; with more than one scale it becomes a list,
+    largest scale first.
     Added Keys: ``input_size`` (of scale 1), ``input_center`` and
-    ``input_scale`` (where it lies in the image), ``pyramid_scales``.
+    ``input_scale`` (centre and extent of the input in the image, in pixels),
+    ``pyramid_scales``.
 
     Args:
-        input_size (tuple): Input size of training, ``(w, h)``.
-        scales (Sequence[float]): Of the pyramid; 1 must be one of them.
-        unbiased (bool): As for the codec: the exact convention.
+        input_size (tuple): Input size ``(w, h)`` of training, a square.
+        scales (Sequence[float]): Scales of the pyramid; must include 1.
+            Defaults to (1.0,).
+        unbiased (bool): Whether to use the exact coordinate convention; must
+            be the same as for the codec.  Defaults to ``False``.
+
+    Raises:
+        ValueError: If ``input_size`` is not square, a scale is not positive,
+            or 1 is not among the scales.
     """
 
     def __init__(
@@ -216,14 +269,17 @@ class BottomupPyramidResize(BaseTransform):
             raise ValueError(f'input_size must be square, got {input_size}')
         if 1 not in scales or min(scales) <= 0:
             raise ValueError(
-                'scales must be positive and hold 1.0, whose tags group the '
-                f'people, got {list(scales)}'
+                'scales must be positive and include 1.0, at which people '
+                f'are grouped, got {list(scales)}'
             )
         self.side = int(input_size[0])
         self.scales = sorted({float(s) for s in scales}, reverse=True)
         self.unbiased = unbiased
 
-    def _levels(self, image_size: Tuple[int, int]) -> List[geometry.Resized]:
+    def _compute_levels(
+        self, image_size: Tuple[int, int]
+    ) -> List[geometry.Resized]:
+        """Compute the geometry of each scale, largest first."""
         return [
             geometry.resized_geometry(
                 image_size, self.side, scale, self.scales[-1], self.unbiased
@@ -231,26 +287,27 @@ class BottomupPyramidResize(BaseTransform):
             for scale in self.scales
         ]
 
-    def input_size_of(self, image_size: Tuple[int, int]) -> Tuple[int, int]:
-        """``input_size`` of an image of size ``(w, h)``."""
-        return self._levels(image_size)[self.scales.index(1.0)].size
+    def get_input_size(self, image_size: Tuple[int, int]) -> Tuple[int, int]:
+        """Return ``input_size`` for an image of size ``(w, h)``."""
+        return self._compute_levels(image_size)[self.scales.index(1.0)].size
 
     def transform(self, results: Dict[str, Any]) -> Dict[str, Any]:
-        """Resize ``results['img']``."""
+        """Resize ``results['img']`` and add its geometry."""
         image = results['img']
-        levels = self._levels((image.shape[1], image.shape[0]))
+        levels = self._compute_levels((image.shape[1], image.shape[0]))
         images = [
             geometry.resize_image(image, level, self.unbiased)
             for level in levels
         ]
         base = levels[self.scales.index(1.0)]
-        # Officially centre and extent of the last level count.
-        placed = base if self.unbiased else levels[-1]
+        # The official implementation uses centre and extent of the smallest
+        # scale.
+        placement = base if self.unbiased else levels[-1]
         results.update(
             img=images[0] if len(images) == 1 else images,
             input_size=base.size,
-            input_center=np.array(placed.center, np.float32),
-            input_scale=np.array(placed.extent, np.float64),
+            input_center=np.array(placement.center, np.float32),
+            input_scale=np.array(placement.extent, np.float64),
             pyramid_scales=self.scales,
         )
         return results

@@ -1,5 +1,5 @@
 # Copyright (c) swahr_mmpose contributors. Licensed under Apache-2.0.
-"""Pack samples of the bottom-up pipeline for the model."""
+"""Packing of samples for the model: image pyramids and sparse targets."""
 
 from __future__ import annotations
 
@@ -19,19 +19,24 @@ __all__ = ['BottomupPackInputs']
 
 @TRANSFORMS.register_module()
 class BottomupPackInputs(PackPoseInputs):
-    """Pack a sample, also one whose image is a pyramid.
+    """Pack a sample; its image may be a pyramid.
 
-    MMPose's packer stacks the images of a pyramid, which have different
-    sizes, and by default passes on ``category_id``, an array per image that
-    its CocoMetric cannot take.
+    MMPose's ``PackPoseInputs`` calls ``torch.stack`` on the images of a
+    pyramid, which have different sizes.  By default it also passes on
+    ``category_id``, an array per image that MMPose's ``CocoMetric`` cannot
+    handle.
 
-    Targets are packed as :class:`SparseFields`: a hundredth of their cells is
-    not 0, so that between the worker and the model far less is to be copied.
+    Targets are packed as :class:`~swahr_mmpose.structures.SparseFields`:
+    about 1 % of the cells are non-zero, so that far less is copied between
+    the worker and the model.
 
     Args:
-        meta_keys (Sequence[str]): What goes into the sample's metainfo.
-        sparse (bool): Pack targets sparsely; ``False`` for dense ones, as in
-            MMPose. Defaults to ``True``.
+        meta_keys (Sequence[str]): Keys of the results dict to store in the
+            metainfo of the data sample.  Defaults to those that training and
+            testing use.
+        sparse (bool): Whether to pack targets as ``SparseFields``; ``False``
+            keeps MMPose's dense fields.  Defaults to ``True``.
+        **kwargs: Other arguments of ``PackPoseInputs``.
     """
 
     def __init__(
@@ -60,7 +65,15 @@ class BottomupPackInputs(PackPoseInputs):
         self.sparse = sparse
 
     def transform(self, results: Dict[str, Any]) -> Dict[str, Any]:
-        """Pack; ``inputs`` is a tensor (3, h, w), or a list of them."""
+        """Pack a sample.
+
+        Args:
+            results (dict): Results dict of the pipeline.
+
+        Returns:
+            dict: ``inputs``, a uint8 tensor (3, h, w) or, for a pyramid, a
+            list of them, and ``data_samples``, a ``PoseDataSample``.
+        """
         images = results['img']
         if isinstance(images, list):
             packed = super().transform(dict(results, img=images[0]))
@@ -73,15 +86,20 @@ class BottomupPackInputs(PackPoseInputs):
 
 
 def _pack_fields(sample: Any) -> None:
-    """Replace dense targets; other kinds of fields stay as they are."""
+    """Replace the dense ``gt_fields`` of a data sample by sparse ones.
+
+    Fields that :class:`SparseFields` cannot represent stay as they are: those
+    with other keys, with heatmaps that are not a list of levels, or of
+    another dtype (such as masks that hold weights).
+    """
     fields = sample.gt_fields
     heatmaps, masks = fields.get('heatmaps'), fields.get('heatmap_mask')
-    kinds = [(heatmaps, torch.float32)]
+    levels_and_dtypes = [(heatmaps, torch.float32)]
     if masks is not None:
-        kinds.append((masks, torch.bool))
-    plain = set(fields.keys()) <= {'heatmaps', 'heatmap_mask'} and all(
+        levels_and_dtypes.append((masks, torch.bool))
+    packable = set(fields.keys()) <= {'heatmaps', 'heatmap_mask'} and all(
         isinstance(levels, list) and all(m.dtype == dtype for m in levels)
-        for levels, dtype in kinds
+        for levels, dtype in levels_and_dtypes
     )
-    if plain:
+    if packable:
         sample.gt_fields = SparseFields.pack(heatmaps, masks)

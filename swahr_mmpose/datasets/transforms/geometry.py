@@ -1,9 +1,10 @@
 # Copyright (c) swahr_mmpose contributors. Licensed under Apache-2.0.
-"""The geometry of bottom-up training and testing, as pure functions.
+"""Geometry of bottom-up training and testing, as pure functions.
 
-Sizes are ``(w, h)``, points ``(x, y)`` in pixels, the first pixel at (0, 0);
-matrices map the original image to the network's input.  The conventions are
-those of the official code, kept so that published weights and numbers hold.
+Sizes are ``(w, h)``, points ``(x, y)`` in pixels, the first pixel at (0, 0).
+Matrices map the original image to the network's input.  By default the
+coordinate convention is that of the official implementation, so that
+published weights and results remain valid; ``unbiased`` selects the exact one.
 """
 
 from __future__ import annotations
@@ -19,9 +20,9 @@ __all__ = [
     'resize_image',
     'resize_matrix',
     'resized_geometry',
-    'scaled_matrix',
+    'scale_factor',
+    'scale_matrix',
     'square_affine_matrix',
-    'zoom_of',
 ]
 
 Size = Tuple[int, int]
@@ -30,40 +31,41 @@ Size = Tuple[int, int]
 def square_affine_matrix(
     center: Sequence[float], side: float, rotation: float, output_side: int
 ) -> np.ndarray:
-    """Map a square of the image onto the square input, then rotate.
+    """Compute the matrix that maps a rotated square onto the input.
 
     Args:
-        center (Sequence[float]): Centre of the square in the image.
-        side (float): Its side in pixels of the image.
-        rotation (float): Degrees about the centre of the output.
+        center (Sequence[float]): Centre ``(x, y)`` of the square, in image
+            pixels.
+        side (float): Side of the square, in image pixels.
+        rotation (float): Rotation about the centre of the output, in degrees.
         output_side (int): Side of the output in pixels.
 
     Returns:
         np.ndarray: float64, shape (2, 3).
     """
-    zoom = output_side / side
+    scale = output_side / side
     half = output_side / 2
     angle = -np.deg2rad(rotation)
-    turn = np.array(
+    rotate = np.array(
         [[np.cos(angle), -np.sin(angle)], [np.sin(angle), np.cos(angle)]]
     )
-    linear = turn * zoom
+    linear = rotate * scale
     shift = np.array([half, half]) - linear @ np.asarray(center, float)
     return np.concatenate([linear, shift[:, None]], axis=1)
 
 
-def scaled_matrix(
-    matrix: np.ndarray, size: Size, to_size: Size, unbiased: bool = False
+def scale_matrix(
+    matrix: np.ndarray, size: Size, to_size: Size, unbiased: bool
 ) -> np.ndarray:
-    """The same map onto a smaller output.
+    """Rescale the output of an affine matrix, e.g. to a heatmap level.
 
     Args:
-        matrix (np.ndarray): Onto the output, shape (2, 3).
-        size (tuple): Of the output.
-        to_size (tuple): Of the smaller one.
-        unbiased (bool): Whether cells have the pixels that they cover in
-            their middle, ``x' = (x + 1/2) * w' / w - 1/2``, or officially
-            ``x' = x * w' / w``.
+        matrix (np.ndarray): Matrix (2, 3) from the image to the output.
+        size (tuple): Output size of ``matrix``.
+        to_size (tuple): Output size of the result.
+        unbiased (bool): Whether to align pixel centres, ``x' = (x + 1/2) *
+            w' / w - 1/2``.  ``False``: ``x' = x * w' / w``, as in the
+            official implementation.
 
     Returns:
         np.ndarray: Shape (2, 3).
@@ -75,26 +77,34 @@ def scaled_matrix(
     return scaled
 
 
-def zoom_of(matrix: np.ndarray) -> float:
-    """By how much a matrix (2, 3) enlarges lengths."""
+def scale_factor(matrix: np.ndarray) -> float:
+    """Compute the factor by which a similarity (2, 3) scales lengths."""
     return float(np.sqrt(abs(np.linalg.det(matrix[:, :2]))))
 
 
 def apply_affine(points: np.ndarray, matrix: np.ndarray) -> np.ndarray:
-    """Transform points of shape (..., 2) by a matrix (2, 3), in float64.
+    """Transform points by an affine matrix, in float64.
 
-    Points that are not finite stay so.
+    Args:
+        points (np.ndarray): Shape (..., 2).
+        matrix (np.ndarray): Shape (2, 3).
+
+    Returns:
+        np.ndarray: float64, shape (..., 2).  Points that are not finite stay
+        so, without a warning.
     """
     with np.errstate(invalid='ignore', over='ignore'):
         return np.asarray(points, float) @ matrix[:, :2].T + matrix[:, 2]
 
 
 class Resized(NamedTuple):
-    """How a test image is resized.
+    """Geometry of a resized test image.
 
-    ``size`` is that of the result; ``center`` in the image comes to its
-    middle; ``extent`` are the pixels of the image that its width and height
-    cover.
+    Attributes:
+        size (tuple): Output size ``(w, h)`` in pixels.
+        center (tuple): Point ``(x, y)`` of the image that maps to the centre
+            of the output.
+        extent (tuple): Width and height of the output, in image pixels.
     """
 
     size: Size
@@ -109,23 +119,26 @@ def resized_geometry(
     min_scale: float = 1.0,
     unbiased: bool = False,
 ) -> Resized:
-    """Short side to ``input_size * scale``, long side to a multiple of 64.
+    """Compute the size and placement of a resized test image.
 
-    Sizes are rounded at the smallest scale of the pyramid and multiplied from
-    there, so that the maps of all scales lie over each other.  A fraction of
-    a pixel above a multiple of 64 is dropped, as officially.
+    The short side becomes ``input_size * scale``, the long side a multiple of
+    64.  Sizes are rounded at the smallest scale of the pyramid and multiplied
+    from there, so that the maps of all scales are aligned.  A fraction of a
+    pixel above a multiple of 64 is dropped, as in the official
+    implementation.
 
     Args:
-        image_size (tuple): Size of the image, ``(w, h)``.
-        input_size (int): Short side at scale 1.
-        scale (float): This level of the pyramid.
-        min_scale (float): The smallest level of the pyramid.
-        unbiased (bool): Whether the middles of image and output are to lie on
-            each other exactly, so that a mirrored image is a mirrored output;
-            the official centre is a whole pixel.
+        image_size (tuple): Image size ``(w, h)`` in pixels.
+        input_size (int): Short side at scale 1, in pixels.
+        scale (float): Scale of this pyramid level.  Defaults to 1.
+        min_scale (float): Smallest scale of the pyramid.  Defaults to 1.
+        unbiased (bool): Whether to align the centres of image and output
+            exactly, so that flipping commutes with resizing.  ``False``: the
+            centre is rounded to an integer pixel, as in the official
+            implementation.  Defaults to ``False``.
 
     Returns:
-        Resized: See there.
+        Resized: Size, centre and extent.
     """
     w, h = image_size
     short, long = min(w, h), max(w, h)
@@ -139,21 +152,28 @@ def resized_geometry(
         size, extent = (short_side, long_side), (float(w), covered)
     center: Tuple[float, float] = (int(w / 2 + 0.5), int(h / 2 + 0.5))
     if unbiased:
-        # The centre of a pixel is half a pixel off its edge, on both sides.
+        # Pixel centres are half a pixel from the edge, in image and output.
         half = (extent[0] / size[0] - 1) / 2
         center = (w / 2 + half, h / 2 + half)
     return Resized(size, center, extent)
 
 
 def _to_multiple(length: float) -> int:
+    """Round up to a multiple of 64; less than a pixel above it is dropped."""
     return int((length + 63) // 64 * 64)
 
 
 def resize_matrix(resized: Resized) -> np.ndarray:
-    """The matrix of a :class:`Resized`, float64 of shape (2, 3).
+    """Compute the matrix from the image to a resized output.
 
-    Made of float32 points, as officially, so that images are equal to the
-    last bit.
+    It is estimated from three float32 points, as in the official
+    implementation, so that resized images are equal bit for bit.
+
+    Args:
+        resized (Resized): Geometry of the output.
+
+    Returns:
+        np.ndarray: float64, shape (2, 3).
     """
     (w, h), (cx, cy), (extent, _) = resized
     src = np.array(
@@ -172,20 +192,21 @@ def resize_matrix(resized: Resized) -> np.ndarray:
 
 
 def resize_image(
-    image: np.ndarray, resized: Resized, unbiased: bool = False
+    image: np.ndarray, resized: Resized, unbiased: bool
 ) -> np.ndarray:
-    """Resize an image, black where it does not reach.
+    """Resize an image; pixels outside of it are black.
 
     Args:
-        image (np.ndarray): uint8 (h, w, 3).
-        resized (Resized): Where to.
-        unbiased (bool): Whether a mirrored image is to become the mirrored
-            result, to the last bit.  Positions are rounded to 1/32 pixel, in
-            doubt to the even one, which is the same from both sides: so does
-            ``remap`` of OpenCV 4, not that of 5 (nor ``warpAffine``).
+        image (np.ndarray): uint8, shape (h, w, 3).
+        resized (Resized): Geometry of the output.
+        unbiased (bool): Whether a horizontally flipped image must give the
+            flipped result, bit for bit.  Sampling positions are then rounded
+            to 1/32 pixel, half to even, which is symmetric.  ``cv2.remap`` of
+            OpenCV 4 rounds in this way; OpenCV 5 and ``cv2.warpAffine`` do
+            not.
 
     Returns:
-        np.ndarray: uint8, of ``resized.size``.
+        np.ndarray: uint8, shape (h', w', 3) with ``(w', h') = resized.size``.
     """
     if not unbiased:
         return cv2.warpAffine(image, resize_matrix(resized), resized.size)

@@ -1,5 +1,5 @@
 # Copyright (c) swahr_mmpose contributors. Licensed under Apache-2.0.
-"""The two ends of the pipeline: reading an image, packing a sample."""
+"""Image loading: files and arrays to BGR images of the pipeline."""
 
 from __future__ import annotations
 
@@ -19,21 +19,23 @@ __all__ = ['BottomupLoadImage', 'as_bgr', 'read_image']
 
 @TRANSFORMS.register_module()
 class BottomupLoadImage(BaseTransform):
-    """Read the image as annotators saw it, or say which file is broken.
+    """Load an image in the orientation in which it was annotated.
 
-    A file that is missing, unreadable or cut short ends in an error that
-    names it.
+    A file that is missing, unreadable or truncated raises an error with its
+    path.
 
-    Required Keys: ``img_path``, or ``img`` to use an array.
+    Required Keys: ``img_path``, or ``img`` (an array that is used instead).
     Added Keys: ``img``, ``img_shape``, ``ori_shape``.
 
     Args:
-        backend_args (dict, optional): File backend of MMEngine.
-        ignore_orientation (bool, optional): Leave pixels as they are stored,
-            whatever EXIF data say.  By default this is so for images of a
-            data set (those with an ``img_id``), as in COCO's annotations;
-            pictures that come alone, as from MMPose's inferencers, are turned
-            upright, as people see them and MMPose draws on them.
+        backend_args (dict, optional): Arguments of MMEngine's file backend.
+            Defaults to ``None``, local files.
+        ignore_orientation (bool, optional): Whether to ignore the EXIF
+            orientation and keep pixels as they are stored.  ``None``: ignore
+            it for images of a dataset (those with an ``img_id``), as COCO's
+            annotations do; apply it to other images, e.g. from MMPose's
+            inferencers, which draw on the upright image.  Defaults to
+            ``None``.
     """
 
     def __init__(
@@ -45,7 +47,12 @@ class BottomupLoadImage(BaseTransform):
         self.ignore_orientation = ignore_orientation
 
     def transform(self, results: Dict[str, Any]) -> Dict[str, Any]:
-        """Read the image into ``results['img']``, BGR uint8 (h, w, 3)."""
+        """Load the image into ``results['img']``, BGR uint8 (h, w, 3).
+
+        Raises:
+            FileNotFoundError: If the file does not exist.
+            ValueError: If the file or array is not a complete image.
+        """
         if results.get('img') is None:
             ignored = self.ignore_orientation
             if ignored is None:
@@ -61,23 +68,22 @@ class BottomupLoadImage(BaseTransform):
 
 
 def read_image(
-    path: str,
-    ignore_orientation: bool = False,
-    backend_args: Optional[dict] = None,
+    path: str, ignore_orientation: bool, backend_args: Optional[dict] = None
 ) -> np.ndarray:
-    """Read a picture: grey becomes colour, transparency is dropped.
+    """Read an image file; grey is converted to BGR, alpha is dropped.
 
     Args:
-        path (str): The file, or what the backend takes for one.
-        ignore_orientation (bool): Leave pixels as they are stored.
-        backend_args (dict, optional): File backend of MMEngine.
+        path (str): Path or URI of the file.
+        ignore_orientation (bool): Whether to ignore the EXIF orientation.
+        backend_args (dict, optional): Arguments of MMEngine's file backend.
+            Defaults to ``None``, local files.
 
     Returns:
         np.ndarray: BGR, uint8 (h, w, 3).
 
     Raises:
-        FileNotFoundError: If it does not exist.
-        ValueError: If it is no image, or not a whole one.
+        FileNotFoundError: If the file does not exist.
+        ValueError: If the file is not an image, or truncated.
     """
     try:
         content = fileio.get(path, backend_args=backend_args)
@@ -93,28 +99,28 @@ def read_image(
                 'color_ignore_orientation' if ignore_orientation else 'color'
             )
             image = mmcv.imfrombytes(content, flag=flag)
-    except cv2.error as error:  # as for more pixels than OpenCV reads
+    except cv2.error as error:  # e.g. more pixels than OpenCV's limit
         cause = error
     if image is None or is_truncated(content):
         raise ValueError(
             f'image {path} ({len(content)} bytes) is not a complete image '
-            'file; fetch it again or take it out of the annotation file'
+            'file; download it again or remove it from the annotation file'
         ) from cause
     return image
 
 
 def as_bgr(image: Any) -> np.ndarray:
-    """An array as the pipeline wants it: three channels of uint8.
+    """Convert an array to three channels of uint8.
 
     Args:
         image (np.ndarray): uint8; grey (h, w) or (h, w, 1), BGR (h, w, 3), or
-            BGRA (h, w, 4), whose transparency is dropped.
+            BGRA (h, w, 4), whose alpha channel is dropped.
 
     Returns:
-        np.ndarray: Shape (h, w, 3).
+        np.ndarray: BGR, uint8 (h, w, 3).
 
     Raises:
-        ValueError: If it is another kind of array, or empty.
+        ValueError: If the array has another shape or dtype, or is empty.
     """
     shape, dtype = np.shape(image), getattr(image, 'dtype', type(image))
     channels = shape[2] if len(shape) == 3 else 1 if len(shape) == 2 else 0

@@ -1,9 +1,9 @@
 # Copyright (c) swahr_mmpose contributors. Licensed under Apache-2.0.
-"""Run an exported model: ONNX Runtime, NumPy and SciPy, nothing else.
+"""Inference with an exported model on ONNX Runtime, NumPy and SciPy.
 
-This folder uses nothing of the package that it lies in.
-``tools/deployment/export_onnx.py`` copies it beside the model as ``swahr_runtime``, from
-where it can be taken anywhere::
+This folder imports nothing else of swahr_mmpose.
+``tools/deployment/export_onnx.py`` copies it beside the model as
+``swahr_runtime``; copy both to wherever the model runs::
 
     from swahr_runtime import PoseModel
 
@@ -11,7 +11,8 @@ where it can be taken anywhere::
     poses = model(image)                    # uint8 (h, w, 3), BGR
     poses.keypoints, poses.keypoint_scores, poses.scores
 
-    python -m swahr_runtime model.onnx image.jpg --out people.json
+    python -m swahr_runtime model.onnx image.jpg --out-file people.json
+    python -m swahr_runtime.server model.onnx --port 8000
 """
 
 from .metadata import Settings

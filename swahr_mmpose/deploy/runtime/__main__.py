@@ -1,11 +1,11 @@
 # Copyright (c) swahr_mmpose contributors. Licensed under Apache-2.0.
-"""Find the people in an image file.
+"""Detect people in an image file.
 
-  python -m swahr_runtime model.onnx image.jpg
-  python -m swahr_runtime model.onnx image.jpg --out people.json
+  %(prog)s model.onnx image.jpg
+  %(prog)s model.onnx image.jpg --out-file people.json
 
-Written are the people as JSON: a score, and for each keypoint that was found
-x and y in pixels and its score.  Images are read by Pillow.
+Writes the people as a JSON list: for each the score, and for each keypoint
+found x and y in pixels and its score. Images are read with Pillow.
 """
 
 from __future__ import annotations
@@ -15,67 +15,54 @@ import json
 import sys
 import time
 
-import numpy as np
-
 from . import PoseModel
+from .cli import make_parser, read_image
 
 
 def parse_args() -> argparse.Namespace:
     """Parse the command line."""
-    parser = argparse.ArgumentParser(
-        prog='python -m swahr_runtime',
-        description=__doc__,
-        formatter_class=argparse.RawDescriptionHelpFormatter,
-    )
+    parser = make_parser(__doc__, str(__package__))
     parser.add_argument(
         'model', help='ONNX file of tools/deployment/export_onnx.py'
     )
     parser.add_argument('image', help='image file')
     parser.add_argument(
-        '--out', help='JSON file to write (default: standard output)'
+        '--out-file',
+        metavar='FILE',
+        help='JSON file to write instead of the standard output',
     )
     parser.add_argument(
-        '--min-score',
+        '--score-thr',
         type=float,
         default=0.2,
-        help='write people that score more (default: 0.2)',
+        help='instance score above which people are written',
     )
-    parser.add_argument('--threads', type=int, help='of the network on a CPU')
+    parser.add_argument(
+        '--threads',
+        type=int,
+        metavar='N',
+        help='number of CPU threads of the network',
+    )
     return parser.parse_args()
 
 
-def read_image(path: str) -> np.ndarray:
-    """An image as RGB; its EXIF orientation is ignored, as in training."""
-    try:
-        from PIL import Image
-    except ImportError:
-        sys.exit(
-            'error: this command reads images by Pillow, which is not here: '
-            'pip install pillow (PoseModel itself takes arrays and does not '
-            'need it)'
-        )
-    with Image.open(path) as image:
-        return np.asarray(image.convert('RGB'))
-
-
 def main() -> None:
-    """Find people, or say why not."""
+    """Detect people in the image of the command line."""
     args = parse_args()
     try:
         model = PoseModel(args.model, threads=args.threads)
-        image = read_image(args.image)
-    except (OSError, ValueError) as error:
+        image = read_image(args.image, args.image)
+    except (ImportError, OSError, ValueError) as error:
         sys.exit(f'error: {error}')
     started = time.perf_counter()
-    people = model(image, 'rgb').as_dicts(
-        model.settings.keypoints, args.min_score
-    )
+    poses = model(image, 'rgb')
+    people = poses.as_dicts(model.settings.keypoints, args.score_thr)
     seconds = time.perf_counter() - started
     text = json.dumps(people)
-    if args.out:
-        with open(args.out, 'w', encoding='utf-8') as file:
+    if args.out_file:
+        with open(args.out_file, 'w', encoding='utf-8') as file:
             file.write(text + '\n')
-        print(f'{len(people)} people in {seconds:.2f} s: {args.out}')
+        print(f'{len(people)} people in {seconds:.2f} s: {args.out_file}')
     else:
         print(text)
 

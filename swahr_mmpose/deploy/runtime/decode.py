@@ -1,7 +1,7 @@
 # Copyright (c) swahr_mmpose contributors. Licensed under Apache-2.0.
-"""From the maps of one image to people in pixels of the input.
+"""Decoding of the maps of one image into people.
 
-N people, K keypoints, L tag dimensions, H x W cells.
+N people, K keypoints, L tag dimensions, map size H x W.
 """
 
 from __future__ import annotations
@@ -10,7 +10,7 @@ from typing import Tuple
 
 import numpy as np
 
-from .fusion import doubled, read
+from .fusion import enlarge_by_doubling, read_cells
 from .grouping import People, fill_missing, group_by_tags
 from .metadata import Settings
 from .peaks import find_peaks, log_parabola_shift, quarter_shift
@@ -23,35 +23,41 @@ Decoded = Tuple[np.ndarray, np.ndarray, np.ndarray]
 def decode(
     heatmaps: np.ndarray, tags: np.ndarray, settings: Settings
 ) -> Decoded:
-    """Find the people of one image.
+    """Decode heatmaps and tags of one image.
 
-    In heatmaps NaN and infinity count as 0; such a tag fits nobody.
+    NaN and infinity in heatmaps count as 0. Tags that are not finite match
+    no person.
 
     Args:
-        heatmaps (np.ndarray): float32 (K, H, W).
-        tags (np.ndarray): float32 (L*K, h, w), smaller or as large.
-        settings (Settings): Of the model.
+        heatmaps (np.ndarray): float32, shape (K, H, W).
+        tags (np.ndarray): float32, shape (L*K, h, w), of the same size or
+            smaller.
+        settings (Settings): Settings of the model.
 
     Returns:
-        tuple: Keypoints float32 (N, K, 2) in pixels of the input, (0, 0)
-        where one is missing, their scores (N, K), and scores of people (N,):
-        the mean over all K before missing keypoints are filled in.
+        tuple: Keypoints in input pixels, float32 (N, K, 2), (0, 0) where one
+        is missing; keypoint scores (N, K); instance scores (N,), the mean
+        over all K keypoints before missing ones are filled in.
     """
     if not heatmaps.max(initial=-np.inf) < np.inf:
         heatmaps = np.nan_to_num(heatmaps, nan=0, posinf=0, neginf=-np.inf)
     size, codec = heatmaps.shape[1:], settings.codec
-    with np.errstate(invalid='ignore', over='ignore'):
-        tags = doubled(tags.reshape(-1, *_maps_shape(heatmaps, tags)), size)
-    found = find_peaks(
+    tags = tags.reshape(-1, len(heatmaps), *tags.shape[1:])
+    candidates = find_peaks(
         heatmaps, codec.keypoint_thr, codec.nms_kernel, codec.topk
     )
     with np.errstate(invalid='ignore', over='ignore'):
-        own = [
-            read(tags[:, k], c.cells[:, 1], c.cells[:, 0], size).T
-            for k, c in enumerate(found)
+        tags = enlarge_by_doubling(tags, size)
+        candidate_tags = [
+            read_cells(tags[:, k], c.cells[:, 1], c.cells[:, 0], size).T
+            for k, c in enumerate(candidates)
         ]
     people = group_by_tags(
-        found, own, codec.keypoint_order, codec.tag_thr, codec.topk
+        candidates,
+        candidate_tags,
+        codec.keypoint_order,
+        codec.tag_thr,
+        codec.topk,
     )
     scores = people.scores.mean(axis=1)
     best = np.argsort(-scores, kind='stable')
@@ -62,18 +68,13 @@ def decode(
     return keypoints, people.scores, scores[keep]
 
 
-def _maps_shape(
-    heatmaps: np.ndarray, tags: np.ndarray
-) -> Tuple[int, int, int]:
-    return len(heatmaps), tags.shape[1], tags.shape[2]
-
-
 def _to_pixels(
     heatmaps: np.ndarray, people: People, settings: Settings
 ) -> np.ndarray:
+    """Refine cells and convert them to input pixels, float32 (N, K, 2)."""
     stride, unbiased = settings.stride, settings.unbiased
     if unbiased:
-        # Neighbours one cell of the finest level away.
+        # Neighbours at a distance of one cell of the finest level.
         step = max(round(settings.finest_stride / stride), 1)
         shift = log_parabola_shift(heatmaps, people.cells, step)
     else:

@@ -1,7 +1,7 @@
 # Copyright (c) swahr_mmpose contributors. Licensed under Apache-2.0.
-"""Maps of the network: views and levels made one, and read between cells.
+"""Fusion of levels and flip test, and bilinear interpolation of maps.
 
-B images, K keypoints, L tag dimensions; sizes of maps are ``(h, w)``.
+B images, K keypoints, L tag dimensions; map sizes are ``(h, w)``.
 """
 
 from __future__ import annotations
@@ -10,13 +10,23 @@ from typing import Optional, Sequence, Tuple
 
 import numpy as np
 
-__all__ = ['doubled', 'fuse', 'read', 'resize']
+__all__ = ['enlarge_by_doubling', 'fuse', 'read_cells', 'resize']
 
 
-def _between(
+def _locate_neighbours(
     position: np.ndarray, small: int, large: int
 ) -> Tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """The cells before and after each position, and how far it is on."""
+    """Locate the two source cells of each target cell along one axis.
+
+    Args:
+        position (np.ndarray): int64 target cells, shape (M,).
+        small (int): Source size in cells.
+        large (int): Target size in cells.
+
+    Returns:
+        tuple[np.ndarray, np.ndarray, np.ndarray]: int64 cell before and cell
+        after, and the float32 weight of the latter; (M,) each.
+    """
     source = np.maximum((position + 0.5) * (small / large) - 0.5, 0)
     before = source.astype(np.int64)
     after = np.minimum(before + 1, small - 1)
@@ -24,36 +34,43 @@ def _between(
 
 
 def resize(maps: np.ndarray, size: Sequence[int]) -> np.ndarray:
-    """Bilinear, pixel centres aligned (``align_corners=False``).
+    """Resize maps bilinearly (``align_corners=False``).
 
     Args:
-        maps (np.ndarray): float32 (..., h, w).
-        size (Sequence[int]): ``(H, W)``.
+        maps (np.ndarray): float32, shape (..., h, w).
+        size (Sequence[int]): Target size ``(H, W)``.
 
     Returns:
-        np.ndarray: float32 (..., H, W).
+        np.ndarray: float32, shape (..., H, W).
     """
     for axis, length in ((-2, int(size[0])), (-1, int(size[1]))):
         if maps.shape[axis] == length:
             continue
-        before, after, share = _between(
+        before, after, weight = _locate_neighbours(
             np.arange(length), maps.shape[axis], length
         )
-        share = share[:, None] if axis == -2 else share
-        low = maps.take(before, axis)
+        weight = weight[:, None] if axis == -2 else weight
+        result = maps.take(before, axis)
         step = maps.take(after, axis)
-        step -= low
-        step *= share
-        low += step
-        maps = low
+        step -= result
+        step *= weight
+        result += step
+        maps = result
     return maps
 
 
-def doubled(maps: np.ndarray, size: Sequence[int]) -> np.ndarray:
-    """Maps at twice their size as often as that is smaller than ``size``.
+def enlarge_by_doubling(maps: np.ndarray, size: Sequence[int]) -> np.ndarray:
+    """Double maps while twice their size is below a target in both axes.
 
-    Tags are officially enlarged in such steps; the last one is left to
-    :func:`read` or :func:`resize`.
+    The official implementation enlarges tags in these steps. The last step,
+    to the target, is left to :func:`read_cells` or :func:`resize`.
+
+    Args:
+        maps (np.ndarray): float32, shape (..., h, w).
+        size (Sequence[int]): Target size ``(H, W)``.
+
+    Returns:
+        np.ndarray: float32, shape (..., n*h, n*w), n a power of 2.
     """
     h, w = maps.shape[-2:]
     while 2 * h < size[0] and 2 * w < size[1]:
@@ -62,29 +79,29 @@ def doubled(maps: np.ndarray, size: Sequence[int]) -> np.ndarray:
     return maps
 
 
-def read(
+def read_cells(
     maps: np.ndarray, y: np.ndarray, x: np.ndarray, size: Sequence[int]
 ) -> np.ndarray:
-    """Values that :func:`resize` would give, at some cells alone.
+    """Read the values of :func:`resize` at selected cells only.
 
     Args:
-        maps (np.ndarray): float32 (L, h, w).
-        y (np.ndarray): Rows of the resized maps, int64 (M,).
-        x (np.ndarray): Columns, likewise.
-        size (Sequence[int]): ``(H, W)`` of the resized maps.
+        maps (np.ndarray): float32, shape (L, h, w).
+        y (np.ndarray): int64 rows of the resized maps, shape (M,).
+        x (np.ndarray): int64 columns of the resized maps, shape (M,).
+        size (Sequence[int]): Size ``(H, W)`` of the resized maps.
 
     Returns:
-        np.ndarray: float32 (L, M).
+        np.ndarray: float32, shape (L, M).
     """
     h, w = maps.shape[-2:]
     if (h, w) == tuple(size):
         return maps[:, y, x]
-    y0, y1, down = _between(y, h, size[0])
-    x0, x1, right = _between(x, w, size[1])
-    left, here = maps[:, y0, x0], maps[:, y0, x1]
-    left += (maps[:, y1, x0] - left) * down
-    here += (maps[:, y1, x1] - here) * down
-    return left + (here - left) * right
+    y0, y1, weight_y = _locate_neighbours(y, h, size[0])
+    x0, x1, weight_x = _locate_neighbours(x, w, size[1])
+    left, right = maps[:, y0, x0], maps[:, y0, x1]
+    left += (maps[:, y1, x0] - left) * weight_y
+    right += (maps[:, y1, x1] - right) * weight_y
+    return left + (right - left) * weight_x
 
 
 def fuse(
@@ -92,32 +109,33 @@ def fuse(
     tags: np.ndarray,
     size: Sequence[int],
     levels: Sequence[int],
-    flip_indices: Optional[Sequence[int]] = None,
+    flip_indices: Optional[Sequence[int]],
 ) -> Tuple[np.ndarray, np.ndarray]:
-    """Mean heatmaps of levels and views, and the tags of both views.
+    """Average heatmaps over levels and flip test; concatenate tags.
 
     Args:
-        heatmaps (Sequence[np.ndarray]): By level, coarse to fine, float32
-            (B, K, h, w); with ``flip_indices`` B images and then the same,
-            mirrored: (2 * B, K, h, w).
-        tags (np.ndarray): (B, K, h, w), or (2 * B, K, h, w).
-        size (Sequence[int]): ``(H, W)`` of the heatmaps that are returned.
-        levels (Sequence[int]): Whose heatmaps count.
-        flip_indices (Sequence[int], optional): The mirror partner of each
-            keypoint.
+        heatmaps (Sequence[np.ndarray]): Heatmaps per level, coarse to fine,
+            float32 (B, K, h, w); with flip test B images followed by the same
+            images flipped horizontally, (2*B, K, h, w).
+        tags (np.ndarray): Tags of the same images, (B, K, h, w) or
+            (2*B, K, h, w).
+        size (Sequence[int]): Size ``(H, W)`` of the fused heatmaps.
+        levels (Sequence[int]): Indices of the levels to average.
+        flip_indices (Sequence[int], optional): Index of the mirrored
+            counterpart of each keypoint; None without flip test.
 
     Returns:
         tuple[np.ndarray, np.ndarray]: Heatmaps (B, K, H, W) and tags
-        (B, L*K, h, w) at the size that they have; L = 2 with mirror images.
+        (B, L*K, h, w), not resized; L = 2 with flip test.
     """
     maps = list(heatmaps)
     if flip_indices is not None:
         order = list(flip_indices)
-        images, mirrors = zip(*(np.split(m, 2) for m in [*maps, tags]))
-        mirrors = [m[:, order, :, ::-1] for m in mirrors]
-        maps = [(a + b) / np.float32(2) for a, b in zip(images[:-1], mirrors)]
-        tags = np.concatenate([images[-1], mirrors[-1]], axis=1)
+        images, flipped = zip(*(np.split(m, 2) for m in [*maps, tags]))
+        restored = [m[:, order, :, ::-1] for m in flipped]
+        maps = [(a + b) / np.float32(2) for a, b in zip(images[:-1], restored)]
+        tags = np.concatenate([images[-1], restored[-1]], axis=1)
     finest = maps[-1].shape[-2:]
-    chosen = [resize(maps[level], finest) for level in levels]
-    mean = sum(chosen[1:], chosen[0]) / np.float32(len(chosen))
+    selected = [resize(maps[level], finest) for level in levels]
+    mean = sum(selected[1:], selected[0]) / np.float32(len(selected))
     return resize(mean, size), tags

@@ -1,8 +1,8 @@
 # Copyright (c) swahr_mmpose contributors. Licensed under Apache-2.0.
-"""One image's candidates into people, by their tags.
+"""Grouping of the candidates of one image into people, by tags.
 
 P people, K keypoints, M candidates of a keypoint, L tag dimensions, map size
-H x W.  Cells are integer ``(x, y)``.
+H x W. Cells are integer ``(x, y)``.
 """
 
 from __future__ import annotations
@@ -12,17 +12,17 @@ from typing import Dict, List, NamedTuple, Sequence, Tuple
 import numpy as np
 from scipy.optimize import linear_sum_assignment
 
-from .fusion import read, resize
+from .fusion import read_cells, resize
 from .peaks import Candidates
 
 __all__ = ['People', 'assign_nearest', 'fill_missing', 'group_by_tags']
 
-# Where a distance is no number, farther than any tag threshold.
-_FAR = 1e6
+# Replaces distances that are not finite; above any tag threshold.
+_INFINITE = 1e6
 
 
 class People(NamedTuple):
-    """Grouped keypoints; a score of 0 marks one that was not found.
+    """Grouped keypoints; a score of 0 marks a missing keypoint.
 
     ``cells`` are int64 (P, K, 2), ``scores`` float32 (P, K), ``tags`` float32
     (P, K, L).
@@ -36,19 +36,20 @@ class People(NamedTuple):
 def assign_nearest(
     scores: np.ndarray, distance: np.ndarray, threshold: float
 ) -> np.ndarray:
-    """The person of each candidate, -1 where none is near enough.
+    """Assign candidates to people at minimum total cost.
 
-    Pairs of least total ``100 * round(distance) - score``; among equals, of
-    least total distance, and then of least total squared distance, as far as
-    the threshold counts it.
+    The cost of a pair is ``100 * round(distance) - score``. Ties are broken
+    by the total distance and then by the total squared distance, both with
+    distances clipped to the threshold.
 
     Args:
-        scores (np.ndarray): Of the candidates, (M,).
-        distance (np.ndarray): Tag distances, (M, people).
-        threshold (float): Candidates this far are of no person.
+        scores (np.ndarray): Candidate scores, shape (M,).
+        distance (np.ndarray): Tag distances, shape (M, P).
+        threshold (float): Distance from which on a pair is rejected.
 
     Returns:
-        np.ndarray: int64 (M,).
+        np.ndarray: Index of the person of each candidate, -1 for none, int64,
+        shape (M,).
     """
     cost = np.round(distance) * 100 - scores[:, None].astype(np.float64)
     near = np.minimum(distance, threshold)
@@ -63,32 +64,40 @@ def assign_nearest(
 class _Groups:
     """People under construction, in the order of their first keypoint.
 
-    A person is known by the first component of its first tag; one that comes
-    again overwrites the keypoint and starts the mean anew, as officially.
+    The key of a person is the first component of its first tag. As in the
+    official implementation, a new person with an existing key overwrites the
+    keypoint and restarts the mean tag.
+
+    Args:
+        num_keypoints (int): Number of keypoints, K.
+        capacity (int): Maximum number of people.
+        tag_dim (int): Number of tag dimensions, L.
     """
 
-    def __init__(self, num_keypoints: int, most: int, tag_dim: int) -> None:
+    def __init__(
+        self, num_keypoints: int, capacity: int, tag_dim: int
+    ) -> None:
         self.slot_of: Dict[float, int] = {}
-        self.members = np.full((most, num_keypoints), -1)
-        self.tag_sums = np.zeros((most, tag_dim), np.float32)
-        self.tag_counts = np.zeros(most, np.float32)
+        self.members = np.full((capacity, num_keypoints), -1)
+        self.tag_sums = np.zeros((capacity, tag_dim), np.float32)
+        self.tag_counts = np.zeros(capacity, np.float32)
 
-    def means(self, most: int) -> np.ndarray:
-        """Mean tags of the first people, (G, L)."""
-        first = slice(min(most, len(self.slot_of)))
+    def mean_tags(self, limit: int) -> np.ndarray:
+        """Compute the mean tags of the first ``limit`` people, (G, L)."""
+        first = slice(min(limit, len(self.slot_of)))
         return self.tag_sums[first] / self.tag_counts[first, None]
 
-    def join(
-        self, keypoint: int, number: int, slot: int, tag: np.ndarray
+    def add(
+        self, keypoint: int, candidate: int, slot: int, tag: np.ndarray
     ) -> None:
-        """A candidate joins a person, or with slot -1 starts one."""
+        """Add a candidate to the person of a slot; -1 starts a person."""
         if slot < 0:
             slot = self.slot_of.setdefault(float(tag[0]), len(self.slot_of))
             self.tag_sums[slot], self.tag_counts[slot] = tag, 1
         else:
             self.tag_sums[slot] += tag
             self.tag_counts[slot] += 1
-        self.members[slot, keypoint] = number
+        self.members[slot, keypoint] = candidate
 
 
 def group_by_tags(
@@ -98,76 +107,81 @@ def group_by_tags(
     tag_threshold: float,
     max_groups: int,
 ) -> People:
-    """Group candidates into people, keypoint after keypoint.
+    """Group candidates into people, keypoint by keypoint.
 
     Args:
-        candidates (Sequence[Candidates]): Of each keypoint.
-        tags (Sequence[np.ndarray]): Their tags, float32 (M, L) each; those
-            with a tag that is not finite take no part.
-        keypoint_order (Sequence[int]): The order in which keypoints join.
-        tag_threshold (float): A candidate this far from every person starts
-            a new one.
-        max_groups (int): Only so many people, the first ones, take part in
-            the matching; further people may still start.
+        candidates (Sequence[Candidates]): Candidates of each keypoint.
+        tags (Sequence[np.ndarray]): Tags of the candidates, float32 (M, L)
+            per keypoint; candidates with a tag that is not finite are
+            ignored.
+        keypoint_order (Sequence[int]): Order in which keypoints are grouped.
+        tag_threshold (float): Tag distance from which on a candidate is not
+            assigned to a person; a candidate without person starts one.
+        max_groups (int): Number of people, the first ones, that candidates
+            are matched with; more people may be started.
 
     Returns:
-        People: In the order of their first keypoint.
+        People: People in the order of their first keypoint.
     """
-    most = sum(len(c.scores) for c in candidates)
-    groups = _Groups(len(candidates), most, tags[0].shape[1])
+    capacity = sum(len(c.scores) for c in candidates)
+    groups = _Groups(len(candidates), capacity, tags[0].shape[1])
     for k in keypoint_order:
-        numbers = np.flatnonzero(np.isfinite(tags[k]).all(axis=1))
-        slots = np.full(len(numbers), -1)
-        if len(groups.slot_of) and len(numbers):
-            means = groups.means(max_groups)
-            gaps = tags[k][numbers, None].astype(np.float64) - means
-            distance = np.sqrt((gaps**2).sum(axis=2))
-            distance = np.nan_to_num(distance, nan=_FAR, posinf=_FAR)
+        valid = np.flatnonzero(np.isfinite(tags[k]).all(axis=1))
+        slots = np.full(len(valid), -1)
+        if len(groups.slot_of) and len(valid):
+            means = groups.mean_tags(max_groups)
+            difference = tags[k][valid, None].astype(np.float64) - means
+            distance = np.sqrt((difference**2).sum(axis=2))
+            distance = np.nan_to_num(distance, nan=_INFINITE, posinf=_INFINITE)
             slots = assign_nearest(
-                candidates[k].scores[numbers], distance, tag_threshold
+                candidates[k].scores[valid], distance, tag_threshold
             )
-        for number, slot in zip(numbers, slots):
-            groups.join(k, number, slot, tags[k][number])
-    return _gather(groups.members[: len(groups.slot_of)], candidates, tags)
+        for candidate, slot in zip(valid, slots):
+            groups.add(k, candidate, slot, tags[k][candidate])
+    members = groups.members[: len(groups.slot_of)]
+    return _gather_people(members, candidates, tags)
 
 
-def _gather(
+def _gather_people(
     members: np.ndarray,
     candidates: Sequence[Candidates],
     tags: Sequence[np.ndarray],
 ) -> People:
-    people, num_keypoints = members.shape
-    cells = np.zeros((people, num_keypoints, 2), np.int64)
-    scores = np.zeros((people, num_keypoints), np.float32)
-    own = np.zeros((people, num_keypoints, tags[0].shape[1]), np.float32)
-    for k, found in enumerate(candidates):
+    """Gather cells, scores and tags of candidate indices (P, K)."""
+    num_people, num_keypoints = members.shape
+    shape = (num_people, num_keypoints)
+    cells = np.zeros((*shape, 2), np.int64)
+    scores = np.zeros(shape, np.float32)
+    people_tags = np.zeros((*shape, tags[0].shape[1]), np.float32)
+    for k, peaks in enumerate(candidates):
         p = np.flatnonzero(members[:, k] >= 0)
-        number = members[p, k]
-        cells[p, k] = found.cells[number]
-        scores[p, k] = found.scores[number]
-        own[p, k] = tags[k][number]
-    return People(cells, scores, own)
+        index = members[p, k]
+        cells[p, k] = peaks.cells[index]
+        scores[p, k] = peaks.scores[index]
+        people_tags[p, k] = tags[k][index]
+    return People(cells, scores, people_tags)
 
 
-@np.errstate(over='ignore', invalid='ignore')  # of tags that are no numbers
+@np.errstate(over='ignore', invalid='ignore')  # tags may be not finite
 def fill_missing(
     people: People, heatmaps: np.ndarray, tags: np.ndarray, low: float
 ) -> People:
-    """Give each missing keypoint the cell that fits its person best.
+    """Fill missing keypoints with the cell that fits the person best.
 
-    It is the largest ``heatmap - round(tag distance)``, the first one in
-    row-major order; where the heatmap is not positive there, the keypoint
+    This is the cell that maximises ``heatmap - round(tag distance)``, the
+    first one in row-major order. If its heatmap is not positive, the keypoint
     stays missing.
 
     Args:
-        people (People): From :func:`group_by_tags`.
-        heatmaps (np.ndarray): float32 (K, H, W).
-        tags (np.ndarray): float32 (L, K, h, w), smaller or as large.
-        low (float): Cells above it are looked at first: where the best of
-            them fits better than that, no other cell can win.
+        people (People): People of :func:`group_by_tags`.
+        heatmaps (np.ndarray): float32, shape (K, H, W).
+        tags (np.ndarray): float32, shape (L, K, h, w), of the same size or
+            smaller.
+        low (float): Cells above this value are searched first; if the best of
+            them fits better than ``low``, no other cell can be better.
 
     Returns:
-        People: A new one.
+        People: New people.
     """
     found = people.scores > 0
     count = np.maximum(found.sum(axis=1), 1).astype(np.float32)
@@ -177,7 +191,7 @@ def fill_missing(
         missing = np.flatnonzero(~found[:, k] & found.any(axis=1))
         if len(missing) == 0:
             continue
-        best = _best_cells(heatmaps[k], tags[:, k], means[missing], low)
+        best = _find_best_cells(heatmaps[k], tags[:, k], means[missing], low)
         for person, cell in zip(missing, best):
             y, x = divmod(cell, heatmaps.shape[2])
             if cell >= 0 and heatmaps[k, y, x] > 0:
@@ -185,44 +199,47 @@ def fill_missing(
     return People(cells, scores, people.tags)
 
 
-def _best_cells(
+def _find_best_cells(
     heatmap: np.ndarray, tags: np.ndarray, means: np.ndarray, low: float
 ) -> List[int]:
-    """The flat index of the best cell for each mean tag, -1 for none.
+    """Find the best cell for each mean tag.
 
     Args:
-        heatmap (np.ndarray): (H, W).
-        tags (np.ndarray): (L, h, w).
-        means (np.ndarray): (G, L).
-        low (float): As for :func:`fill_missing`.
+        heatmap (np.ndarray): float32, shape (H, W).
+        tags (np.ndarray): float32, shape (L, h, w).
+        means (np.ndarray): Mean tags, shape (G, L).
+        low (float): Bound of the first search, see :func:`fill_missing`.
+
+    Returns:
+        list[int]: Flat indices of the cells, -1 for none.
     """
     size, flat = heatmap.shape, heatmap.reshape(-1)
-    some = np.flatnonzero(flat > low)
-    near = read(tags, some // size[1], some % size[1], size)
-    every = None
+    high = np.flatnonzero(flat > low)
+    high_tags = read_cells(tags, high // size[1], high % size[1], size)
+    all_tags = None
     best = []
     for mean in means:
-        at, fit = _best_fit(flat[some], near, mean)
+        index, fit = _find_best_fit(flat[high], high_tags, mean)
         if fit > low:
-            best.append(int(some[at]))
+            best.append(int(high[index]))
             continue
-        if every is None:
-            every = resize(tags, size).reshape(len(tags), -1)
-        at, fit = _best_fit(flat, every, mean)
-        best.append(at if fit > -np.inf else -1)
+        if all_tags is None:
+            all_tags = resize(tags, size).reshape(len(tags), -1)
+        index, fit = _find_best_fit(flat, all_tags, mean)
+        best.append(index if fit > -np.inf else -1)
     return best
 
 
-def _best_fit(
+def _find_best_fit(
     values: np.ndarray, tags: np.ndarray, mean: np.ndarray
 ) -> Tuple[int, float]:
-    """The first best of cells with heatmaps (M,) and tags (L, M)."""
+    """Find the first best of cells with heatmaps (M,) and tags (L, M)."""
     if len(values) == 0:
         return 0, -np.inf
     squared = (tags[0] - mean[0]) ** 2
-    for tag, middle in zip(tags[1:], mean[1:]):
-        squared += (tag - middle) ** 2
+    for tag, component in zip(tags[1:], mean[1:]):
+        squared += (tag - component) ** 2
     fits = values - np.rint(np.sqrt(squared))
     fits[np.isnan(fits)] = -np.inf
-    at = int(fits.argmax())
-    return at, float(fits[at])
+    index = int(fits.argmax())
+    return index, float(fits[index])

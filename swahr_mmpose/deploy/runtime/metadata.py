@@ -1,5 +1,5 @@
 # Copyright (c) swahr_mmpose contributors. Licensed under Apache-2.0.
-"""What a model file says about itself."""
+"""Settings of an exported model, JSON in the metadata of the ONNX file."""
 
 from __future__ import annotations
 
@@ -8,13 +8,13 @@ from typing import Any, Mapping, NamedTuple, Optional, Sequence, Tuple, Type
 
 __all__ = ['FORMAT', 'KEY', 'Codec', 'Settings', 'read_settings']
 
-# Where in the metadata of an ONNX file the settings stand, and which of their
-# formats this code reads and writes.
+# Metadata key of the settings, and the version that this code reads and
+# writes.
 KEY, FORMAT = 'swahr_mmpose', 1
 
 
 class Codec(NamedTuple):
-    """How people are decoded: the ``decode_*`` of the codec."""
+    """Decoding settings, the ``decode_*`` arguments of the codec."""
 
     keypoint_order: Sequence[int]
     nms_kernel: int
@@ -25,27 +25,34 @@ class Codec(NamedTuple):
 
 
 class Settings(NamedTuple):
-    """Everything that is needed to run a model.
+    """Settings that are needed to run a model.
 
     Attributes:
-        format (int): Of these settings.
-        input_size (int): Short side of the network's input in pixels.
-        size_factor (int): Both sides are multiples of it.
-        unbiased (bool): The exact coordinate convention, or the official one.
-        mean (Sequence[float]): Of each channel, in the network's order.
-        std (Sequence[float]): Likewise.
-        channel_order (str): ``'rgb'`` or ``'bgr'``, the network's.
-        keypoints (Sequence[str]): K names.
-        skeleton (Sequence[Sequence[int]]): Pairs of keypoints to draw.
-        flip_indices (Sequence[int]): The mirror partner of each keypoint.
-        flip_test (bool): Whether the mirrored image counts as well.
-        fused (bool): Whether the graph does that, and makes one heatmap of
-            its levels: outputs ``heatmaps`` (B, K, H, W) and ``tags`` (B,
-            L*K, h, w); else ``heatmaps_0``, ``heatmaps_1``, ``tags``.
-        heatmap_levels (Sequence[int]): Which levels count.
-        stride (int): Pixels of the input per cell of the fused heatmaps.
-        finest_stride (int): Those of the network's finest level.
-        codec (Codec): See there.
+        format (int): Version of the settings.
+        input_size (int): Short side of the network input in pixels.
+        size_factor (int): Number that divides both sides of the input.
+        unbiased (bool): Whether to use the exact coordinate convention
+            instead of the official one.
+        mean (Sequence[float]): Mean per channel, in network order.
+        std (Sequence[float]): Standard deviation per channel, in network
+            order.
+        channel_order (str): Channel order of the network, ``'rgb'`` or
+            ``'bgr'``.
+        keypoints (Sequence[str]): K keypoint names.
+        skeleton (Sequence[Sequence[int]]): Skeleton edges, pairs of keypoint
+            indices.
+        flip_indices (Sequence[int]): Index of the mirrored counterpart of
+            each keypoint.
+        flip_test (bool): Whether to use the flip test.
+        fused (bool): Whether the graph computes flip test and fusion of
+            levels. Outputs are ``heatmaps`` (B, K, H, W) and ``tags``
+            (B, L*K, h, w) if True, else ``heatmaps_0``, ``heatmaps_1``, ...
+            and ``tags``.
+        heatmap_levels (Sequence[int]): Indices of the levels that are
+            averaged.
+        stride (int): Input pixels per cell of the fused heatmaps.
+        finest_stride (int): Input pixels per cell of the finest level.
+        codec (Codec): Decoding settings.
     """
 
     format: int
@@ -66,19 +73,22 @@ class Settings(NamedTuple):
     codec: Codec
 
     def to_json(self) -> str:
-        """As it stands in a file."""
+        """Convert to the JSON text that is stored in the file."""
         return json.dumps(dict(self._asdict(), codec=self.codec._asdict()))
 
 
-def read_settings(metadata: Mapping[str, str], path: str = '') -> Settings:
-    """The settings in the metadata of an ONNX file.
+def read_settings(metadata: Mapping[str, str], path: str) -> Settings:
+    """Read the settings from the metadata of an ONNX file.
 
     Args:
-        metadata (Mapping[str, str]): All of it.
-        path (str): Of the file, for messages.
+        metadata (Mapping[str, str]): Metadata of the file.
+        path (str): Path of the file for messages.
+
+    Returns:
+        Settings: Settings of the model.
 
     Raises:
-        ValueError: If they are not there, of another format, or incomplete.
+        ValueError: If they are missing, of another version or incomplete.
     """
     remedy = 'export the model again with tools/deployment/export_onnx.py'
     if KEY not in metadata:
@@ -90,27 +100,27 @@ def read_settings(metadata: Mapping[str, str], path: str = '') -> Settings:
         version = content['format']
     except (ValueError, TypeError, KeyError) as error:
         raise ValueError(
-            f'{path}: metadata {KEY!r} are no settings '
+            f'{path}: metadata {KEY!r} are not settings '
             f'({type(error).__name__}: {error}); {remedy}'
         ) from error
     if version != FORMAT:
         raise ValueError(
-            f'{path}: settings of format {version}, expected {FORMAT}; '
-            f'{remedy}, or take the runtime that came with the file'
+            f'{path}: got settings of format {version}, expected {FORMAT}; '
+            f'{remedy}, or use the swahr_runtime that was exported with the '
+            'file'
         )
-    codec = _complete(Codec, content.get('codec', {}), 'codec.', path, remedy)
-    whole = dict(content, codec=codec)
-    return _complete(Settings, whole, '', path, remedy)
+    codec = _build(Codec, content.get('codec', {}), 'codec.', path, remedy)
+    return _build(Settings, dict(content, codec=codec), '', path, remedy)
 
 
-def _complete(
+def _build(
     kind: Type[Any], content: Any, prefix: str, path: str, remedy: str
 ) -> Any:
-    """A named tuple of its fields; others, of later versions, are left."""
+    """Build a named tuple; unknown keys, of later versions, are ignored."""
     fields: Tuple[str, ...] = kind._fields
-    lacking = [prefix + f for f in fields if f not in content]
-    if lacking:
+    missing = [prefix + f for f in fields if f not in content]
+    if missing:
         raise ValueError(
-            f'{path}: metadata {KEY!r} lack {", ".join(lacking)}; {remedy}'
+            f'{path}: metadata {KEY!r} lack {", ".join(missing)}; {remedy}'
         )
     return kind(**{f: content[f] for f in fields})

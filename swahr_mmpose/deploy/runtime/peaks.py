@@ -1,8 +1,8 @@
 # Copyright (c) swahr_mmpose contributors. Licensed under Apache-2.0.
-"""Peaks of heatmaps, and their place within a cell.
+"""Peaks of heatmaps: non-maximum suppression and sub-pixel refinement.
 
-K keypoints, N people, map size H x W.  A cell is a pair of integers
-``(x, y)``.
+K keypoints, N people, M candidates of a heatmap, map size H x W. A cell is a
+pair of integers ``(x, y)``.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ __all__ = ['Candidates', 'find_peaks', 'log_parabola_shift', 'quarter_shift']
 
 
 class Candidates(NamedTuple):
-    """The strongest peaks of one heatmap, the strongest first.
+    """The strongest peaks of one heatmap, by descending score.
 
     ``scores`` are float32 (M,), ``cells`` int64 (M, 2).
     """
@@ -24,8 +24,8 @@ class Candidates(NamedTuple):
     cells: np.ndarray
 
 
-def _window(kernel: int) -> List[Tuple[int, int]]:
-    """Offsets ``(dy, dx)`` of a window without its middle, nearest first."""
+def _list_offsets(kernel: int) -> List[Tuple[int, int]]:
+    """List offsets ``(dy, dx)`` in a window, except (0, 0), nearest first."""
     steps = range(-(kernel // 2), kernel // 2 + 1)
     offsets = [(dy, dx) for dy in steps for dx in steps if dy or dx]
     return sorted(offsets, key=lambda o: abs(o[0]) + abs(o[1]))
@@ -34,24 +34,24 @@ def _window(kernel: int) -> List[Tuple[int, int]]:
 def find_peaks(
     heatmaps: np.ndarray, threshold: float, kernel: int, topk: int
 ) -> List[Candidates]:
-    """The best cells above a threshold that none of their window exceeds.
+    """Find the best cells above a threshold that no cell in a window exceeds.
 
-    Among equal scores the one that comes first in row-major order is better.
+    Equal scores are sorted in row-major order.
 
     Args:
-        heatmaps (np.ndarray): float32 (K, H, W).
-        threshold (float): A peak must exceed it.
-        kernel (int): Odd side of the window.
-        topk (int): Peaks kept per heatmap.
+        heatmaps (np.ndarray): float32, shape (K, H, W).
+        threshold (float): Value above which a cell can be a peak.
+        kernel (int): Size of the window in cells, odd.
+        topk (int): Maximum number of peaks per heatmap.
 
     Returns:
-        list[Candidates]: One per heatmap.
+        list[Candidates]: Peaks of each heatmap.
     """
     height, width = heatmaps.shape[1:]
     flat = heatmaps.reshape(-1)
     index = np.flatnonzero(flat > threshold)
     value, x, y = flat[index], index % width, index // width % height
-    for dy, dx in _window(kernel):
+    for dy, dx in _list_offsets(kernel):
         inside = (x >= -dx) & (x < width - dx)
         inside &= (y >= -dy) & (y < height - dy)
         other = index + (dy * width + dx)
@@ -62,18 +62,24 @@ def find_peaks(
         index, np.arange(1, len(heatmaps)) * (height * width)
     )
     parts = zip(np.split(value, ends), np.split(np.stack([x, y], 1), ends))
-    return [_best(scores, cells, topk) for scores, cells in parts]
+    return [_select_best(scores, cells, topk) for scores, cells in parts]
 
 
-def _best(scores: np.ndarray, cells: np.ndarray, topk: int) -> Candidates:
+def _select_best(
+    scores: np.ndarray, cells: np.ndarray, topk: int
+) -> Candidates:
+    """Select the ``topk`` best peaks, by descending score."""
     order = np.argsort(-scores, kind='stable')[:topk]
     return Candidates(scores[order], cells[order])
 
 
-def _neighbours(
+def _read_neighbours(
     heatmaps: np.ndarray, cells: np.ndarray, step: int
 ) -> Tuple[np.ndarray, np.ndarray]:
-    """Values before and after cells (N, K, 2) in x and y, clamped."""
+    """Read the values before and after cells (N, K, 2) in x and y.
+
+    Positions outside of the map are clamped. Both results are (N, K, 2).
+    """
     height, width = heatmaps.shape[1:]
     x, y = cells[..., 0], cells[..., 1]
     k = np.arange(len(heatmaps))
@@ -89,43 +95,50 @@ def _neighbours(
 
 
 def quarter_shift(heatmaps: np.ndarray, cells: np.ndarray) -> np.ndarray:
-    """A quarter of a cell towards the higher neighbour; ties go back.
+    """Compute offsets of a quarter cell towards the higher neighbour.
+
+    The sub-pixel refinement of the official implementation; on ties the
+    offset is negative.
 
     Args:
-        heatmaps (np.ndarray): float32 (K, H, W).
-        cells (np.ndarray): int64 (N, K, 2).
+        heatmaps (np.ndarray): float32, shape (K, H, W).
+        cells (np.ndarray): int64, shape (N, K, 2).
 
     Returns:
-        np.ndarray: float32 offsets (N, K, 2).
+        np.ndarray: Offsets in cells, float32, shape (N, K, 2).
     """
-    before, after = _neighbours(heatmaps, cells, 1)
+    before, after = _read_neighbours(heatmaps, cells, 1)
     return np.where(after > before, np.float32(0.25), np.float32(-0.25))
 
 
 def log_parabola_shift(
     heatmaps: np.ndarray, cells: np.ndarray, step: int
 ) -> np.ndarray:
-    """The top of the Gaussian through a peak and its neighbours.
+    """Compute the sub-pixel offset of a Gaussian peak.
+
+    Fits a parabola to the logarithm of a peak and its two neighbours, along
+    each axis. Exact for a sampled Gaussian.
 
     Args:
-        heatmaps (np.ndarray): float32 (K, H, W).
-        cells (np.ndarray): int64 (N, K, 2).
-        step (int): Distance of the neighbours, in cells.
+        heatmaps (np.ndarray): float32, shape (K, H, W).
+        cells (np.ndarray): int64, shape (N, K, 2).
+        step (int): Distance of the neighbours in cells.
 
     Returns:
-        np.ndarray: float32 offsets (N, K, 2), at most half a step; 0 where
-        the three values have no top (at the border, or not a maximum).
+        np.ndarray: Offsets in cells, at most half a step, float32, shape
+        (N, K, 2); 0 where a neighbour lies outside or the parabola has no
+        maximum.
     """
     tiny = np.finfo(np.float32).tiny
     k = np.arange(len(heatmaps))
     centre = heatmaps[k, cells[..., 1], cells[..., 0]][..., None]
     before, after, centre = (
         np.log(np.maximum(values, tiny))
-        for values in (*_neighbours(heatmaps, cells, step), centre)
+        for values in (*_read_neighbours(heatmaps, cells, step), centre)
     )
-    bend = 2 * centre - before - after
+    curvature = 2 * centre - before - after
     size = heatmaps.shape[:0:-1]
-    usable = (bend > 0) & (cells >= step) & (cells + step < size)
+    usable = (curvature > 0) & (cells >= step) & (cells + step < size)
     shift = np.float32(0.5 * step) * (after - before)
-    shift = shift / np.where(usable, bend, np.float32(1))
+    shift = shift / np.where(usable, curvature, np.float32(1))
     return np.where(usable, np.clip(shift, -step / 2, step / 2), np.float32(0))

@@ -1,7 +1,7 @@
 # Copyright (c) swahr_mmpose contributors. Licensed under Apache-2.0.
-"""The model: images in, people out.
+"""Inference with an exported model, from images to people.
 
-B images of h x w pixels, N people, K keypoints.
+B images of h x w pixels, N people, K keypoints, L tag dimensions.
 """
 
 from __future__ import annotations
@@ -24,21 +24,23 @@ import onnxruntime
 from .decode import decode
 from .fusion import fuse
 from .metadata import Settings, read_settings
-from .preprocess import Resized, normalized, resize_image, resized_geometry
+from .preprocess import Resized, normalize, resize_image, resized_geometry
 
 __all__ = ['PoseModel', 'Poses']
 
-# A longer image becomes enormous when its short side is enlarged.
+# Bound of the aspect ratio: the short side of an image is enlarged.
 _LARGEST_RATIO = 20
-_PREFERRED = ('CUDAExecutionProvider', 'CPUExecutionProvider')
+_PREFERRED_PROVIDERS = ('CUDAExecutionProvider', 'CPUExecutionProvider')
 
 
 class Poses(NamedTuple):
-    """The people of one image.
+    """People of one image.
 
-    ``keypoints`` float32 (N, K, 2), ``(x, y)`` in pixels of the image;
-    ``keypoint_scores`` float32 (N, K), 0 where a keypoint was not found;
-    ``scores`` float32 (N,).
+    Attributes:
+        keypoints: ``(x, y)`` in image pixels, float32, shape (N, K, 2).
+        keypoint_scores: Keypoint scores, float32, shape (N, K); 0 where a
+            keypoint is missing.
+        scores: Instance scores, float32, shape (N,).
     """
 
     keypoints: np.ndarray
@@ -46,50 +48,53 @@ class Poses(NamedTuple):
     scores: np.ndarray
 
     def as_dicts(
-        self, names: Sequence[str], min_score: float = 0.0
+        self, names: Sequence[str], score_thr: float = 0.0
     ) -> List[Dict[str, Any]]:
-        """The people that score more, ready to become JSON.
+        """Convert people to dictionaries that can be written as JSON.
 
         Args:
-            names (Sequence[str]): Of the K keypoints.
-            min_score (float): What a person's score must exceed.
+            names (Sequence[str]): K keypoint names.
+            score_thr (float): Score above which people are converted.
+                Defaults to 0.
 
         Returns:
-            list[dict]: ``score``, and ``keypoints``: by name ``[x, y,
-            score]``, without those that were not found.
+            list[dict]: ``score``, and ``keypoints``, a dictionary of
+            ``[x, y, score]`` by name without missing keypoints.
         """
         people = []
-        for points, values, score in zip(*self):
-            if score > min_score:
-                found = {
-                    name: [round(float(n), 3) for n in (*point, value)]
-                    for name, point, value in zip(names, points, values)
-                    if value > 0
+        for points, point_scores, score in zip(*self):
+            if score > score_thr:
+                keypoints = {
+                    name: [round(float(n), 3) for n in (*point, point_score)]
+                    for name, point, point_score in zip(
+                        names, points, point_scores
+                    )
+                    if point_score > 0
                 }
                 people.append(
-                    dict(score=round(float(score), 3), keypoints=found)
+                    dict(score=round(float(score), 3), keypoints=keypoints)
                 )
         return people
 
 
 class PoseModel:
-    """A model that ``tools/deployment/export_onnx.py`` wrote.
+    """A model that was exported with ``tools/deployment/export_onnx.py``.
 
     Args:
-        path (str): The ONNX file.
+        path (str): ONNX file.
         providers (Sequence[str], optional): Execution providers of ONNX
-            Runtime in order of preference; ``None``: CUDA where this build
-            has it, else the CPU.
-        threads (int, optional): Of the network on a CPU; ``None``: as ONNX
-            Runtime likes.
-        flip_test (bool, optional): Whether the mirrored image counts as well;
-            ``None``: as the file says. Only a model that was exported with
-            ``--fusion outside`` leaves the choice.
+            Runtime in order of preference. Defaults to None: CUDA if
+            available, then the CPU.
+        threads (int, optional): Number of CPU threads of the network.
+            Defaults to None, the choice of ONNX Runtime.
+        flip_test (bool, optional): Whether to use the flip test. Only a model
+            exported with ``--fusion outside`` can change it. Defaults to
+            None, as stored in the file.
 
     Raises:
-        FileNotFoundError: If there is no such file.
-        ValueError: If the file was not written by ``tools/deployment/export_onnx.py``,
-            or fixes the flip test otherwise.
+        FileNotFoundError: If the file does not exist.
+        ValueError: If the file has no valid settings, or its graph does not
+            allow to change the flip test.
     """
 
     def __init__(
@@ -101,64 +106,81 @@ class PoseModel:
     ) -> None:
         path = os.fspath(path)
         if not os.path.isfile(path):
-            raise FileNotFoundError(f'there is no model file {path}')
+            raise FileNotFoundError(f'model file {path} does not exist')
         if providers is None:
             available = onnxruntime.get_available_providers()
-            providers = [p for p in _PREFERRED if p in available]
+            providers = [p for p in _PREFERRED_PROVIDERS if p in available]
         options = onnxruntime.SessionOptions()
         options.intra_op_num_threads = threads or 0
         self.session = onnxruntime.InferenceSession(
             path, options, providers=list(providers)
         )
         metadata = self.session.get_modelmeta().custom_metadata_map
-        self.settings: Settings = read_settings(metadata, path)
-        if flip_test not in (None, self.settings.flip_test):
-            if self.settings.fused:
-                raise ValueError(
-                    f'{path}: its graph has flip_test='
-                    f'{self.settings.flip_test} inside, asked for {flip_test};'
-                    ' export it with --fusion outside to choose at run time'
-                )
-            self.settings = self.settings._replace(flip_test=flip_test)
+        settings = read_settings(metadata, path)
+        self.settings: Settings = _set_flip_test(settings, flip_test, path)
         self._input = self.session.get_inputs()[0].name
 
     def __call__(self, image: np.ndarray, channels: str = 'bgr') -> Poses:
-        """Find the people in one image.
+        """Detect people in one image.
 
         Args:
-            image (np.ndarray): uint8 (h, w, 3).
-            channels (str): Their order: ``'bgr'``, as OpenCV reads images, or
-                ``'rgb'``, as Pillow does.
+            image (np.ndarray): uint8, shape (h, w, 3).
+            channels (str): Channel order, ``'bgr'`` (OpenCV) or ``'rgb'``
+                (Pillow). Defaults to ``'bgr'``.
+
+        Returns:
+            Poses: People, in the order of grouping.
+
+        Raises:
+            ValueError: If the image has another type or shape, or one side is
+                more than 20 times the other.
         """
         return self.batch([image], channels)[0]
 
     def batch(
         self, images: Sequence[np.ndarray], channels: str = 'bgr'
     ) -> List[Poses]:
-        """Find the people in images of equal size, in one run of the network.
+        """Detect people in images of equal size, in one batch.
 
         Args:
-            images (Sequence[np.ndarray]): uint8 (h, w, 3) each, or one array
-                (B, h, w, 3).
-            channels (str): As for one image.
+            images (Sequence[np.ndarray]): Images, uint8 (h, w, 3) each, or
+                one array (B, h, w, 3).
+            channels (str): Channel order, ``'bgr'`` (OpenCV) or ``'rgb'``
+                (Pillow). Defaults to ``'bgr'``.
 
         Returns:
-            list[Poses]: Of each image.
+            list[Poses]: People of each image.
+
+        Raises:
+            ValueError: If an image has another type or shape than described
+                or than the others, or one side is more than 20 times the
+                other.
         """
-        _check(images, channels)
+        _check_images(images, channels)
         if len(images) == 0:
             return []
         inputs, resized = self.preprocess(images, channels)
         heatmaps, tags = self.maps(inputs)
         return [
-            self._poses(*maps_and_tags, resized)
+            self._decode(*maps_and_tags, resized)
             for maps_and_tags in zip(heatmaps, tags)
         ]
 
     def preprocess(
         self, images: Sequence[np.ndarray], channels: str = 'bgr'
     ) -> Tuple[np.ndarray, Resized]:
-        """The network's input float32 (B, 3, H, W), and how it was resized."""
+        """Resize and normalize images.
+
+        Args:
+            images (Sequence[np.ndarray]): Images of equal size, uint8
+                (h, w, 3) each.
+            channels (str): Channel order, ``'bgr'`` (OpenCV) or ``'rgb'``
+                (Pillow). Defaults to ``'bgr'``.
+
+        Returns:
+            tuple[np.ndarray, Resized]: Network input, float32, shape
+            (B, 3, H, W), and the geometry of the resizing.
+        """
         s = self.settings
         height, width = images[0].shape[:2]
         resized = resized_geometry(
@@ -166,7 +188,7 @@ class PoseModel:
         )
         step = 1 if channels == s.channel_order else -1
         inputs = [
-            normalized(
+            normalize(
                 resize_image(image, resized, s.unbiased)[..., ::step],
                 s.mean,
                 s.std,
@@ -176,10 +198,10 @@ class PoseModel:
         return np.stack(inputs), resized
 
     def maps(self, inputs: np.ndarray) -> Tuple[np.ndarray, np.ndarray]:
-        """Run the network; levels and views are one afterwards.
+        """Run the network, with flip test and fusion of levels.
 
         Args:
-            inputs (np.ndarray): float32 (B, 3, H, W).
+            inputs (np.ndarray): Network input, float32, shape (B, 3, H, W).
 
         Returns:
             tuple[np.ndarray, np.ndarray]: Heatmaps (B, K, H / stride,
@@ -196,9 +218,10 @@ class PoseModel:
         flip_indices = s.flip_indices if s.flip_test else None
         return fuse(levels, tags, size, s.heatmap_levels, flip_indices)
 
-    def _poses(
+    def _decode(
         self, heatmaps: np.ndarray, tags: np.ndarray, resized: Resized
     ) -> Poses:
+        """Decode the maps of one image into people in image pixels."""
         keypoints, keypoint_scores, scores = decode(
             heatmaps, tags, self.settings
         )
@@ -206,9 +229,25 @@ class PoseModel:
         return Poses(pixels, keypoint_scores, scores)
 
 
-def _check(images: Sequence[np.ndarray], channels: str) -> None:
+def _set_flip_test(
+    settings: Settings, flip_test: Optional[bool], path: str
+) -> Settings:
+    """Change the flip test, if requested and not part of the graph."""
+    if flip_test is None or flip_test == settings.flip_test:
+        return settings
+    if settings.fused:
+        raise ValueError(
+            f'{path}: got flip_test={flip_test}, but its graph includes '
+            f'flip_test={settings.flip_test}; export it with --fusion outside '
+            'to choose at run time'
+        )
+    return settings._replace(flip_test=flip_test)
+
+
+def _check_images(images: Sequence[np.ndarray], channels: str) -> None:
+    """Raise ValueError for images that cannot be run."""
     if channels not in ('bgr', 'rgb'):
-        raise ValueError(f"channels are 'bgr' or 'rgb', got {channels!r}")
+        raise ValueError(f"channels must be 'bgr' or 'rgb', got {channels!r}")
     for image in images:
         if not (
             isinstance(image, np.ndarray)
@@ -219,18 +258,18 @@ def _check(images: Sequence[np.ndarray], channels: str) -> None:
         ):
             got = getattr(image, 'dtype', type(image).__name__)
             raise ValueError(
-                'an image is a uint8 array (height, width, 3), got '
+                'an image must be a uint8 array (height, width, 3), got '
                 f'{got} of shape {np.shape(image)}'
             )
         if max(image.shape[:2]) > _LARGEST_RATIO * min(image.shape[:2]):
             raise ValueError(
-                f'an image of {image.shape[1]} x {image.shape[0]} would '
-                'become enormous when its short side is enlarged; one side '
-                f'may be {_LARGEST_RATIO} times the other'
+                f'got an image of {image.shape[1]}x{image.shape[0]} pixels, '
+                f'expected an aspect ratio of at most {_LARGEST_RATIO}, since '
+                'the short side is enlarged; crop it or split it'
             )
     sizes = {image.shape for image in images}
     if len(sizes) > 1:
         raise ValueError(
-            f'images of a batch have one size, got {sorted(sizes)}; run them '
-            'one by one, or by size'
+            f'images of a batch must have one size, got {sorted(sizes)}; run '
+            'them one by one, or grouped by size'
         )

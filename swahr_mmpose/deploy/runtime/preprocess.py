@@ -1,10 +1,10 @@
 # Copyright (c) swahr_mmpose contributors. Licensed under Apache-2.0.
-"""From an image to the network's input, and back with points.
+"""Resizing and normalization of images, and mapping of points back.
 
-Sizes are ``(w, h)``, points ``(x, y)`` in pixels, the first pixel at (0, 0).
-Images are uint8 (h, w, 3).  What ``BottomupPyramidResize`` does at scale 1,
-without OpenCV, whose bilinear resizing in steps of 1/32 pixel is integer
-arithmetic and can be had exactly.
+Sizes are ``(w, h)``, points ``(x, y)`` in pixels, the first pixel is at
+(0, 0). Images are uint8 (h, w, 3). Equal to ``BottomupPyramidResize`` at scale
+1 with OpenCV 4, whose bilinear interpolation at multiples of 1/32 pixel is
+integer arithmetic and is reproduced exactly.
 """
 
 from __future__ import annotations
@@ -13,18 +13,19 @@ from typing import NamedTuple, Sequence, Tuple
 
 import numpy as np
 
-__all__ = ['Resized', 'normalized', 'resize_image', 'resized_geometry']
+__all__ = ['Resized', 'normalize', 'resize_image', 'resized_geometry']
 
 Size = Tuple[int, int]
 Taps = Tuple[np.ndarray, np.ndarray]
 
 
 class Resized(NamedTuple):
-    """How an image is resized.
+    """Geometry of a resized image.
 
-    ``size`` is that of the result; ``center`` in the image comes to its
-    middle; ``extent`` are the pixels of the image that its width and height
-    cover.
+    Attributes:
+        size: Size ``(w, h)`` of the result in pixels.
+        center: Point of the image at the centre of the result.
+        extent: Size ``(w, h)`` of the covered region in image pixels.
     """
 
     size: Size
@@ -32,7 +33,14 @@ class Resized(NamedTuple):
     extent: Tuple[float, float]
 
     def to_image(self, points: np.ndarray) -> np.ndarray:
-        """Points of the input (..., 2) as pixels of the image, float64."""
+        """Map points of the result to the image.
+
+        Args:
+            points (np.ndarray): Points in pixels of the result, (..., 2).
+
+        Returns:
+            np.ndarray: Points in image pixels, float64, shape (..., 2).
+        """
         extent = np.array(self.extent)
         return (
             points / np.array(self.size) * extent
@@ -42,23 +50,26 @@ class Resized(NamedTuple):
 
 
 def resized_geometry(
-    image_size: Size, side: int, factor: int = 64, unbiased: bool = False
+    image_size: Size, side: int, factor: int, unbiased: bool
 ) -> Resized:
-    """Short side to ``side``, long side up to a multiple of ``factor``.
+    """Compute the geometry of resizing the short side of an image.
+
+    Both sides are rounded up to multiples of ``factor``.
 
     Args:
-        image_size (tuple): Size of the image, ``(w, h)``.
-        side (int): Short side of the result.
-        factor (int): Both sides become multiples of it.
-        unbiased (bool): Whether the middles of image and result lie on each
-            other exactly; the official centre is a whole pixel.
+        image_size (tuple): Size ``(w, h)`` of the image in pixels.
+        side (int): Short side of the result in pixels.
+        factor (int): Number that divides both sides of the result.
+        unbiased (bool): Whether the centres of image and result coincide
+            exactly; in the official convention the centre is rounded to a
+            whole pixel.
 
     Returns:
-        Resized: See there.
+        Resized: Geometry.
     """
     w, h = image_size
-    short_side = _to_multiple(side, factor)
-    long_side = _to_multiple(short_side / min(w, h) * max(w, h), factor)
+    short_side = _round_up(side, factor)
+    long_side = _round_up(short_side / min(w, h) * max(w, h), factor)
     covered = long_side / short_side * min(w, h)
     size, extent = (long_side, short_side), (covered, float(h))
     if w < h:
@@ -70,40 +81,44 @@ def resized_geometry(
     return Resized(size, center, extent)
 
 
-def _to_multiple(length: float, factor: int) -> int:
+def _round_up(length: float, factor: int) -> int:
+    """Round up to a multiple of ``factor``."""
     return int((length + factor - 1) // factor * factor)
 
 
 def resize_image(
-    image: np.ndarray, resized: Resized, unbiased: bool = False
+    image: np.ndarray, resized: Resized, unbiased: bool
 ) -> np.ndarray:
-    """Resize an image, black where it does not reach.
+    """Resize an image, with zeros outside of it.
 
     Args:
-        image (np.ndarray): uint8 (h, w, 3).
-        resized (Resized): Where to.
-        unbiased (bool): Positions rounded as by ``cv2.remap``, or as by
-            ``cv2.warpAffine``.
+        image (np.ndarray): uint8, shape (h, w, 3).
+        resized (Resized): Geometry.
+        unbiased (bool): Whether positions are rounded as by ``cv2.remap``
+            instead of ``cv2.warpAffine``.
 
     Returns:
-        np.ndarray: uint8, of ``resized.size``.
+        np.ndarray: uint8, shape (H, W, 3) of ``resized.size``.
     """
-    steps = _exact_steps if unbiased else _official_steps
+    locate = _locate_exact if unbiased else _locate_official
     taps_x, taps_y = (
-        _taps(position, length)
-        for position, length in zip(steps(resized), image.shape[1::-1])
+        _make_taps(positions, length)
+        for positions, length in zip(locate(resized), image.shape[1::-1])
     )
-    # At most 255 * 32, and then * 32.
-    rows = _between(image.astype(np.uint16), taps_y, axis=0)
-    both = _between(rows.astype(np.int32), taps_x, axis=1)
+    # At most 255 * 32 after the first step, 255 * 32 * 32 after the second.
+    rows = _interpolate(image.astype(np.uint16), taps_y, axis=0)
+    both = _interpolate(rows.astype(np.int32), taps_x, axis=1)
     return ((both + 512) >> 10).astype(np.uint8)
 
 
-def _official_steps(resized: Resized) -> Sequence[np.ndarray]:
-    """Where columns and rows come from, in 1/32 pixels, int64 (w,) and (h,).
+def _locate_official(resized: Resized) -> Sequence[np.ndarray]:
+    """Locate source columns and rows as ``cv2.warpAffine``.
 
-    The matrix is made of float32 points, inverted and taken in 1/1024 pixels,
-    the columns' slope and offset each for itself.
+    The matrix is computed from float32 points, inverted and rounded to 1/1024
+    pixels, for columns the slope and the offset separately.
+
+    Returns:
+        Sequence[np.ndarray]: Positions in 1/32 pixels, int64, (w,) and (h,).
     """
     (w, h), (cx, cy), (extent, _) = resized
     slope_x, slope_y = (
@@ -116,31 +131,41 @@ def _official_steps(resized: Resized) -> Sequence[np.ndarray]:
     return [(position.astype(np.int64) + 16) >> 5 for position in (x, y)]
 
 
-def _exact_steps(resized: Resized) -> Sequence[np.ndarray]:
-    """The same, rounded to the even step, which is so from both sides."""
-    steps = []
-    for n, extent, center in zip(*resized[::2], resized.center):
-        position = (np.arange(n) - n / 2) * (extent / n) + center
-        steps.append(np.rint(position.astype(np.float32) * np.float32(32)))
-    return [position.astype(np.int64) for position in steps]
+def _locate_exact(resized: Resized) -> Sequence[np.ndarray]:
+    """Locate source columns and rows as ``cv2.remap``.
 
-
-def _taps(steps: np.ndarray, length: int) -> Taps:
-    """The two pixels around each position, and their weights of 32.
+    Positions are rounded half to even, which is symmetric under a flip.
 
     Returns:
-        tuple[np.ndarray, np.ndarray]: Indices and weights, both (2, n); the
-        weight is 0 outside the image.
+        Sequence[np.ndarray]: Positions in 1/32 pixels, int64, (w,) and (h,).
     """
-    before, share = steps >> 5, steps & 31
+    positions = []
+    for n, extent, center in zip(*resized[::2], resized.center):
+        position = (np.arange(n) - n / 2) * (extent / n) + center
+        positions.append(np.rint(position.astype(np.float32) * np.float32(32)))
+    return [position.astype(np.int64) for position in positions]
+
+
+def _make_taps(positions: np.ndarray, length: int) -> Taps:
+    """Compute the two pixels around each position and their weights.
+
+    Args:
+        positions (np.ndarray): Positions in 1/32 pixels, int64, shape (n,).
+        length (int): Number of pixels along the axis.
+
+    Returns:
+        tuple[np.ndarray, np.ndarray]: Indices and weights in 1/32, both
+        (2, n); the weight is 0 outside of the image.
+    """
+    before, fraction = positions >> 5, positions & 31
     index = np.stack([before, before + 1])
     inside = (index >= 0) & (index < length)
-    weights = np.where(inside, np.stack([32 - share, share]), 0)
+    weights = np.where(inside, np.stack([32 - fraction, fraction]), 0)
     return np.clip(index, 0, length - 1), weights
 
 
-def _between(array: np.ndarray, taps: Taps, axis: int) -> np.ndarray:
-    """Weighted sums of two slices along an axis, in the array's type."""
+def _interpolate(array: np.ndarray, taps: Taps, axis: int) -> np.ndarray:
+    """Compute weighted sums of two slices along an axis, in its own type."""
     shape = [1, 1, 1]
     shape[axis] = -1
     first, second = (
@@ -151,18 +176,19 @@ def _between(array: np.ndarray, taps: Taps, axis: int) -> np.ndarray:
     return first
 
 
-def normalized(
+def normalize(
     image: np.ndarray, mean: Sequence[float], std: Sequence[float]
 ) -> np.ndarray:
-    """Subtract the mean, divide by the deviation, channels first.
+    """Normalize an image and move its channels to the front.
 
     Args:
-        image (np.ndarray): uint8 (h, w, 3).
-        mean (Sequence[float]): Of each channel, in the image's order.
-        std (Sequence[float]): Likewise.
+        image (np.ndarray): uint8, shape (h, w, 3).
+        mean (Sequence[float]): Mean per channel, in the order of the image.
+        std (Sequence[float]): Standard deviation per channel, in the order of
+            the image.
 
     Returns:
-        np.ndarray: float32 (3, h, w).
+        np.ndarray: float32, shape (3, h, w).
     """
     planes = image.transpose(2, 0, 1).astype(np.float32, order='C')
     planes -= np.asarray(mean, np.float32)[:, None, None]

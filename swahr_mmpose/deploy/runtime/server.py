@@ -1,14 +1,17 @@
 # Copyright (c) swahr_mmpose contributors. Licensed under Apache-2.0.
-"""A web service that finds people, without MMPose and PyTorch: an example.
+"""Serve an exported model over HTTP: an example without MMPose and PyTorch.
 
-  python tools/deployment/serve_onnx.py deploy/model.onnx --port 8000
-  curl --data-binary @image.jpg 'http://localhost:8000/?min_score=0.3'
+  %(prog)s deploy/model.onnx --port 8000
+  curl --data-binary @image.jpg 'http://localhost:8000/?score_thr=0.3'
 
-Needs the model, the folder swahr_runtime beside it, ONNX Runtime, NumPy, SciPy
-and Pillow. The answer is JSON: a list of people, each with a score and for
-each keypoint that was found [x, y, score]. GET tells that the service lives.
-It has neither encryption nor users: keep it behind something that has.
+Requires ONNX Runtime, NumPy, SciPy and Pillow. POST takes an image file and
+answers with JSON: a list of people, each with a score and, for each keypoint
+found, [x, y, score]. GET answers with the status and the keypoint names. The
+service has no encryption and no authentication: run it behind a proxy that
+has both.
 """
+
+from __future__ import annotations
 
 import argparse
 import io
@@ -16,111 +19,158 @@ import json
 import sys
 import time
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from typing import Any, Dict, List, Tuple, cast
 from urllib.parse import parse_qs, urlsplit
 
-import numpy as np
-from PIL import Image
-
+from .cli import ImageTooLargeError, import_pillow, make_parser, read_image
 from .pose_model import PoseModel
 
+__all__ = ['Service', 'main']
 
-def parse_args():
+
+def parse_args() -> argparse.Namespace:
     """Parse the command line."""
-    parser = argparse.ArgumentParser(
-        description=__doc__,
-        formatter_class=argparse.RawDescriptionHelpFormatter,
+    parser = make_parser(__doc__, f'{__package__}.server')
+    parser.add_argument(
+        'model', help='ONNX file of tools/deployment/export_onnx.py'
     )
     parser.add_argument(
-        'model', help='file of tools/deployment/export_onnx.py'
+        '--host',
+        default='127.0.0.1',
+        help='address to listen on; 0.0.0.0 accepts other machines',
     )
     parser.add_argument(
-        '--host', default='127.0.0.1', help='default: this machine alone'
-    )
-    parser.add_argument('--port', type=int, default=8000)
-    parser.add_argument('--threads', type=int, help='of the network')
-    parser.add_argument(
-        '--max-mib', type=float, default=20, help='largest image file taken'
+        '--port', type=int, default=8000, help='port; 0 chooses a free one'
     )
     parser.add_argument(
-        '--max-pixels', type=float, default=5e7, help='largest image taken'
+        '--threads',
+        type=int,
+        metavar='N',
+        help='number of CPU threads of the network',
+    )
+    parser.add_argument(
+        '--max-mib',
+        type=float,
+        default=20,
+        help='maximum size of an image file in MiB',
+    )
+    parser.add_argument(
+        '--max-pixels',
+        type=float,
+        default=5e7,
+        help='maximum number of pixels of an image',
     )
     return parser.parse_args()
 
 
-class Refused(Exception):
-    """A request that cannot be answered: a status and the reason."""
+class RequestError(Exception):
+    """A request that is refused, with HTTP status and reason."""
+
+    def __init__(self, status: int, reason: str) -> None:
+        super().__init__(reason)
+        self.status = status
 
 
 class Service(ThreadingHTTPServer):
-    """The model, and what it takes."""
+    """HTTP server that runs a model on posted images.
 
-    def __init__(self, args, model):
+    Args:
+        address (tuple): Host and port.
+        model (PoseModel): Model, shared by all threads.
+        max_bytes (int): Maximum size of a request body in bytes.
+        max_pixels (int): Maximum number of pixels of an image.
+    """
+
+    def __init__(
+        self,
+        address: Tuple[str, int],
+        model: PoseModel,
+        max_bytes: int,
+        max_pixels: int,
+    ) -> None:
         self.model = model
-        self.max_bytes = int(args.max_mib * 2**20)
-        self.max_pixels = int(args.max_pixels)
-        super().__init__((args.host, args.port), Handler)
+        self.max_bytes, self.max_pixels = max_bytes, max_pixels
+        super().__init__(address, Handler)
 
-    def people(self, content, min_score):
-        """The people in an image file."""
+    def detect(self, content: bytes, score_thr: float) -> List[Dict[str, Any]]:
+        """Detect people in an image file.
+
+        Args:
+            content (bytes): Image file.
+            score_thr (float): Instance score above which people are returned.
+
+        Returns:
+            list[dict]: People, see :meth:`.Poses.as_dicts`.
+
+        Raises:
+            RequestError: If it is not an image, or too large or too long.
+        """
+        name = f'the body ({len(content)} bytes)'
         try:
-            with Image.open(io.BytesIO(content)) as file:
-                pixels = file.width * file.height
-                if pixels > self.max_pixels:
-                    raise Refused(413, f'the image has {pixels} pixels')
-                image = np.asarray(file.convert('RGB'))
-        except (OSError, SyntaxError, Image.DecompressionBombError) as error:
-            raise Refused(
-                400, f'no complete image file ({len(content)} bytes)'
-            ) from error
+            image = read_image(io.BytesIO(content), name, self.max_pixels)
+        except ImageTooLargeError as error:
+            raise RequestError(413, str(error)) from error
+        except ValueError as error:
+            raise RequestError(400, str(error)) from error
         try:
             poses = self.model(image, 'rgb')
-        except ValueError as error:  # it is too long for its width
-            raise Refused(413, str(error)) from error
-        return poses.as_dicts(self.model.settings.keypoints, min_score)
+        except ValueError as error:  # aspect ratio above the limit
+            raise RequestError(413, str(error)) from error
+        return poses.as_dicts(self.model.settings.keypoints, score_thr)
 
 
 class Handler(BaseHTTPRequestHandler):
-    """One request."""
+    """Handler of one request."""
 
-    timeout = 30  # seconds to wait for the image
+    timeout = 30  # seconds to wait for the body
 
-    def do_GET(self):  # noqa: N802
-        """Say that the service lives."""
-        keypoints = self.server.model.settings.keypoints
+    @property
+    def service(self) -> Service:
+        """Server of the request."""
+        return cast(Service, self.server)
+
+    def do_GET(self) -> None:  # noqa: N802
+        """Answer with the status and the keypoint names."""
+        keypoints = self.service.model.settings.keypoints
         self._answer(200, dict(status='ok', keypoints=keypoints))
 
-    def do_POST(self):  # noqa: N802
-        """Find the people in the image that is the body."""
+    def do_POST(self) -> None:  # noqa: N802
+        """Answer with the people in the posted image."""
         try:
-            content, min_score = self._read()
+            content, score_thr = self._read_request()
             started = time.perf_counter()
-            people = self.server.people(content, min_score)
-        except Refused as refused:
-            status, reason = refused.args
+            people = self.service.detect(content, score_thr)
+        except RequestError as error:
             self.close_connection = True
-            self._answer(status, dict(error=reason))
+            self._answer(error.status, dict(error=str(error)))
             return
         seconds = round(time.perf_counter() - started, 4)
         self._answer(200, dict(people=people, seconds=seconds))
 
-    def _read(self):
+    def _read_request(self) -> Tuple[bytes, float]:
+        """Read the body and the query parameter ``score_thr``."""
         query = parse_qs(urlsplit(self.path).query)
         try:
             size = int(self.headers.get('Content-Length', ''))
-            min_score = float(query.get('min_score', ['0.2'])[0])
+            score_thr = float(query.get('score_thr', ['0.2'])[0])
         except ValueError as error:
-            raise Refused(
-                400, f'Content-Length and min_score are numbers: {error}'
+            raise RequestError(
+                400, f'Content-Length and score_thr must be numbers: {error}'
             ) from error
         if size < 1:
-            raise Refused(400, 'no image: the body of the request is empty')
-        if size > self.server.max_bytes:
-            raise Refused(
-                413, f'{size} bytes, expected up to {self.server.max_bytes}'
+            raise RequestError(
+                400, 'the body is empty, expected an image file'
             )
-        return self.rfile.read(size), min_score
+        if size > self.service.max_bytes:
+            raise RequestError(
+                413,
+                f'the body has {size} bytes, expected at most '
+                f'{self.service.max_bytes}',
+            )
+        return self.rfile.read(size), score_thr
 
-    def _answer(self, status, content):
+    def _answer(self, status: int, content: Dict[str, Any]) -> None:
+        """Send JSON."""
         text = json.dumps(content).encode()
         self.send_response(status)
         self.send_header('Content-Type', 'application/json')
@@ -129,16 +179,22 @@ class Handler(BaseHTTPRequestHandler):
         self.wfile.write(text)
 
 
-def main():
+def main() -> None:
     """Serve until interrupted."""
     args = parse_args()
     try:
+        import_pillow()
         model = PoseModel(args.model, threads=args.threads)
-        service = Service(args, model)
-    except (OSError, ValueError) as error:
+        service = Service(
+            (args.host, args.port),
+            model,
+            max_bytes=int(args.max_mib * 2**20),
+            max_pixels=int(args.max_pixels),
+        )
+    except (ImportError, OSError, ValueError) as error:
         sys.exit(f'error: {error}')
     host, port = service.server_address[:2]
-    print(f'http://{host}:{port}', flush=True)
+    print(f'http://{str(host)}:{port}', flush=True)
     try:
         service.serve_forever()
     except KeyboardInterrupt:

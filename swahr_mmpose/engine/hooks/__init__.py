@@ -1,5 +1,5 @@
 # Copyright (c) swahr_mmpose contributors. Licensed under Apache-2.0.
-"""Hooks: checks, atomic checkpoints, visualization."""
+"""Hooks: input and loss checks, atomic checkpoints, visualization."""
 
 from .check_hooks import CheckCheckpointHook, CheckLossHook, CheckPathsHook
 from .checkpoint_hook import SafeCheckpointHook

@@ -1,5 +1,5 @@
 # Copyright (c) swahr_mmpose contributors. Licensed under Apache-2.0.
-"""Hooks of the runner."""
+"""Hooks that check checkpoints, losses and image paths."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from mmengine.runner import BaseLoop
 from mmpose.registry import HOOKS
 
 from swahr_mmpose.checkpoints.compare import refuse_other_weights
-from swahr_mmpose.checkpoints.download import without_code
+from swahr_mmpose.checkpoints.download import drop_config
 from swahr_mmpose.datasets.checks.image_files import refuse_paths_outside
 
 __all__ = ['CheckCheckpointHook', 'CheckLossHook', 'CheckPathsHook']
@@ -22,41 +22,50 @@ __all__ = ['CheckCheckpointHook', 'CheckLossHook', 'CheckPathsHook']
 class CheckCheckpointHook(Hook):
     """Refuse a checkpoint of another model.
 
-    MMEngine loads whatever fits and goes on with the rest as it was
-    initialised.  Testing and resuming need everything; fine-tuning
-    (``load_from``) needs something, and what it did not take is reported by
-    MMEngine.
+    MMEngine loads the entries that fit and leaves the rest as initialized.
+    With this hook, testing and resuming require all entries. Fine-tuning
+    (``load_from``) requires that at least one entry fits, and all common
+    entries outside the head; MMEngine reports what it did not load.
     """
 
     priority = 'VERY_HIGH'
 
     def after_load_checkpoint(self, runner: Any, checkpoint: dict) -> None:
-        """Compare the checkpoint with the runner's model."""
-        without_code(checkpoint)
+        """Compare the checkpoint with the runner's model.
+
+        Args:
+            runner (Runner): Runner of a training or test.
+            checkpoint (dict): Content of the checkpoint. ``meta['config']``
+                is removed.
+
+        Raises:
+            ValueError: If the weights do not fit.
+        """
+        drop_config(checkpoint)
         model = runner.model
         if is_model_wrapper(model):
             model = model.module
-        # The loop is built only by a runner that trains.
+        # Only a runner that trains builds the training loop.
         training = isinstance(runner._train_loop, BaseLoop)
         fine_tuning = training and not runner._resume
         refuse_other_weights(
             model,
             checkpoint,
             runner._load_from or 'to resume from',
-            in_part=fine_tuning,
+            fine_tuning=fine_tuning,
         )
 
 
 @HOOKS.register_module()
 class CheckLossHook(Hook):
-    """End a training whose losses are no numbers, and say which.
+    """Stop a training with NaN or infinite losses, and name them.
 
-    MMEngine goes on, and its next checkpoints hold NaN.  The last iteration
-    of each epoch is looked at as well, and weights before they are saved.
+    MMEngine continues, and its next checkpoints hold NaN. The last iteration
+    of each epoch is checked too, and so are weights before they are saved.
 
     Args:
-        interval (int): Iterations between two looks, for each of which a GPU
-            has to be waited for. Defaults to 50.
+        interval (int): Iterations between two checks. Each check waits for
+            the GPU. Defaults to 50.
     """
 
     def __init__(self, interval: int = 50) -> None:
@@ -69,7 +78,18 @@ class CheckLossHook(Hook):
         data_batch: Any = None,
         outputs: Optional[dict] = None,
     ) -> None:
-        """Look at the losses of every so many iterations."""
+        """Check the losses every ``interval`` iterations.
+
+        Args:
+            runner (Runner): Runner of the training.
+            batch_idx (int): Index of the batch in the epoch.
+            data_batch: Not used.
+            outputs (dict, optional): Values by name; those whose names begin
+                with ``loss`` are checked.
+
+        Raises:
+            FloatingPointError: If a loss is not finite.
+        """
         loader = runner.train_dataloader
         if not (
             self.every_n_train_iters(runner, self.interval)
@@ -85,41 +105,71 @@ class CheckLossHook(Hook):
         if bad:
             raise FloatingPointError(
                 f'iteration {runner.iter + 1}: {", ".join(bad)} not finite. '
-                'Lower the learning rate, or clip gradients '
-                '(optim_wrapper.clip_grad), and go on from a checkpoint '
-                'before that; tools/dataset_tools/check_dataset.py tells of bad annotations'
+                'Lower the learning rate or clip gradients '
+                '(optim_wrapper.clip_grad), and resume from an earlier '
+                'checkpoint. Check the annotations with '
+                'tools/dataset_tools/check_dataset.py'
             )
 
     def before_save_checkpoint(self, runner: Any, checkpoint: dict) -> None:
-        """Look at the weights; a loss may be finite and its step not."""
+        """Check the weights; a step may diverge after a finite loss.
+
+        Args:
+            runner (Runner): Runner of the training.
+            checkpoint (dict): Content to save, with ``state_dict``.
+
+        Raises:
+            FloatingPointError: If a weight is not finite.
+        """
         for name, value in checkpoint.get('state_dict', {}).items():
             if torch.is_floating_point(value) and not value.isfinite().all():
                 raise FloatingPointError(
                     f'iteration {runner.iter + 1}: {name} is not finite, and '
-                    'no checkpoint is written. Lower the learning rate, or '
-                    'clip gradients (optim_wrapper.clip_grad), and go on from '
-                    'the last checkpoint'
+                    'no checkpoint is written. Lower the learning rate or '
+                    'clip gradients (optim_wrapper.clip_grad), and resume '
+                    'from the last checkpoint'
                 )
 
 
 @HOOKS.register_module()
 class CheckPathsHook(Hook):
-    """Refuse annotations whose images lie outside the folder of images.
+    """Refuse annotations whose image files lie outside the image folder.
 
-    A file name such as ``../../home/me/key.png`` would otherwise be read.
+    Otherwise a file name such as ``../../home/me/key.png`` would be read.
     """
 
     def before_train(self, runner: Any) -> None:
-        """Look at the images of training and, if there is any, validation."""
+        """Check the training images, and those of validation if there is one.
+
+        Args:
+            runner (Runner): Runner of the training.
+
+        Raises:
+            ValueError: If an image file lies outside its folder.
+        """
         refuse_paths_outside(runner.train_dataloader.dataset)
         if runner.val_loop is not None:
             refuse_paths_outside(runner.val_dataloader.dataset)
 
     def before_val(self, runner: Any) -> None:
-        """Look at the images of a validation without training."""
+        """Check the images of a validation without training.
+
+        Args:
+            runner (Runner): Runner of the validation.
+
+        Raises:
+            ValueError: If an image file lies outside its folder.
+        """
         if not isinstance(runner._train_loop, BaseLoop):
             refuse_paths_outside(runner.val_dataloader.dataset)
 
     def before_test(self, runner: Any) -> None:
-        """Look at the images of the test."""
+        """Check the test images.
+
+        Args:
+            runner (Runner): Runner of the test.
+
+        Raises:
+            ValueError: If an image file lies outside its folder.
+        """
         refuse_paths_outside(runner.test_dataloader.dataset)

@@ -1,12 +1,13 @@
 # Copyright (c) swahr_mmpose contributors. Licensed under Apache-2.0.
-"""What the head predicts, and how its levels and views become one.
+"""Fusion of heatmap levels and flip-test views for decoding.
 
-B images, K keypoints, L tag dimensions; sizes of maps are ``(h, w)``.
+B images, K keypoints, L tag dimensions; map sizes are ``(h, w)`` in cells.
+Level 0 is the coarsest.
 """
 
 from __future__ import annotations
 
-from typing import Sequence, Tuple
+from typing import Optional, Sequence, Tuple
 
 import torch
 from torch import Tensor
@@ -16,41 +17,50 @@ from swahr_mmpose.utils.tensor_ops import resize
 
 __all__ = ['Maps', 'decoded_size', 'fuse_levels', 'merge_flipped']
 
+# Fused heatmaps (B, K, H, W) and tags (B, L*K, h, w).
 Maps = Tuple[Tensor, Tensor]
 
 
 def decoded_size(
-    input_size: Sequence[int], upsample: bool = True
+    input_size: Sequence[int], upsample: bool, finest_stride: float
 ) -> Tuple[Tuple[int, int], float]:
-    """The size ``(h, w)`` of maps to find people in, and pixels per cell.
+    """Get the size and stride of the heatmaps in which people are decoded.
 
     Args:
-        input_size (Sequence[int]): ``(w, h)`` in pixels.
-        upsample (bool): Maps as large as the input, as officially; ``False``:
-            of half that size, which is that of the finest level, faster and
-            a little less accurate (docs/speed.md).
+        input_size (Sequence[int]): Input size ``(w, h)`` in pixels.
+        upsample (bool): Whether to decode at input resolution, as in the
+            official implementation. ``False``: at the resolution of the
+            finest level, which is faster and slightly less accurate
+            (docs/speed.md).
+        finest_stride (float): Stride of the finest level in input pixels,
+            ``HigherHRNetHead.finest_stride``.
+
+    Returns:
+        tuple[tuple[int, int], float]: Size ``(h, w)`` in cells, and stride in
+        input pixels per cell.
     """
-    width, height = int(input_size[0]), int(input_size[1])
-    if upsample:
-        return (height, width), 1.0
-    return (height // 2, width // 2), 2.0
+    stride = 1.0 if upsample else float(finest_stride)
+    width, height = input_size
+    return (int(height / stride), int(width / stride)), stride
 
 
 def merge_flipped(
     output: HeadOutput, flipped: HeadOutput, flip_indices: Sequence[int]
 ) -> HeadOutput:
-    """Average the heatmaps of both views, level by level; stack their tags.
+    """Average heatmaps and concatenate tags of both views of a flip test.
 
-    Before anything is enlarged: averages and bilinear interpolation are
-    linear, and small maps are cheaper.
+    Heatmaps are averaged per level before resizing: averaging and bilinear
+    interpolation are linear, and small maps are cheaper.
 
     Args:
-        output (HeadOutput): Of the image.
-        flipped (HeadOutput): Of its mirror image.
-        flip_indices (Sequence[int]): The mirror partner of each keypoint.
+        output (HeadOutput): Output for the images.
+        flipped (HeadOutput): Output for the horizontally flipped images.
+        flip_indices (Sequence[int]): Index of the left/right counterpart of
+            each keypoint, K of them.
 
     Returns:
-        HeadOutput: Heatmaps by level, tags (B, 2*K, h, w), no scale maps.
+        HeadOutput: Heatmaps (B, K, h, w) per level and tags (B, 2*K, h, w) in
+        image orientation, no scale maps.
     """
     order = list(flip_indices)
     heatmaps = [
@@ -62,25 +72,32 @@ def merge_flipped(
 
 
 def fuse_levels(
-    output: HeadOutput, size: Sequence[int], levels: Sequence[int] = (0, 1)
+    output: HeadOutput,
+    size: Sequence[int],
+    levels: Optional[Sequence[int]] = None,
 ) -> Maps:
-    """Mean heatmap of the levels, first at the size of the finest one.
+    """Average heatmaps over levels at the finest size, then resize.
 
     Args:
-        output (HeadOutput): Of the head, or of :func:`merge_flipped`.
+        output (HeadOutput): Output of the head or of :func:`merge_flipped`.
         size (Sequence[int]): Size ``(H, W)`` of the result.
-        levels (Sequence[int]): Whose heatmaps count.
+        levels (Sequence[int], optional): Levels to average. Defaults to
+            ``None``, all.
 
     Returns:
-        tuple[Tensor, Tensor]: Heatmaps (B, K, H, W), and the tags as they
-        are: whoever needs them reads them between cells
-        (:mod:`swahr_mmpose.utils.tensor_ops`).
+        tuple[Tensor, Tensor]: Heatmaps (B, K, H, W), and tags (B, L*K, h, w)
+        of level 0, not resized: decoding reads them by bilinear interpolation
+        (:func:`swahr_mmpose.utils.tensor_ops.read_maps`).
+
+    Raises:
+        ValueError: If ``levels`` is empty or has a level that does not exist.
     """
     available = range(len(output.heatmaps))
+    levels = available if levels is None else levels
     if not levels or any(level not in available for level in levels):
         raise ValueError(
-            f'heatmap_levels are {list(levels)}, expected some of '
-            f'{list(available)}'
+            f'heatmap_levels of test_cfg is {list(levels)}, expected one or '
+            f'more of {list(available)}'
         )
     finest = output.heatmaps[-1].shape[-2:]
     maps = [resize(output.heatmaps[i].float(), finest) for i in levels]

@@ -1,8 +1,10 @@
 # Copyright (c) swahr_mmpose contributors. Licensed under Apache-2.0.
-"""The head of HigherHRNet, with the scale branch of SWAHR.
+"""HigherHRNet head with the scale branch of SWAHR.
 
-B images, K keypoints, L tag dimensions, C channels.  Level 0 is a quarter of
-the input, level 1 a half.
+B images, K keypoints, L tag dimensions, C channels; the input has H x W
+pixels. The head has one level more than deconvolution stages. Level 0 has the
+resolution of the features (H/4 x W/4 with HRNet), and each stage adds a level
+of twice the resolution.
 """
 
 from __future__ import annotations
@@ -18,7 +20,7 @@ from torch import Tensor, nn
 from swahr_mmpose.structures import HeadOutput, stack_heatmaps, stack_masks
 
 from .fusion import Maps, decoded_size, fuse_levels, merge_flipped
-from .layers import deconvolution, one_per_block, scale_branch
+from .layers import expand_dilations, make_deconv_stage, make_scale_branch
 
 __all__ = ['HigherHRNetHead']
 
@@ -31,33 +33,49 @@ _INIT = [
 
 @MODELS.register_module()
 class HigherHRNetHead(BaseHead):
-    """Heatmaps and tags at 1/4, finer heatmaps at 1/2, and scale maps.
+    """Heatmaps and scale maps at several levels, tags at level 0.
 
-    "HigherHRNet" (Cheng et al., CVPR 2020), figure 2; the scale branch is
-    that of SWAHR (figure 4).  Neither level's scale map enters the other
-    parts of the network, so that at test time the branch is not run.
+    Architecture of "HigherHRNet" (Cheng et al., CVPR 2020, figure 2) and
+    scale branch of SWAHR (figure 4). Scale maps do not enter other parts of
+    the network, and the scale branch is not run at test time.
 
     Args:
-        in_channels (int): C, channels of the 1/4 features.
+        in_channels (int): C, channels of the features.
         num_keypoints (int): K.
-        deconv_out_channels (int, optional): Channels at 1/2; ``None``: C.
-        num_basic_blocks (int): Residual blocks after the deconvolution.
-        dilations (Sequence[int], optional): One for each of these blocks
-            (Table 7); ``None``: 1.
-        scale_maps (bool): Build the scale branch; ``False`` for the baseline
-            and WAHR, whose loss has no use for it.
-        tag_per_keypoint (bool): A tag map for each keypoint, or one for all.
-        keypoint_loss (dict): Config of the heatmap loss.
-        tag_loss (dict): Config of the tag loss.
-        decoder (dict, optional): Config of the codec; needed to predict.
-        init_cfg (dict | list, optional): ``None``: normal 0.001, as official.
+        deconv_out_channels (int | Sequence[int], optional): Output channels
+            of the deconvolution stages, one per stage; the number of levels
+            is 1 + their number (``NUM_DECONVS`` of the official
+            implementation). An int is one stage. Defaults to ``None``, one
+            stage of C channels.
+        num_basic_blocks (int): Residual blocks per stage, after its
+            deconvolution. Defaults to 4.
+        dilations (Sequence[int], optional): Dilations of these blocks, one
+            per block (Table 7). Defaults to ``None``, 1.
+        scale_maps (bool): Whether to build the scale branch; ``False`` for
+            HigherHRNet and WAHR, whose loss does not use it. Defaults to
+            True.
+        tag_per_keypoint (bool): Whether each keypoint has its own tag map;
+            ``False``: all share one. Defaults to True.
+        keypoint_loss (dict, optional): Config of the heatmap loss. Defaults
+            to ``None``, ``SWAHRLoss`` with ``scale_adaptive=scale_maps``.
+        tag_loss (dict, optional): Config of the tag loss. Defaults to
+            ``None``, ``PullPushLoss``.
+        decoder (dict, optional): Config of the codec, required to predict.
+            Defaults to ``None``.
+        init_cfg (dict | list, optional): Initialization. Defaults to
+            ``None``, a normal distribution with standard deviation 0.001, as
+            in the official implementation.
+
+    Raises:
+        ValueError: If loss, codec and head do not fit each other, or an
+            argument is invalid.
     """
 
     def __init__(
         self,
         in_channels: int,
         num_keypoints: int,
-        deconv_out_channels: Optional[int] = None,
+        deconv_out_channels: Union[int, Sequence[int], None] = None,
         num_basic_blocks: int = 4,
         dilations: Optional[Sequence[int]] = None,
         scale_maps: bool = True,
@@ -76,37 +94,48 @@ class HigherHRNetHead(BaseHead):
         self.decoder = (
             None if decoder is None else KEYPOINT_CODECS.build(decoder)
         )
-        self._check(scale_maps)
+        channels = _list_channels(in_channels, deconv_out_channels)
+        self._check(scale_maps, len(channels))
 
         self._build(
-            (in_channels, deconv_out_channels or in_channels),
+            channels,
             num_keypoints + (num_keypoints if tag_per_keypoint else 1),
-            one_per_block(dilations, num_basic_blocks),
+            expand_dilations(dilations, num_basic_blocks),
             scale_maps,
         )
-        self._start_at_scale_one()
+        self._zero_scale_maps()
 
     def _build(
         self,
-        channels: Tuple[int, int],
+        channels: Sequence[int],
         num_maps: int,
         dilations: Sequence[int],
         scale_maps: bool,
     ) -> None:
-        """Layers, named as in published checkpoints."""
-        (coarse, fine), k = channels, self.num_keypoints
+        """Build the layers with the names of published checkpoints.
+
+        Args:
+            channels (Sequence[int]): Channels of the features, one per level.
+            num_maps (int): Heatmaps and tag maps at level 0.
+            dilations (Sequence[int]): Dilations of the residual blocks.
+            scale_maps (bool): Whether to build the scale branch.
+        """
+        k = self.num_keypoints
+        maps = [num_maps] + [k] * (len(channels) - 1)
         self.final_layers = nn.ModuleList(
-            [nn.Conv2d(coarse, num_maps, 1), nn.Conv2d(fine, k, 1)]
+            nn.Conv2d(c, m, 1) for c, m in zip(channels, maps)
         )
         self.deconv_layers = nn.ModuleList(
-            [deconvolution(coarse + num_maps, fine, dilations)]
+            make_deconv_stage(c + m, c_next, dilations)
+            for c, m, c_next in zip(channels, maps, channels[1:])
         )
         self.scale_layers = None
         if scale_maps:
-            branches = (scale_branch(c, k) for c in channels)
+            branches = (make_scale_branch(c, k) for c in channels)
             self.scale_layers = nn.ModuleList(branches)
 
-    def _check(self, scale_maps: bool) -> None:
+    def _check(self, scale_maps: bool, num_levels: int) -> None:
+        """Raise ValueError for a loss or codec that does not fit."""
         adaptive = getattr(self.keypoint_loss, 'scale_adaptive', scale_maps)
         if adaptive != scale_maps:
             raise ValueError(
@@ -118,15 +147,44 @@ class HigherHRNetHead(BaseHead):
             raise ValueError(
                 f'the head has {self.num_keypoints} keypoints, but the '
                 f"codec's decode_keypoint_order {len(order)}; both must be "
-                'those of the data set'
+                'those of the dataset'
+            )
+        sizes = getattr(self.decoder, 'heatmap_sizes', None)
+        if sizes is not None and len(sizes) != num_levels:
+            raise ValueError(
+                f'the codec has {len(sizes)} heatmap_sizes {sizes}, expected '
+                f'one per level of the head, {num_levels}; change '
+                'heatmap_sizes in the codec, or give deconv_out_channels in '
+                'the head one entry per deconvolution stage (one less than '
+                'levels)'
             )
 
-    def init_weights(self) -> None:
-        """Initialise as official: alpha is 0 everywhere at the start."""
-        super().init_weights()
-        self._start_at_scale_one()
+    @property
+    def finest_stride(self) -> float:
+        """Stride of the finest level in input pixels, from the codec.
 
-    def _start_at_scale_one(self) -> None:
+        Raises:
+            RuntimeError: If the head has no decoder.
+        """
+        codec = self._get_decoder()
+        return codec.input_size[0] / codec.heatmap_sizes[-1][0]
+
+    def _get_decoder(self) -> Any:
+        """Get the codec; raise RuntimeError if there is none."""
+        if self.decoder is None:
+            raise RuntimeError(
+                'the head has no decoder; set decoder=codec in '
+                'its config to predict'
+            )
+        return self.decoder
+
+    def init_weights(self) -> None:
+        """Initialize as in the official implementation, alpha with 0."""
+        super().init_weights()
+        self._zero_scale_maps()
+
+    def _zero_scale_maps(self) -> None:
+        """Set the last convolutions of the scale branch to 0 (s = 1)."""
         for branch in self.scale_layers or ():
             for parameter in list(branch.children())[-1].parameters():
                 nn.init.zeros_(parameter)
@@ -137,30 +195,31 @@ class HigherHRNetHead(BaseHead):
         """Run the head.
 
         Args:
-            feats (Sequence[Tensor]): The first is used, (B, C, H/4, W/4).
+            feats (Sequence[Tensor]): Features of the backbone; the first,
+                (B, C, H/4, W/4), is used.
             with_scale_maps (bool, optional): Whether to run the scale branch,
-                where there is one. ``None``: in training only.
+                if there is one. Defaults to ``None``, in training only.
 
         Returns:
-            HeadOutput: See there.
+            HeadOutput: Heatmaps and scale maps per level, (B, K, h, w), and
+            tags of level 0, (B, K, H/4, W/4).
         """
-        coarse = feats[0]
-        maps = self.final_layers[0](coarse)
-        fine = self.deconv_layers[0](torch.cat([coarse, maps], dim=1))
-        heatmaps, tags = maps.tensor_split([self.num_keypoints], dim=1)
+        first, *finals = self.final_layers
+        level_feats, maps = [feats[0]], [first(feats[0])]
+        for deconv, final in zip(self.deconv_layers, finals):
+            stage_input = torch.cat([level_feats[-1], maps[-1]], dim=1)
+            level_feats.append(deconv(stage_input))
+            maps.append(final(level_feats[-1]))
+        maps[0], tags = maps[0].tensor_split([self.num_keypoints], dim=1)
         if with_scale_maps is None:
             with_scale_maps = self.training
         scale_maps = None
         if with_scale_maps and self.scale_layers is not None:
             scale_maps = [
-                branch(x)
-                for branch, x in zip(self.scale_layers, (coarse, fine))
+                branch(x) for branch, x in zip(self.scale_layers, level_feats)
             ]
-        return HeadOutput(
-            [heatmaps, self.final_layers[1](fine)],
-            tags.expand(-1, self.num_keypoints, -1, -1),
-            scale_maps,
-        )
+        tags = tags.expand(-1, self.num_keypoints, -1, -1)
+        return HeadOutput(maps, tags, scale_maps)
 
     def loss(
         self,
@@ -168,18 +227,20 @@ class HigherHRNetHead(BaseHead):
         batch_data_samples: Sequence[Any],
         train_cfg: Any = None,
     ) -> dict:
-        """Losses of a batch.
+        """Compute the losses of a batch.
 
         Args:
-            feats (Sequence[Tensor]): As for :meth:`forward`.
-            batch_data_samples (Sequence[PoseDataSample]): With
-                ``gt_fields.heatmaps`` and ``.heatmap_mask`` (a list each, one
-                per level) and ``gt_instance_labels.keypoint_indices``.
+            feats (Sequence[Tensor]): Features, see :meth:`forward`.
+            batch_data_samples (Sequence[PoseDataSample]): Samples with
+                ``gt_fields.heatmaps`` and ``gt_fields.heatmap_mask`` (lists,
+                one entry per level) and
+                ``gt_instance_labels.keypoint_indices`` (N, K, 2).
             train_cfg (dict, optional): Not used.
 
         Returns:
-            dict[str, Tensor]: ``loss_kpt.{level}``, ``loss_scale.{level}``
-            where scales are learned, ``loss_pull``, ``loss_push``.
+            dict[str, Tensor]: Scalars ``loss_kpt.{level}``,
+            ``loss_scale.{level}`` (with a scale branch only), ``loss_pull``
+            and ``loss_push``.
         """
         output = self.forward(feats, with_scale_maps=True)
         fields = [s.gt_fields for s in batch_data_samples]
@@ -210,27 +271,34 @@ class HigherHRNetHead(BaseHead):
         flipped_feats: Optional[Feats],
         size: Sequence[int],
         flip_indices: Optional[Sequence[int]] = None,
-        levels: Sequence[int] = (0, 1),
+        levels: Optional[Sequence[int]] = None,
     ) -> Maps:
-        """Fused maps of one scale; the scale branch is not run.
+        """Compute fused maps of one scale, without the scale branch.
 
         Args:
-            feats (Sequence[Tensor]): Of the image.
-            flipped_feats (Sequence[Tensor], optional): Of its mirror image.
-            size (Sequence[int]): Size ``(h, w)`` of the result.
-            flip_indices (Sequence[int], optional): With ``flipped_feats``.
-            levels (Sequence[int]): Whose heatmaps count, 0 at 1/4 and 1 at
-                1/2; tags are always of level 0.
+            feats (Sequence[Tensor]): Features of the images.
+            flipped_feats (Sequence[Tensor], optional): Features of the
+                horizontally flipped images; ``None``: no flip test.
+            size (Sequence[int]): Size ``(h, w)`` of the heatmaps.
+            flip_indices (Sequence[int], optional): Index of the left/right
+                counterpart of each keypoint; required for the flip test.
+            levels (Sequence[int], optional): Levels whose heatmaps are
+                averaged; tags are always those of level 0. Defaults to
+                ``None``, all.
 
         Returns:
             tuple[Tensor, Tensor]: Heatmaps (B, K, h, w) and tags (B, L*K,
-            H/4, W/4) as they are; L = 2 with the mirror image, else 1.
+            H/4, W/4), not resized; L is 2 with a flip test, else 1.
+
+        Raises:
+            ValueError: If ``levels`` is empty or has a level that does not
+                exist.
         """
         output = self.forward(feats, with_scale_maps=False)
         if flipped_feats is not None:
             assert flip_indices is not None
-            mirror = self.forward(flipped_feats, with_scale_maps=False)
-            output = merge_flipped(output, mirror, flip_indices)
+            flipped = self.forward(flipped_feats, with_scale_maps=False)
+            output = merge_flipped(output, flipped, flip_indices)
         return fuse_levels(output, size, levels)
 
     def predict(
@@ -239,33 +307,44 @@ class HigherHRNetHead(BaseHead):
         batch_data_samples: Sequence[Any],
         test_cfg: Any = None,
     ) -> Any:
-        """Predict at one scale.
+        """Predict people at one scale.
 
         Args:
-            feats (tuple[Tensor] | list[tuple[Tensor]]): Features, or those of
-                the image and of its mirror image.
-            batch_data_samples (Sequence[PoseDataSample]): Images of equal
+            feats (tuple[Tensor] | list[tuple[Tensor]]): Features of the
+                images; for a flip test a list of these and the features of
+                the horizontally flipped images.
+            batch_data_samples (Sequence[PoseDataSample]): B samples of equal
                 ``input_size``.
-            test_cfg (dict, optional): ``output_heatmaps`` to return fields;
-                ``heatmap_levels`` as ``levels`` of :meth:`test_maps`;
-                ``upsample_heatmaps`` of :func:`decoded_size`.
+            test_cfg (dict, optional): ``output_heatmaps`` (bool): whether to
+                return heatmaps, default False; ``heatmap_levels``
+                (Sequence[int]): levels to average, default all;
+                ``upsample_heatmaps`` (bool): see
+                :func:`~.fusion.decoded_size`, default True.
 
         Returns:
-            list[InstanceData] | tuple: Instances, and with
-            ``output_heatmaps`` a list of PixelData as well.
+            list[InstanceData] | tuple[list[InstanceData], list[PixelData]]:
+            Instances of each image, see :meth:`decode`; with
+            ``output_heatmaps`` also the fused heatmaps (K, h, w).
+
+        Raises:
+            RuntimeError: If the head has no decoder.
         """
-        plain, mirrored = feats if isinstance(feats, list) else (feats, None)
+        image_feats, flipped_feats = (
+            feats if isinstance(feats, list) else (feats, None)
+        )
         info = batch_data_samples[0].metainfo
         test_cfg = test_cfg or {}
         size, scale_factor = decoded_size(
-            info['input_size'], test_cfg.get('upsample_heatmaps', True)
+            info['input_size'],
+            test_cfg.get('upsample_heatmaps', True),
+            self.finest_stride,
         )
         maps = self.test_maps(
-            plain,
-            mirrored,
+            image_feats,
+            flipped_feats,
             size,
             info.get('flip_indices'),
-            test_cfg.get('heatmap_levels', (0, 1)),
+            test_cfg.get('heatmap_levels'),
         )
         instances = self.decode(maps, scale_factor)
         if test_cfg.get('output_heatmaps', False):
@@ -275,23 +354,43 @@ class HigherHRNetHead(BaseHead):
     def decode(
         self, batch_outputs: Maps, scale_factor: float = 1.0
     ) -> List[InstanceData]:
-        """Find people in fused maps.
+        """Decode fused maps into people.
 
         Args:
-            batch_outputs (tuple[Tensor, Tensor]): From :meth:`test_maps`.
+            batch_outputs (tuple[Tensor, Tensor]): Maps from
+                :meth:`test_maps`.
             scale_factor (float): Input pixels per cell of the heatmaps.
+                Defaults to 1.
 
         Returns:
-            list[InstanceData]: With ``keypoints`` (N, K, 2) in input pixels,
-            ``keypoint_scores`` (N, K) and ``bbox_scores`` (N,).
+            list[InstanceData]: Instances of each image: ``keypoints``
+            (N, K, 2) in input pixels, ``keypoint_scores`` (N, K) and
+            ``bbox_scores`` (N,).
+
+        Raises:
+            RuntimeError: If the head has no decoder.
         """
-        if self.decoder is None:
-            raise RuntimeError(
-                'the head has no decoder; set decoder=codec in '
-                'its config to predict'
-            )
-        decoded = self.decoder.batch_decode(*batch_outputs, scale_factor)
+        codec = self._get_decoder()
+        decoded = codec.batch_decode(*batch_outputs, scale_factor)
         return [
             InstanceData(keypoints=k, keypoint_scores=s, bbox_scores=b)
             for k, s, b in zip(*decoded)
         ]
+
+
+def _list_channels(
+    in_channels: int, deconv_out_channels: Union[int, Sequence[int], None]
+) -> List[int]:
+    """List the channels of the features, one entry per level.
+
+    Raises:
+        ValueError: If there is no deconvolution stage.
+    """
+    if deconv_out_channels is None or isinstance(deconv_out_channels, int):
+        return [in_channels, deconv_out_channels or in_channels]
+    if not deconv_out_channels:
+        raise ValueError(
+            'deconv_out_channels is empty, expected an int per deconvolution '
+            'stage, at least one; leave it out for one stage of in_channels'
+        )
+    return [in_channels, *deconv_out_channels]

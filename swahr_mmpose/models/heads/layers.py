@@ -1,5 +1,5 @@
 # Copyright (c) swahr_mmpose contributors. Licensed under Apache-2.0.
-"""What the head is made of."""
+"""Layers of the HigherHRNet head."""
 
 from __future__ import annotations
 
@@ -9,24 +9,25 @@ from mmpose.models.backbones.resnet import BasicBlock
 from torch import nn
 
 __all__ = [
-    'deconvolution',
-    'dilated_basic_block',
-    'one_per_block',
-    'scale_branch',
+    'expand_dilations',
+    'make_deconv_stage',
+    'make_dilated_block',
+    'make_scale_branch',
 ]
 
 
-def dilated_basic_block(channels: int, dilation: int = 1) -> BasicBlock:
-    """A residual block, both of whose convolutions are dilated (Table 7).
+def make_dilated_block(channels: int, dilation: int = 1) -> BasicBlock:
+    """Make a residual block with two dilated convolutions (Table 7).
 
-    MMPose's ``dilation`` is that of the first convolution alone.
+    MMPose's argument ``dilation`` dilates the first convolution only.
 
     Args:
-        channels (int): In and out.
-        dilation (int): 1 for none.
+        channels (int): Input and output channels.
+        dilation (int): Dilation of both convolutions. Defaults to 1.
 
     Returns:
-        BasicBlock: Of MMPose, names and shapes of weights unchanged.
+        BasicBlock: Block of MMPose; names and shapes of parameters do not
+        depend on the dilation.
     """
     block = BasicBlock(channels, channels, dilation=dilation)
     block.conv2.dilation = (dilation, dilation)
@@ -34,37 +35,44 @@ def dilated_basic_block(channels: int, dilation: int = 1) -> BasicBlock:
     return block
 
 
-def deconvolution(
-    inputs: int, outputs: int, dilations: Sequence[int]
+def make_deconv_stage(
+    in_channels: int, out_channels: int, dilations: Sequence[int]
 ) -> nn.Sequential:
-    """Twice the size: a transposed convolution, then residual blocks.
+    """Make a transposed convolution of stride 2 and residual blocks.
 
     Args:
-        inputs (int): Channels in.
-        outputs (int): Channels out.
-        dilations (Sequence[int]): One for each block.
+        in_channels (int): Input channels.
+        out_channels (int): Output channels.
+        dilations (Sequence[int]): Dilations of the residual blocks, one per
+            block.
 
     Returns:
-        nn.Sequential: Named as in published checkpoints.
+        nn.Sequential: Stage with the parameter names of published
+        checkpoints.
     """
     up = nn.Sequential(
-        nn.ConvTranspose2d(inputs, outputs, 4, 2, padding=1, bias=False),
-        nn.BatchNorm2d(outputs),
+        nn.ConvTranspose2d(
+            in_channels, out_channels, 4, 2, padding=1, bias=False
+        ),
+        nn.BatchNorm2d(out_channels),
         nn.ReLU(inplace=True),
     )
-    blocks = (dilated_basic_block(outputs, d) for d in dilations)
+    blocks = (make_dilated_block(out_channels, d) for d in dilations)
     return nn.Sequential(up, *(nn.Sequential(block) for block in blocks))
 
 
-def scale_branch(in_channels: int, num_keypoints: int) -> nn.Sequential:
-    """Section 3.5: its wide kernel makes s smooth within a Gaussian.
+def make_scale_branch(in_channels: int, num_keypoints: int) -> nn.Sequential:
+    """Make the scale branch of one level (SWAHR, Section 3.5).
+
+    The 9x9 depth-wise convolution keeps s smooth within a Gaussian.
 
     Args:
-        in_channels (int): Channels in.
-        num_keypoints (int): Scale maps out, alpha = 1 / s - 1.
+        in_channels (int): Input channels.
+        num_keypoints (int): K, number of scale maps alpha = 1 / s - 1.
 
     Returns:
-        nn.Sequential: Named as in published checkpoints.
+        nn.Sequential: Branch with the parameter names of published
+        checkpoints.
     """
     return nn.Sequential(
         nn.Conv2d(in_channels, num_keypoints, 1),
@@ -76,14 +84,27 @@ def scale_branch(in_channels: int, num_keypoints: int) -> nn.Sequential:
     )
 
 
-def one_per_block(
-    dilations: Optional[Sequence[int]], blocks: int
+def expand_dilations(
+    dilations: Optional[Sequence[int]], num_blocks: int
 ) -> Sequence[int]:
-    """A dilation for each block, 1 where none are given."""
-    dilations = [1] * blocks if dilations is None else dilations
-    if len(dilations) != blocks:
+    """Get one dilation per residual block.
+
+    Args:
+        dilations (Sequence[int], optional): Dilations; ``None``: 1.
+        num_blocks (int): Number of residual blocks per stage.
+
+    Returns:
+        Sequence[int]: Dilations, ``num_blocks`` of them.
+
+    Raises:
+        ValueError: If their number is not ``num_blocks``.
+    """
+    if dilations is None:
+        return [1] * num_blocks
+    if len(dilations) != num_blocks:
         raise ValueError(
-            f'dilations are {list(dilations)}, expected one for each of '
-            f'num_basic_blocks={blocks}'
+            f'got {len(dilations)} dilations {list(dilations)}, expected one '
+            f'per residual block (num_basic_blocks={num_blocks}); change '
+            'either in the head'
         )
     return dilations

@@ -1,5 +1,5 @@
 # Copyright (c) swahr_mmpose contributors. Licensed under Apache-2.0.
-"""SWAHR heatmap loss and associative-embedding loss."""
+"""SWAHR heatmap loss and associative-embedding tag loss."""
 
 from .swahr_loss import SWAHRLoss
 from .tag_loss import PullPushLoss

@@ -1,7 +1,8 @@
 # Copyright (c) swahr_mmpose contributors. Licensed under Apache-2.0.
-"""The paper's formulas of the heatmap loss, element by element.
+"""Element-wise formulas of the SWAHR heatmap loss, with their derivatives.
 
-H is the plain target, P the predicted heatmap, ``alpha = 1 / s - 1``.
+H is the target heatmap (H^sigma_0 of the paper), P the predicted heatmap and
+``alpha = 1 / s - 1`` the predicted scale map.
 """
 
 from __future__ import annotations
@@ -13,16 +14,24 @@ from torch import Tensor
 
 __all__ = [
     'adaptive_weight',
+    'adaptive_weight_and_grad',
     'at_least_float32',
     'check_expansion',
     'scale_adapted_target',
-    'target_with_slope',
-    'weight_with_slope',
+    'scale_adapted_target_and_grad',
 ]
 
 
 def check_expansion(expansion: str) -> None:
-    """Raise ValueError if it is neither of :func:`scale_adapted_target`."""
+    """Check the name of an expansion.
+
+    Args:
+        expansion (str): ``'taylor'`` or ``'exact'``, see
+            :func:`scale_adapted_target`.
+
+    Raises:
+        ValueError: If it is neither.
+    """
     if expansion not in ('taylor', 'exact'):
         expected = "'taylor' or 'exact', got"
         raise ValueError(f'expansion must be {expected} {expansion!r}')
@@ -31,20 +40,24 @@ def check_expansion(expansion: str) -> None:
 def scale_adapted_target(
     target: Tensor, scale_maps: Tensor, expansion: str = 'taylor'
 ) -> Tensor:
-    """The target with the standard deviation that the network asks for.
+    """Scale the standard deviation of target Gaussians by the predicted s.
 
-    ``'exact'`` is ``H ** (1 + alpha)`` (Eq. 6); ``'taylor'`` its second-order
-    expansion at s = 1, ``H / 2 * (1 + (1 + alpha ln H) ** 2)`` (Eq. 8), which
-    is never below H / 2 and rises again for ``|alpha ln H| > 1``.  Both are 0
-    where H is 0, and H where alpha is 0.
+    ``'exact'`` is ``H ** (1 + alpha)`` (Eq. 6). ``'taylor'`` is its
+    second-order expansion at s = 1, ``H / 2 * (1 + (1 + alpha ln H) ** 2)``
+    (Eq. 8). The expansion is at least H / 2 and rises again for
+    ``|alpha ln H| > 1``. Both are 0 where H is 0, and H where alpha is 0.
 
     Args:
-        target (Tensor): H in [0, 1], any shape.
-        scale_maps (Tensor): alpha, same shape.
-        expansion (str): ``'taylor'`` or ``'exact'``.
+        target (Tensor): Target heatmap H in [0, 1], any shape.
+        scale_maps (Tensor): Scale maps alpha, same shape.
+        expansion (str): ``'taylor'`` or ``'exact'``. Defaults to
+            ``'taylor'``.
 
     Returns:
-        Tensor: Same shape.
+        Tensor: Adapted target H', same shape.
+
+    Raises:
+        ValueError: If the expansion is unknown.
     """
     check_expansion(expansion)
     exponent = scale_maps * target.where(target > 0, 1.0).log()
@@ -54,64 +67,92 @@ def scale_adapted_target(
 
 
 def adaptive_weight(pred: Tensor, target: Tensor, gamma: float) -> Tensor:
-    """``W = H^gamma |1 - P| + (1 - H^gamma) |P|`` (Eq. 13).
+    """Compute ``W = H^gamma |1 - P| + (1 - H^gamma) |P|`` (Eq. 13).
 
-    With gamma 0 the boundary is hard: ``|1 - P|`` where H > 0 and ``|P|``
-    elsewhere (Eq. 12).
+    ``gamma=0`` is the hard boundary of Eq. 12: ``|1 - P|`` where H > 0 and
+    ``|P|`` elsewhere.
 
     Args:
-        pred (Tensor): P, any shape.
-        target (Tensor): H in [0, 1], not adapted, same shape.
-        gamma (float): Position of the soft boundary, at least 0.
+        pred (Tensor): Predicted heatmap P, any shape.
+        target (Tensor): Target heatmap H in [0, 1], not adapted, same shape.
+        gamma (float): Exponent of the soft boundary, at least 0.
 
     Returns:
-        Tensor: Same shape.
+        Tensor: Weight W, same shape.
     """
-    positive = _positive(target, gamma)
-    return positive * (1 - pred).abs() + (1 - positive) * pred.abs()
+    foreground = _foreground_weight(target, gamma)
+    return foreground * (1 - pred).abs() + (1 - foreground) * pred.abs()
 
 
-def _positive(target: Tensor, gamma: float) -> Tensor:
-    """``H^gamma``; with gamma 0 what it tends to: 1 where H > 0, else 0."""
+def _foreground_weight(target: Tensor, gamma: float) -> Tensor:
+    """Compute ``H^gamma``; for gamma 0 its limit, 1 where H > 0, else 0."""
     if gamma == 0:
         return (target > 0).to(target.dtype)
     return target.pow(gamma)
 
 
-def target_with_slope(
+def scale_adapted_target_and_grad(
     target: Tensor, scale_maps: Tensor, expansion: str
 ) -> Tuple[Tensor, Tensor]:
-    """:func:`scale_adapted_target`, and its derivative by alpha.
+    """Compute :func:`scale_adapted_target` and its derivative by alpha.
 
-    The latter is ``H ln H (1 + alpha ln H)``, or ``H' ln H`` of the exact
-    form.
+    The derivative is ``H ln H (1 + alpha ln H)`` for ``'taylor'`` and
+    ``H' ln H`` for ``'exact'``.
+
+    Args:
+        target (Tensor): Target heatmap H in [0, 1], any shape.
+        scale_maps (Tensor): Scale maps alpha, same shape.
+        expansion (str): ``'taylor'`` or ``'exact'``.
+
+    Returns:
+        tuple[Tensor, Tensor]: Adapted target H' and dH'/dalpha, same shape.
+
+    Raises:
+        ValueError: If the expansion is unknown.
     """
     check_expansion(expansion)
     log = target.where(target > 0, 1.0).log_()
     exponent = scale_maps * log
     if expansion == 'taylor':
-        rise = exponent.add_(1)
-        slope = log.mul_(target).mul_(rise)
-        return (rise * rise).add_(1).mul_(target).mul_(0.5), slope
+        base = exponent.add_(1)
+        grad = log.mul_(target).mul_(base)
+        return (base * base).add_(1).mul_(target).mul_(0.5), grad
     adapted = exponent.exp_().mul_(target)
     return adapted, log.mul_(adapted)
 
 
-def weight_with_slope(
+def adaptive_weight_and_grad(
     pred: Tensor, target: Tensor, gamma: float
 ) -> Tuple[Tensor, Tensor]:
-    """:func:`adaptive_weight`, and its derivative by P.
+    """Compute :func:`adaptive_weight` and its derivative by P.
 
-    The latter is ``(1 - H^gamma) sign(P) - H^gamma sign(1 - P)``.
+    The derivative is ``(1 - H^gamma) sign(P) - H^gamma sign(1 - P)``.
+
+    Args:
+        pred (Tensor): Predicted heatmap P, any shape.
+        target (Tensor): Target heatmap H in [0, 1], not adapted, same shape.
+        gamma (float): Exponent of the soft boundary, at least 0.
+
+    Returns:
+        tuple[Tensor, Tensor]: Weight W and dW/dP, same shape.
     """
-    positive = _positive(target, gamma)
-    negative = 1 - positive
-    rest = 1 - pred
-    slope = (negative * pred.sign()).sub_(positive * rest.sign())
-    weight = positive.mul_(rest.abs_()).add_(negative.mul_(pred.abs()))
-    return weight, slope
+    foreground = _foreground_weight(target, gamma)
+    background = 1 - foreground
+    residual = 1 - pred
+    grad = (background * pred.sign()).sub_(foreground * residual.sign())
+    weight = foreground.mul_(residual.abs_()).add_(background.mul_(pred.abs()))
+    return weight, grad
 
 
 def at_least_float32(tensor: Tensor) -> Tensor:
-    """The small values of a Gaussian's edge are lost in half precision."""
+    """Convert half precision to float32, and keep other dtypes.
+
+    Half precision loses the small values at the edge of a Gaussian.
+
+    Args:
+        tensor (Tensor): Floating-point tensor, any shape.
+
+    Returns:
+        Tensor: float32, or the dtype of the input if that is wider.
+    """
     return tensor.float() if torch.finfo(tensor.dtype).bits < 32 else tensor

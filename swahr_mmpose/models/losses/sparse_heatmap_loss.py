@@ -1,11 +1,14 @@
 # Copyright (c) swahr_mmpose contributors. Licensed under Apache-2.0.
-"""The heatmap loss where it is cheap: almost everywhere H is zero.
+"""SWAHR heatmap loss that evaluates the formulas on target rows only.
 
-There the adapted target is 0 and the loss of Eq. 11 to 13 is ``|P|^3`` times
-the mask, ``P^2`` without weights; the formulas of the paper concern the few
-rows of cells with a Gaussian alone.  Gradients are written out: 3 P |P| or
-2 P, and inside those of the formulas.  The numbers are those of the formulas
-on dense maps, without their temporaries.
+H is zero almost everywhere. There the adapted target H' is 0 as well, and the
+loss of Eq. 11 to 13 is ``|P|^3`` times the mask (``P^2`` without weights),
+with the gradient ``3 P |P|`` (``2 P``). The formulas of :mod:`.functional` are
+evaluated only on target rows: rows of some cells with H > 0 in at least one.
+Gradients are computed in the forward pass. Results equal those of the
+formulas on dense maps, without their temporaries.
+
+B images, K keypoints, map size H x W; R target rows.
 """
 
 from __future__ import annotations
@@ -18,47 +21,103 @@ from torch.autograd.function import once_differentiable
 
 from swahr_mmpose.utils.tensor_ops import true_indices
 
-from .functional import target_with_slope, weight_with_slope
+from .functional import adaptive_weight_and_grad, scale_adapted_target_and_grad
 
-__all__ = ['heatmap_losses']
+__all__ = ['swahr_loss']
 
-# Cells of a row of the sparse part: a few cache lines.
+# Cells of a row: a few cache lines.
 _ROW_LENGTH = 32
 
 
-class _Rows(NamedTuple):
-    """Maps (B, K, H, W) cut into rows of some cells, ``per_map`` to a map.
+def swahr_loss(
+    pred: Tensor,
+    scale_maps: Optional[Tensor],
+    target: Tensor,
+    mask: Optional[Tensor] = None,
+    *,
+    gamma: Optional[float] = 0.01,
+    expansion: str = 'taylor',
+) -> Tuple[Tensor, Tensor]:
+    """Compute the regression and regularizer losses of one heatmap level.
 
-    ``numbers`` are those of the rows in which H > 0 somewhere.
+    The losses are ``mean(W (P - H')^2 M)`` (Eq. 11) and
+    ``mean((alpha 1[H > 0])^2 M)`` (Eq. 7), with the adapted target H' and the
+    mask M. Means are over all B, K, H and W. Gradients with respect to P and
+    alpha are of first order.
+
+    Args:
+        pred (Tensor): Predicted heatmaps P, shape (B, K, H, W).
+        scale_maps (Tensor, optional): Scale maps alpha, same shape. ``None``:
+            the target is not adapted, the regularizer loss is 0.
+        target (Tensor): Target heatmaps H, same shape, not negative.
+        mask (Tensor, optional): Loss mask, 1 where the loss counts, shape
+            (B, H, W). Defaults to ``None``, everywhere.
+        gamma (float, optional): Exponent of the soft boundary of Eq. 13, see
+            :func:`~.functional.adaptive_weight`; ``None``: W = 1. Defaults to
+            0.01.
+        expansion (str): ``'taylor'`` (Eq. 8) or ``'exact'`` (Eq. 6). Defaults
+            to ``'taylor'``.
+
+    Returns:
+        tuple[Tensor, Tensor]: Regression and regularizer losses, scalars.
+
+    Raises:
+        ValueError: If scale maps are given and the expansion is unknown.
+    """
+    if scale_maps is not None:
+        scale_maps = scale_maps.to(pred.dtype)
+    return _SWAHRLossFunction.apply(
+        pred, scale_maps, target, mask, gamma, expansion
+    )
+
+
+class _TargetRows(NamedTuple):
+    """Rows of maps (B, K, H, W) in which H > 0 in at least one cell.
+
+    Attributes:
+        length (int): Cells per row.
+        per_map (int): Rows per map.
+        indices (Tensor): Indices of the R target rows, increasing, int64
+            (R,).
     """
 
     length: int
     per_map: int
-    numbers: Tensor
+    indices: Tensor
 
-    def of(self, maps: Tensor) -> Tensor:
-        """These rows of maps, (R, length)."""
+    def select(self, maps: Tensor) -> Tensor:
+        """Select these rows of maps (B, K, H, W), shape (R, length)."""
         rows = maps.reshape(-1, self.length)
-        return rows.index_select(0, self.numbers)
+        return rows.index_select(0, self.indices)
 
-    def of_mask(self, mask: Tensor, num_keypoints: int) -> Tensor:
-        """These rows of a mask (B, H, W), (R, length)."""
-        image = self.numbers // (num_keypoints * self.per_map)
-        at = image * self.per_map + self.numbers % self.per_map
-        return mask.reshape(-1, self.length).index_select(0, at)
+    def select_mask(self, mask: Tensor, num_keypoints: int) -> Tensor:
+        """Select these rows of a mask (B, H, W), shape (R, length)."""
+        image = self.indices // (num_keypoints * self.per_map)
+        row = image * self.per_map + self.indices % self.per_map
+        return mask.reshape(-1, self.length).index_select(0, row)
 
 
-def _rows_inside(target: Tensor) -> _Rows:
+def _find_target_rows(target: Tensor) -> _TargetRows:
+    """Find the target rows of heatmaps (B, K, H, W)."""
     area = target.shape[2] * target.shape[3]
     length = target.shape[3] if area % _ROW_LENGTH else _ROW_LENGTH
     rows = target.reshape(-1, length)
-    # A target that is no number stays in, and shows in the loss.
-    numbers = true_indices(~(rows.amax(dim=1) <= 0))
-    return _Rows(length, area // length, numbers)
+    # Negated, so that rows with NaN are selected and make the loss NaN.
+    indices = true_indices(~(rows.amax(dim=1) <= 0))
+    return _TargetRows(length, area // length, indices)
 
 
-class _Inside(NamedTuple):
-    """Sums over the rows with Gaussians, and their gradients."""
+class _TargetRowLosses(NamedTuple):
+    """Sums of the losses over the target rows, and their gradients.
+
+    Attributes:
+        regression (Tensor): Sum of ``W (P - H')^2 M``, scalar.
+        regularizer (Tensor): Sum of ``(alpha 1[H > 0])^2 M``, scalar.
+        grad_pred (Tensor): d regression / dP, shape (R, length).
+        grad_alpha (Tensor, optional): d regression / dalpha, same shape.
+        grad_regularizer (Tensor, optional): d regularizer / dalpha, same
+            shape.
+    """
 
     regression: Tensor
     regularizer: Tensor
@@ -67,63 +126,86 @@ class _Inside(NamedTuple):
     grad_regularizer: Optional[Tensor]
 
 
-def _inside(
+def _compute_target_rows(
     pred: Tensor,
     alpha: Optional[Tensor],
     target: Tensor,
-    valid: Optional[Tensor],
+    mask: Optional[Tensor],
     gamma: Optional[float],
     expansion: str,
-) -> _Inside:
-    """The formulas on rows of cells, all of shape (R, length)."""
-    goal, by_scale = target, None
+) -> _TargetRowLosses:
+    """Evaluate the formulas on rows; tensors have the shape (R, length)."""
+    adapted, target_grad = target, None
     if alpha is not None:
-        goal, by_scale = target_with_slope(target, alpha, expansion)
-    error = pred - goal
-    weighted = error if valid is None else error * valid
+        adapted, target_grad = scale_adapted_target_and_grad(
+            target, alpha, expansion
+        )
+    error = pred - adapted
+    weighted = error if mask is None else error * mask
     squared = error * weighted
     if gamma is None:
-        regression, by_pred = squared.sum(), 2 * weighted
+        regression, grad_pred = squared.sum(), 2 * weighted
     else:
-        weight, by_weight = weight_with_slope(pred, target, gamma)
+        weight, weight_grad = adaptive_weight_and_grad(pred, target, gamma)
         regression = (squared * weight).sum()
         weighted = weighted * weight
-        by_pred = by_weight.mul_(squared).add_(weighted, alpha=2)
-    if alpha is None or by_scale is None:
-        return _Inside(regression, target.new_zeros(()), by_pred, None, None)
-    by_alpha = by_scale.mul_(weighted).mul_(-2)
-    counted = alpha * (target > 0)
-    counted = counted if valid is None else counted.mul_(valid)
-    regularizer = (alpha * counted).sum()
-    return _Inside(regression, regularizer, by_pred, by_alpha, counted.mul_(2))
+        grad_pred = weight_grad.mul_(squared).add_(weighted, alpha=2)
+    if alpha is None or target_grad is None:
+        zero = target.new_zeros(())
+        return _TargetRowLosses(regression, zero, grad_pred, None, None)
+    grad_alpha = target_grad.mul_(weighted).mul_(-2)
+    masked_alpha = alpha * (target > 0)
+    if mask is not None:
+        masked_alpha.mul_(mask)
+    regularizer = (alpha * masked_alpha).sum()
+    return _TargetRowLosses(
+        regression, regularizer, grad_pred, grad_alpha, masked_alpha.mul_(2)
+    )
 
 
-def _outside(
-    pred: Tensor, valid: Optional[Tensor], rows: _Rows, cubic: bool
+def _sum_background(
+    pred: Tensor, mask: Optional[Tensor], rows: _TargetRows, cubic: bool
 ) -> Tensor:
-    """The sum over all cells but those of some rows, as H = 0 there, float64.
+    """Sum the loss over all cells outside the target rows, where H = 0.
 
-    An image at a time, so that the temporary stays in the cache; lines are
-    added in the precision of the maps, their sums in float64.
+    Images are processed one at a time, so that the temporary stays in the
+    cache. Map rows are summed in the dtype of the maps, their sums in
+    float64.
+
+    Args:
+        pred (Tensor): Predicted heatmaps, shape (B, K, H, W).
+        mask (Tensor, optional): Loss mask, shape (B, H, W).
+        rows (_TargetRows): Rows to leave out.
+        cubic (bool): Whether the loss is ``|P|^3`` (weighted) or ``P^2``.
+
+    Returns:
+        Tensor: Sum, float64 scalar.
     """
     total = torch.zeros((), dtype=torch.float64, device=pred.device)
-    size = pred.shape[1] * rows.per_map
+    size = pred.shape[1] * rows.per_map  # rows per image
     limits = torch.arange(len(pred) + 1, device=pred.device) * size
-    ends = torch.searchsorted(rows.numbers, limits).tolist()
+    ends = torch.searchsorted(rows.indices, limits).tolist()
     errors = pred.new_empty(pred.shape[1:])
     for b, image in enumerate(pred):
-        _weighted(image, None if valid is None else valid[b], cubic, errors)
+        _weight_errors(image, None if mask is None else mask[b], cubic, errors)
         errors *= image
-        inside = rows.numbers[ends[b] : ends[b + 1]] - b * size
-        errors.view(-1, rows.length).index_fill_(0, inside, 0)
+        excluded = rows.indices[ends[b] : ends[b + 1]] - b * size
+        errors.view(-1, rows.length).index_fill_(0, excluded, 0)
         total += errors.sum(dim=-1).sum(dtype=torch.float64)
     return total
 
 
-def _weighted(
+def _weight_errors(
     pred: Tensor, factor: Optional[Tensor], cubic: bool, out: Tensor
 ) -> None:
-    """``P |P|`` or ``P``, times a factor that is broadcast, into ``out``."""
+    """Write ``P |P|`` (cubic) or ``P``, times a factor, into ``out``.
+
+    Args:
+        pred (Tensor): Predicted heatmaps of one image, shape (K, H, W).
+        factor (Tensor, optional): Factor that broadcasts to (K, H, W).
+        cubic (bool): Whether to write ``P |P|`` or ``P``.
+        out (Tensor): Output buffer, shape (K, H, W).
+    """
     if cubic:
         torch.abs(pred, out=out).mul_(pred)
     else:
@@ -132,8 +214,8 @@ def _weighted(
         out *= factor
 
 
-class _HeatmapLosses(torch.autograd.Function):
-    """Sums of both losses; saves the prediction and what is sparse."""
+class _SWAHRLossFunction(torch.autograd.Function):
+    """Both losses; saves P, the mask and gradients of the target rows."""
 
     @staticmethod
     def forward(
@@ -147,77 +229,53 @@ class _HeatmapLosses(torch.autograd.Function):
     ) -> Tuple[Tensor, Tensor]:
         pred, target = pred.contiguous(), target.to(pred.dtype)
         cubic = gamma is not None
-        rows = _rows_inside(target)
-        valid = inner = None
+        rows = _find_target_rows(target)
+        row_mask = None
         if mask is not None:
-            valid = mask.to(pred.dtype).contiguous()
-            inner = rows.of_mask(valid, pred.shape[1])
-        inside = _inside(
-            rows.of(pred),
-            None if alpha is None else rows.of(alpha),
-            rows.of(target),
-            inner,
+            mask = mask.to(pred.dtype).contiguous()
+            row_mask = rows.select_mask(mask, pred.shape[1])
+        sums = _compute_target_rows(
+            rows.select(pred),
+            None if alpha is None else rows.select(alpha),
+            rows.select(target),
+            row_mask,
             gamma,
             expansion,
         )
-        outside = _outside(pred, valid, rows, cubic)
-        total = inside.regression.double() + outside
-        ctx.save_for_backward(pred, valid, rows.numbers, *inside[2:])
+        background = _sum_background(pred, mask, rows, cubic)
+        total = sums.regression.double() + background
+        ctx.save_for_backward(pred, mask, rows.indices, *sums[2:])
         ctx.cubic, ctx.length = cubic, rows.length
         ctx.with_alpha = alpha is not None
         count = max(pred.numel(), 1)
         regression = (total / count).to(pred.dtype)
-        return regression, inside.regularizer / count
+        return regression, sums.regularizer / count
 
     @staticmethod
     @once_differentiable
     def backward(ctx: Any, *grads: Tensor) -> Tuple[Optional[Tensor], ...]:
-        pred, valid, numbers, grad_pred, grad_alpha, slope = ctx.saved_tensors
+        pred, mask, indices, row_pred, row_alpha, row_regularizer = (
+            ctx.saved_tensors
+        )
         g_regression, g_regularizer = (g / max(pred.numel(), 1) for g in grads)
-        by_pred = by_alpha = None
+        grad_pred = grad_alpha = None
         if ctx.needs_input_grad[0]:
-            by_pred = torch.empty_like(pred)
+            grad_pred = torch.empty_like(pred)
             factor = (3 if ctx.cubic else 2) * g_regression
-            for b, (image, out) in enumerate(zip(pred, by_pred)):
-                scale = factor if valid is None else factor * valid[b]
-                _weighted(image, scale, ctx.cubic, out)
-            _put(by_pred, ctx.length, numbers, grad_pred * g_regression)
+            for b, (image, out) in enumerate(zip(pred, grad_pred)):
+                scale = factor if mask is None else factor * mask[b]
+                _weight_errors(image, scale, ctx.cubic, out)
+            rows = row_pred * g_regression
+            _scatter_rows(grad_pred, ctx.length, indices, rows)
         if ctx.with_alpha and ctx.needs_input_grad[1]:
-            by_alpha = torch.zeros_like(pred)
-            rows = grad_alpha * g_regression + slope * g_regularizer
-            _put(by_alpha, ctx.length, numbers, rows)
-        return by_pred, by_alpha, None, None, None, None
+            grad_alpha = torch.zeros_like(pred)
+            rows = row_alpha * g_regression + row_regularizer * g_regularizer
+            _scatter_rows(grad_alpha, ctx.length, indices, rows)
+        return grad_pred, grad_alpha, None, None, None, None
 
 
-def _put(maps: Tensor, length: int, numbers: Tensor, rows: Tensor) -> None:
-    maps.view(-1, length).index_copy_(0, numbers, rows)
-
-
-def heatmap_losses(
-    pred: Tensor,
-    scale_maps: Optional[Tensor],
-    target: Tensor,
-    mask: Optional[Tensor],
-    gamma: Optional[float],
-    expansion: str,
-) -> Tuple[Tensor, Tensor]:
-    """Regression and regularizer losses of one heatmap level.
-
-    Gradients are of the first order, by prediction and alpha.
-
-    Args:
-        pred (Tensor): P, shape (B, K, H, W).
-        scale_maps (Tensor, optional): alpha, same shape, or ``None``.
-        target (Tensor): H, same shape, not negative.
-        mask (Tensor, optional): 1 where the loss counts, shape (B, H, W).
-        gamma (float, optional): Of Eq. 13; ``None``: no weights.
-        expansion (str): ``'taylor'`` (Eq. 8) or ``'exact'`` (Eq. 6).
-
-    Returns:
-        tuple[Tensor, Tensor]: Two scalars, means over B, K, H and W.
-    """
-    if scale_maps is not None:
-        scale_maps = scale_maps.to(pred.dtype)
-    return _HeatmapLosses.apply(
-        pred, scale_maps, target, mask, gamma, expansion
-    )
+def _scatter_rows(
+    maps: Tensor, length: int, indices: Tensor, rows: Tensor
+) -> None:
+    """Overwrite rows (R, length) of contiguous maps at indices (R,)."""
+    maps.view(-1, length).index_copy_(0, indices, rows)

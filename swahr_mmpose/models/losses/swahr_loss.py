@@ -1,12 +1,12 @@
 # Copyright (c) swahr_mmpose contributors. Licensed under Apache-2.0.
-"""The heatmap loss of SWAHR (Luo et al., CVPR 2021).
+"""SWAHR heatmap loss module (Luo et al., CVPR 2021).
 
-B images, K keypoints, map size H x W.  H is the plain target, P the predicted
-heatmap, ``alpha = 1 / s - 1`` what the scale branch predicts; alpha 0 is the
-plain standard deviation.
+B images, K keypoints, map size H x W. H is the target heatmap, P the
+predicted heatmap and ``alpha = 1 / s - 1`` the predicted scale map; alpha 0
+keeps the standard deviation of the target.
 
 Nothing is detached: gradients flow through the weight and the adapted target.
-Means run over all B, K, H, W, whatever the mask and the Gaussians cover.
+Means are over all B, K, H and W, independent of the mask and the Gaussians.
 """
 
 from __future__ import annotations
@@ -17,58 +17,35 @@ from mmpose.registry import MODELS
 from torch import Tensor, nn
 
 from .functional import at_least_float32, check_expansion
-from .sparse_heatmap_loss import heatmap_losses
+from .sparse_heatmap_loss import swahr_loss
 
-__all__ = ['SWAHRLoss', 'swahr_loss']
-
-
-def swahr_loss(
-    pred: Tensor,
-    scale_maps: Optional[Tensor],
-    target: Tensor,
-    mask: Optional[Tensor] = None,
-    *,
-    gamma: Optional[float] = 0.01,
-    expansion: str = 'taylor',
-) -> Tuple[Tensor, Tensor]:
-    """Regression and regularizer losses of one heatmap level.
-
-    ``mean(W (P - H')^2 M)`` (Eq. 11) and ``mean((alpha 1[H > 0])^2 M)``
-    (Eq. 7), with H' the adapted target and M the mask.
-
-    Args:
-        pred (Tensor): P, shape (B, K, H, W).
-        scale_maps (Tensor, optional): alpha, same shape; ``None`` keeps the
-            target plain and the regularizer 0.
-        target (Tensor): H, same shape, not negative.
-        mask (Tensor, optional): 1 where the loss counts, shape (B, H, W).
-        gamma (float, optional): Of :func:`adaptive_weight`; ``None``: W = 1.
-        expansion (str): Of :func:`scale_adapted_target`.
-
-    Returns:
-        tuple[Tensor, Tensor]: Two scalars.
-    """
-    return heatmap_losses(pred, scale_maps, target, mask, gamma, expansion)
+__all__ = ['SWAHRLoss']
 
 
 @MODELS.register_module()
 class SWAHRLoss(nn.Module):
-    """Heatmap loss with learned scales and adaptive weights.
+    """Heatmap loss with scale-adapted targets and adaptive weights.
 
-    The four methods of the paper are switches of it: SWAHR (both), SAHR
-    (``weight_adaptive=False``), WAHR (``scale_adaptive=False``), and plain
+    Two switches select the method of the paper: SWAHR (both), SAHR
+    (``weight_adaptive=False``), WAHR (``scale_adaptive=False``), or plain
     HigherHRNet (neither).
 
     Args:
-        scale_adaptive (bool): Adapt the target (SAHR, Eq. 4-9).
-        weight_adaptive (bool): Weigh the error (WAHR, Eq. 11-13).
-        gamma (float): Soft boundary of Eq. 13; 0 is the hard one of Eq. 12.
-        regularizer_weight (float): lambda of Eq. 9.
-        expansion (str): ``'taylor'`` (Eq. 8) or ``'exact'`` (Eq. 6).
-        loss_weight (float): Factor of both results.
+        scale_adaptive (bool): Whether to adapt the target (SAHR, Eq. 4 to 9).
+            Defaults to True.
+        weight_adaptive (bool): Whether to weight the error (WAHR, Eq. 11 to
+            13). Defaults to True.
+        gamma (float): Exponent of the soft boundary of Eq. 13, at least 0; 0
+            is the hard boundary of Eq. 12. Defaults to 0.01.
+        regularizer_weight (float): lambda of Eq. 9, at least 0. Defaults to
+            1.
+        expansion (str): ``'taylor'`` (Eq. 8) or ``'exact'`` (Eq. 6). Defaults
+            to ``'taylor'``.
+        loss_weight (float): Factor of both losses. Defaults to 1.
 
     Raises:
-        ValueError: If an argument is out of range.
+        ValueError: If ``gamma`` or ``regularizer_weight`` is negative, or the
+            expansion is unknown.
     """
 
     def __init__(
@@ -100,18 +77,25 @@ class SWAHRLoss(nn.Module):
         target: Tensor,
         mask: Optional[Tensor] = None,
     ) -> Tuple[Tensor, Tensor]:
-        """Module form of :func:`swahr_loss`, in float32 or better.
+        """Compute weighted losses, in float32 at least.
+
+        See :func:`~.sparse_heatmap_loss.swahr_loss`.
 
         Args:
-            heatmaps (Tensor): Predicted, shape (B, K, H, W).
-            scale_maps (Tensor, optional): alpha, same shape; ``None`` if and
-                only if the loss is not scale-adaptive.
-            target (Tensor): Same shape, not negative.
-            mask (Tensor, optional): Shape (B, H, W).
+            heatmaps (Tensor): Predicted heatmaps P, shape (B, K, H, W).
+            scale_maps (Tensor, optional): Scale maps alpha, same shape;
+                ``None`` if and only if the loss is not scale-adaptive.
+            target (Tensor): Target heatmaps H, same shape, not negative.
+            mask (Tensor, optional): Loss mask, 1 where the loss counts, shape
+                (B, H, W). Defaults to ``None``, everywhere.
 
         Returns:
-            tuple[Tensor, Tensor]: The regression and the regularizer loss,
-            the latter already multiplied by lambda.
+            tuple[Tensor, Tensor]: Regression loss, and regularizer loss times
+            lambda, scalars.
+
+        Raises:
+            ValueError: If ``scale_maps`` does not fit ``scale_adaptive``, or
+                shapes differ.
         """
         self._check(heatmaps, scale_maps, target, mask)
         regression, regularizer = swahr_loss(
@@ -134,6 +118,7 @@ class SWAHRLoss(nn.Module):
         target: Tensor,
         mask: Optional[Tensor],
     ) -> None:
+        """Raise ValueError for inputs that do not fit each other."""
         if self.scale_adaptive != (scale_maps is not None):
             got = 'no scale maps' if scale_maps is None else 'scale maps'
             raise ValueError(
@@ -149,5 +134,6 @@ class SWAHRLoss(nn.Module):
         expected = (target.shape[0], *target.shape[2:])
         if mask is not None and mask.shape != expected:
             raise ValueError(
-                f'mask has shape {tuple(mask.shape)}, expected {expected}'
+                f'mask has shape {tuple(mask.shape)}, expected {expected}, '
+                '(B, H, W) of the target; make it with BottomupGetLossMask'
             )

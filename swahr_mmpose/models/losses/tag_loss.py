@@ -1,5 +1,5 @@
 # Copyright (c) swahr_mmpose contributors. Licensed under Apache-2.0.
-"""The losses of associative embedding (Newell et al., NIPS 2017).
+"""Pull and push losses of associative embedding (Newell et al., NIPS 2017).
 
 B images, N people, K keypoints, L tag dimensions, map size H x W.
 """
@@ -19,97 +19,10 @@ from .functional import at_least_float32
 __all__ = ['PullPushLoss', 'pull_push']
 
 
-class _Sums(NamedTuple):
-    """Pull and push, and their derivatives by the tags (B, N, K, L)."""
-
-    pull: Any
-    push: Any
-    by_pull: Any
-    by_push: Any
-
-
-def _sums(values: Any, visible: Any, exp: Callable) -> _Sums:
-    """Both losses and their gradients, of NumPy arrays or of tensors.
-
-    A person's mean follows its tags, but in pull that has no effect: the
-    differences to a mean add up to 0.
-
-    Args:
-        values (np.ndarray | Tensor): Tags of keypoints, (B, N, K, L).
-        visible (np.ndarray | Tensor): 1 or 0, same type, (B, N, K, 1).
-        exp (Callable): Of this kind of array.
-    """
-    batch = len(values)
-    count = visible.sum(2)  # (B, N, 1)
-    share = visible / count.clip(1)[:, :, None]
-    mean = (values * share).sum(2)  # (B, N, L)
-    exists = (count > 0) * visible[:, :, 0] ** 0  # (B, N, 1), of its dtype
-    people = exists.sum(1)[:, None]  # (B, 1, 1)
-
-    apart = values - mean[:, :, None]
-    pulled = apart * (share / (people.clip(1) * batch)[..., None])
-
-    gap = mean[:, :, None] - mean[:, None]  # (B, N, N, L)
-    near = exp(-(gap**2).sum(3))
-    near = near * (exists * exists.swapaxes(1, 2))
-    near = near / ((people * (people - 1)).clip(1) * batch)
-    # To itself the distance is 0: that is no push, and no gradient.
-    push = near.sum() - near.diagonal(0, 1, 2).sum()
-    pushed = (near[..., None] * gap).sum(2)  # (B, N, L)
-    return _Sums(
-        (apart * pulled).sum(),
-        push,
-        2 * pulled,
-        -4 * pushed[:, :, None] * share,
-    )
-
-
-class _PullPush(torch.autograd.Function):
-    """Both losses with their gradients written out."""
-
-    @staticmethod
-    def forward(
-        ctx: Any, tags: Tensor, flat: Tensor, visible: Tensor
-    ) -> Tuple[Tensor, Tensor]:
-        index = _indices(tags, flat.where(visible, 0))  # (B, N, K, L)
-        values = torch.take(tags, index).where(visible[..., None], 0.0)
-        weight = visible[..., None].to(tags.dtype)
-        if tags.device.type == 'cpu':  # NumPy is faster with small arrays
-            with np.errstate(over='ignore'):  # exp(-inf) is 0
-                of_arrays = _sums(values.numpy(), weight.numpy(), np.exp)
-            sums = _Sums(*(torch.as_tensor(part) for part in of_arrays))
-        else:
-            sums = _sums(values, weight, torch.exp)
-        ctx.save_for_backward(index, sums.by_pull, sums.by_push)
-        ctx.shape = tags.shape
-        return sums.pull, sums.push
-
-    @staticmethod
-    @once_differentiable
-    def backward(
-        ctx: Any, by_pull: Tensor, by_push: Tensor
-    ) -> Tuple[Tensor, None, None]:
-        index, pulled, pushed = ctx.saved_tensors
-        grad = pulled * by_pull + pushed * by_push
-        whole = grad.new_zeros(ctx.shape)
-        # Cells of different people may be the same: their gradients add.
-        whole.view(-1).index_add_(0, index.reshape(-1), grad.reshape(-1))
-        return whole, None, None
-
-
-def _indices(tags: Tensor, flat: Tensor) -> Tensor:
-    """Where the tags of keypoints (B, N, K) lie, int64 (B, N, K, L)."""
-    batch, _, num_keypoints = flat.shape
-    area = tags.shape[2] * tags.shape[3]
-    channels = torch.arange(batch * tags.shape[1], device=flat.device) * area
-    first = channels.view(batch, 1, -1, num_keypoints).transpose(2, 3)
-    return flat[..., None] + first
-
-
 def pull_push(
     tags: Tensor, keypoint_indices: Sequence[Tensor]
 ) -> Tuple[Tensor, Tensor]:
-    """Pull and push losses of associative embedding (Newell et al., 2017).
+    """Compute the pull and push losses (Newell et al., 2017).
 
     With t_n the mean tag of person n, over the N people of an image that have
     a keypoint::
@@ -117,17 +30,19 @@ def pull_push(
         pull = sum_n mean_k (tag_nk - t_n)^2 / N
         push = sum_{n != m} exp(-(t_n - t_m)^2) / (N (N - 1))
 
-    Both are 0 for N = 0, and push is for N = 1; they stay attached to the
-    graph.  The official push loss is half of this one, a factor that belongs
-    to the weight here (and in MMPose).
+    Both are 0 for N = 0, and push is 0 for N = 1; they stay attached to the
+    graph. The push loss of the official implementation is half of this one;
+    here (and in MMPose) the factor belongs to the weight.
 
     Args:
-        tags (Tensor): L groups of K channels, shape (B, L*K, H, W).
-        keypoint_indices (Sequence[Tensor]): B integer tensors (N_i, K, 2) of
-            ``[y * W + x, visible]``, within the map where visible.
+        tags (Tensor): Tag maps, L groups of K channels, shape (B, L*K, H, W).
+        keypoint_indices (Sequence[Tensor]): Cells of keypoints: B integer
+            tensors (N, K, 2) of ``[y * W + x, visible]``. Indices of visible
+            keypoints must lie within the map; the others are not read.
 
     Returns:
-        tuple[Tensor, Tensor]: Means over the B images, scalars.
+        tuple[Tensor, Tensor]: Pull and push losses, means over the B images,
+        scalars.
     """
     if not len(keypoint_indices):
         return tags.sum() * 0, tags.sum() * 0
@@ -137,17 +52,125 @@ def pull_push(
     flat, visible = padded[..., 0], padded[..., 1] > 0  # (B, N, K)
     if flat.numel() == 0:
         return tags.sum() * 0, tags.sum() * 0
-    return _PullPush.apply(tags, flat, visible)
+    return _PullPushFunction.apply(tags, flat, visible)
+
+
+class _Losses(NamedTuple):
+    """Pull and push losses, and their gradients.
+
+    Attributes:
+        pull (np.ndarray | Tensor): Pull loss, scalar.
+        push (np.ndarray | Tensor): Push loss, scalar.
+        pull_grad (np.ndarray | Tensor): d pull / d tags, (B, N, K, L).
+        push_grad (np.ndarray | Tensor): d push / d tags, (B, N, K, L).
+    """
+
+    pull: Any
+    push: Any
+    pull_grad: Any
+    push_grad: Any
+
+
+def _compute_losses(values: Any, visible: Any, exp: Callable) -> _Losses:
+    """Compute both losses and gradients of NumPy arrays or tensors.
+
+    The mean tag of a person depends on the tags, but contributes nothing to
+    the pull gradient: differences from a mean sum to 0.
+
+    Args:
+        values (np.ndarray | Tensor): Tags of keypoints, (B, N, K, L).
+        visible (np.ndarray | Tensor): 1 or 0, same type, (B, N, K, 1).
+        exp (Callable): ``np.exp`` or ``torch.exp``.
+
+    Returns:
+        _Losses: Means over the B images, and their gradients.
+    """
+    batch = len(values)
+    num_visible = visible.sum(2)  # (B, N, 1)
+    share = visible / num_visible.clip(1)[:, :, None]
+    mean = (values * share).sum(2)  # (B, N, L)
+    exists = (num_visible > 0) * visible[:, :, 0] ** 0  # (B, N, 1), its dtype
+    num_people = exists.sum(1)[:, None]  # (B, 1, 1)
+
+    deviation = values - mean[:, :, None]
+    pulled = deviation * (share / (num_people.clip(1) * batch)[..., None])
+
+    difference = mean[:, :, None] - mean[:, None]  # (B, N, N, L)
+    similarity = exp(-(difference**2).sum(3))
+    similarity = similarity * (exists * exists.swapaxes(1, 2))
+    num_pairs = (num_people * (num_people - 1)).clip(1)
+    similarity = similarity / (num_pairs * batch)
+    # The diagonal (n = m) has no push, and no gradient: its difference is 0.
+    push = similarity.sum() - similarity.diagonal(0, 1, 2).sum()
+    pushed = (similarity[..., None] * difference).sum(2)  # (B, N, L)
+    return _Losses(
+        (deviation * pulled).sum(),
+        push,
+        2 * pulled,
+        -4 * pushed[:, :, None] * share,
+    )
+
+
+class _PullPushFunction(torch.autograd.Function):
+    """Both losses; gradients are computed in the forward pass."""
+
+    @staticmethod
+    def forward(
+        ctx: Any, tags: Tensor, flat: Tensor, visible: Tensor
+    ) -> Tuple[Tensor, Tensor]:
+        index = _index_tags(tags, flat.where(visible, 0))  # (B, N, K, L)
+        values = torch.take(tags, index).where(visible[..., None], 0.0)
+        weight = visible[..., None].to(tags.dtype)
+        if tags.device.type == 'cpu':  # NumPy is faster with small arrays
+            with np.errstate(over='ignore'):  # exp(-inf) is 0
+                arrays = _compute_losses(
+                    values.numpy(), weight.numpy(), np.exp
+                )
+            losses = _Losses(*(torch.as_tensor(array) for array in arrays))
+        else:
+            losses = _compute_losses(values, weight, torch.exp)
+        ctx.save_for_backward(index, losses.pull_grad, losses.push_grad)
+        ctx.shape = tags.shape
+        return losses.pull, losses.push
+
+    @staticmethod
+    @once_differentiable
+    def backward(
+        ctx: Any, g_pull: Tensor, g_push: Tensor
+    ) -> Tuple[Tensor, None, None]:
+        index, pull_grad, push_grad = ctx.saved_tensors
+        grad = pull_grad * g_pull + push_grad * g_push
+        grad_tags = grad.new_zeros(ctx.shape)
+        # Added, not assigned: keypoints of different people may share a cell.
+        grad_tags.view(-1).index_add_(0, index.reshape(-1), grad.reshape(-1))
+        return grad_tags, None, None
+
+
+def _index_tags(tags: Tensor, flat: Tensor) -> Tensor:
+    """Get the flat indices of keypoint tags in the tag maps.
+
+    Args:
+        tags (Tensor): Tag maps, shape (B, L*K, H, W).
+        flat (Tensor): Cells of keypoints ``y * W + x``, int64 (B, N, K).
+
+    Returns:
+        Tensor: Indices into the flattened tag maps, int64 (B, N, K, L).
+    """
+    batch, _, num_keypoints = flat.shape
+    area = tags.shape[2] * tags.shape[3]
+    channels = torch.arange(batch * tags.shape[1], device=flat.device) * area
+    first = channels.view(batch, 1, -1, num_keypoints).transpose(2, 3)
+    return flat[..., None] + first
 
 
 @MODELS.register_module()
 class PullPushLoss(nn.Module):
-    """Module form of :func:`pull_push`.
+    """Weighted pull and push losses, see :func:`pull_push`.
 
     Args:
-        pull_weight (float): Factor of the pull loss.
-        push_weight (float): Factor of the push loss; 5e-4 is the official
-            1e-3 times the official 1/2.
+        pull_weight (float): Factor of the pull loss. Defaults to 1e-3.
+        push_weight (float): Factor of the push loss. Defaults to 5e-4, the
+            1e-3 of the official implementation times its factor 1/2.
     """
 
     def __init__(
@@ -160,9 +183,23 @@ class PullPushLoss(nn.Module):
     def forward(
         self, tags: Tensor, keypoint_indices: List[Tensor]
     ) -> Tuple[Tensor, Tensor]:
-        """Weighted pull and push, see :func:`pull_push` for the arguments."""
+        """Compute weighted losses, in float32 at least.
+
+        Args:
+            tags (Tensor): Tag maps, shape (B, L*K, H, W).
+            keypoint_indices (list[Tensor]): Cells of keypoints, B integer
+                tensors (N, K, 2), see :func:`pull_push`.
+
+        Returns:
+            tuple[Tensor, Tensor]: Weighted pull and push losses, scalars.
+
+        Raises:
+            ValueError: If the numbers of images differ.
+        """
         if len(tags) != len(keypoint_indices):
-            got = f'{len(tags)} images and indices of {len(keypoint_indices)}'
-            raise ValueError(f'got tags of {got}')
+            raise ValueError(
+                f'expected keypoint_indices of {len(tags)} images, one tensor '
+                f'per image in tags, got {len(keypoint_indices)}'
+            )
         pull, push = pull_push(at_least_float32(tags), keypoint_indices)
         return self.pull_weight * pull, self.push_weight * push

@@ -6,6 +6,7 @@ import cv2
 import numpy as np
 import pytest
 from mmengine.config import Config
+from mmpose.registry import KEYPOINT_CODECS
 
 from swahr_mmpose.datasets.checks.preflight import (
     check_before_run,
@@ -30,11 +31,15 @@ def write(tmp_path, content):
     return str(file)
 
 
-def test_a_whole_data_set_passes(synthetic):
-    counts = check_dataset(
+def check(ann_file, image_dir='.', **changes):
+    options = dict(crowd_index=False, required=(), test_side=None)
+    return check_dataset(ann_file, image_dir, 17, **{**options, **changes})
+
+
+def test_a_complete_dataset_passes(synthetic):
+    counts = check(
         str(synthetic / 'annotations/person_keypoints_val.json'),
         str(synthetic / 'images/val'),
-        17,
     )
     assert counts['images'] == 6
 
@@ -45,21 +50,21 @@ def test_a_whole_data_set_passes(synthetic):
         ('keypoints', None, 'annotation 1 .* has no keypoints'),
         ('keypoints', [1] * 42, '42 numbers in keypoints, expected 51'),
         ('bbox', None, 'has no bbox'),
-        ('image_id', 999, 'image 999 belongs to no image'),
-        ('keypoints', [float('nan')] * 51, 'else than numbers in keypoints'),
+        ('image_id', 999, 'image 999 has an image_id that is not in'),
+        ('keypoints', [float('nan')] * 51, 'values in keypoints that are not'),
         ('bbox', [1, 2, 3], '3 numbers in bbox, expected 4'),
         (
             'segmentation',
             dict(size=[1, 1], counts=[1]),
-            r'a mask of size \[1, 1\], its image \[128, 160\]',
+            r'mask of size \[1, 1\], expected \[128, 160\]',
         ),
-        ('segmentation', dict(counts=[1]), 'a mask without size or counts'),
-        ('segmentation', [[1, 2, 3]], 'neither a mask nor a list of polyg'),
-        ('segmentation', [1, 2, 3, 4, 5, 6], 'neither a mask nor'),
-        ('segmentation', [[]], 'neither a mask nor a list'),
-        ('segmentation', [[1, 2, 3, 4, 5, None]], 'neither a mask nor'),
-        ('category_id', 0, 'is of category 0, people are of 1'),
-        ('id', 2, 'annotation id 2 is there 2 times'),
+        ('segmentation', dict(counts=[1]), 'RLE mask without size or counts'),
+        ('segmentation', [[1, 2, 3]], 'neither an RLE mask nor a list of'),
+        ('segmentation', [1, 2, 3, 4, 5, 6], 'neither an RLE mask nor'),
+        ('segmentation', [[]], 'neither an RLE mask nor a list'),
+        ('segmentation', [[1, 2, 3, 4, 5, None]], 'neither an RLE mask nor'),
+        ('category_id', 0, 'has category_id 0, expected 1 for people'),
+        ('id', 2, 'annotation id 2 occurs 2 times'),
     ],
 )
 def test_a_bad_annotation_is_named(tmp_path, content, key, value, message):
@@ -68,13 +73,13 @@ def test_a_bad_annotation_is_named(tmp_path, content, key, value, message):
     if value is None:
         del annotation[key]
     with pytest.raises(ValueError, match=message):
-        check_dataset(write(tmp_path, content), '.', 17)
+        check(write(tmp_path, content))
 
 
 @pytest.mark.parametrize(
     ('content', 'message'),
     [
-        ('{"images": [', 'ann.json is not valid JSON .* fetch it again'),
+        ('{"images": [', 'ann.json is not valid JSON .* download it again'),
         ([1], 'no list "images"'),
         ({'images': [{'id': 1}]}, 'image 1 has no file_name, height, width'),
         ({'images': []}, 'has no annotations'),
@@ -82,12 +87,12 @@ def test_a_bad_annotation_is_named(tmp_path, content, key, value, message):
 )
 def test_a_bad_file_is_named(tmp_path, content, message):
     with pytest.raises(ValueError, match=message):
-        check_dataset(write(tmp_path, content), '.', 17)
+        check(write(tmp_path, content))
 
 
 def test_a_test_set_needs_no_annotations(tmp_path):
     file = write(tmp_path, {'images': []})
-    assert check_dataset(file, '.', 17, needs_annotations=False) == {
+    assert check(file, needs_annotations=False) == {
         'images': 0,
         'annotations': 0,
     }
@@ -95,24 +100,24 @@ def test_a_test_set_needs_no_annotations(tmp_path):
 
 def test_a_missing_file_is_named():
     with pytest.raises(FileNotFoundError, match='x.json does not exist; set'):
-        check_dataset('x.json', '.', 17)
+        check('x.json')
 
 
 def test_missing_and_broken_images_are_all_named(tmp_path, content, synthetic):
     for image in content['images']:
         name = image['file_name']
-        whole = (synthetic / 'images/val' / name).read_bytes()
-        (tmp_path / name).write_bytes(whole)
+        complete = (synthetic / 'images/val' / name).read_bytes()
+        (tmp_path / name).write_bytes(complete)
     first, second, third = (i['file_name'] for i in content['images'][:3])
     (tmp_path / first).unlink()
     (tmp_path / second).write_bytes(b'')
     (tmp_path / third).write_bytes((tmp_path / third).read_bytes()[:-2000])
     with pytest.raises(ValueError, match='3 problem') as error:
-        check_dataset(write(tmp_path, content), str(tmp_path), 17)
+        check(write(tmp_path, content), str(tmp_path))
     for line in (
         f'{first} does not exist',
         f'{second} is empty',
-        f'{third} is cut short',
+        f'{third} is truncated',
     ):
         assert line in str(error.value)
 
@@ -121,21 +126,21 @@ def test_long_lists_are_counted_by_kind_and_shortened(tmp_path, content):
     first = content['annotations'][0]
     content['annotations'] = [dict(first, bbox=None) for _ in range(30)]
     file = write(tmp_path, content)
-    found = '37 problem.* of 3 kind'  # 30, one repeated id, 6 missing images
-    with pytest.raises(ValueError, match=found) as error:
-        check_dataset(file, '.', 17)
+    message = '37 problem.* of 3 kind'  # 30, one repeated id, 6 missing images
+    with pytest.raises(ValueError, match=message) as error:
+        check(file)
     assert '30 annotations: annotation 1 of image 9 has no' in str(error.value)
     assert '... and 25 more' in str(error.value)
     assert len(str(error.value).splitlines()) == 1 + 1 + 6 + 6 + 2
     with pytest.raises(ValueError, match='and 28 more') as shorter:
-        check_dataset(file, '.', 17, shown=2)
+        check(file, max_shown=2)
     assert len(str(shorter.value)) < len(str(error.value))
 
 
 def test_annotations_and_images_are_checked_in_one_pass(tmp_path, content):
     content['annotations'][0]['bbox'] = [9, 9, -1, 5]
     with pytest.raises(ValueError, match='bbox of negative size') as error:
-        check_dataset(write(tmp_path, content), str(tmp_path), 17)
+        check(write(tmp_path, content), str(tmp_path))
     name = content['images'][0]['file_name']
     assert f'6 image files: {tmp_path}/{name} does not' in str(error.value)
     for remedy in ('Correct the annotation file', 'Set data_prefix'):
@@ -196,14 +201,58 @@ def test_the_shipped_config_agrees_with_itself():
         ({'codec.person_scale': {}}, r'codec.person_scale = \{\}'),
     ],
 )
-def test_sizes_that_disagree_are_named_with_their_place(change, message):
+def test_settings_that_disagree_are_named_with_their_keys(change, message):
     cfg = Config.fromfile(LEAF)
     cfg.merge_from_dict(copy.deepcopy(change))
     with pytest.raises(ValueError, match=message):
         check_config(cfg)
 
 
-def test_other_models_are_left_alone():
+def test_omitted_arguments_have_the_defaults_of_the_codec():
+    cfg = Config.fromfile(LEAF)
+    cfg.model.head.decoder.pop('unbiased', None)
+    cfg.model.head.decoder.sigma = 2.0
+    check_config(cfg)
+    cfg.model.head.decoder.sigma = 3.0
+    cfg.codec.pop('sigma', None)
+    with pytest.raises(ValueError, match=r'codec\.sigma = 2\.0'):
+        check_config(cfg)
+
+
+def test_arguments_of_encoding_are_those_of_the_codec_class():
+    @KEYPOINT_CODECS.register_module(name='CodecOfTest')
+    class CodecOfTest(KEYPOINT_CODECS.get('ScaleAwareAssociativeEmbedding')):
+        def __init__(self, input_size, stride=4, decode_extra=1):
+            raise AssertionError('the codec is not built')
+
+    cfg = Config.fromfile(LEAF)
+    codecs = [cfg.codec, cfg.model.head.decoder]
+    codecs += [
+        step['encoder']
+        for step in cfg.train_dataloader.dataset.pipeline
+        if 'encoder' in step
+    ]
+    try:
+        for codec in codecs:
+            codec.type = 'CodecOfTest'
+        cfg.codec.update(decode_extra=2, sigma=9.0)
+        check_config(cfg)
+        cfg.codec.stride = 2
+        with pytest.raises(ValueError, match=r'codec\.stride = 2') as error:
+            check_config(cfg)
+        assert 'model.head.decoder.stride = 4' in str(error.value)
+    finally:
+        KEYPOINT_CODECS.module_dict.pop('CodecOfTest')
+
+
+def test_a_codec_that_is_not_registered_is_named():
+    cfg = Config.fromfile(LEAF)
+    cfg.codec.type = 'Misspelt'
+    with pytest.raises(ValueError, match="'Misspelt' is not registered"):
+        check_config(cfg)
+
+
+def test_other_models_are_not_checked():
     check_config(Config(dict(model=dict(head=dict(type='RTMOHead')))))
 
 
@@ -218,13 +267,15 @@ def make_cfg(synthetic, **changes):
     return cfg
 
 
-def test_a_run_is_checked_as_a_whole(synthetic, capsys):
+def test_the_dataset_of_a_run_is_checked(synthetic, capsys):
     check_before_run(make_cfg(synthetic), ('val',))
     assert '6 images' in capsys.readouterr().out
 
 
 def test_a_missing_checkpoint_is_named(synthetic):
-    with pytest.raises(FileNotFoundError, match='nothing.pth does not exist'):
+    with pytest.raises(
+        FileNotFoundError, match='nothing.pth .* correct load_from'
+    ):
         check_before_run(make_cfg(synthetic, load_from='nothing.pth'), ())
 
 
@@ -235,17 +286,17 @@ def test_another_skeleton_is_named(synthetic):
         check_before_run(cfg, ('val',))
 
 
-def test_what_a_metric_needs_is_asked_for(tmp_path, content):
+def test_keys_that_a_metric_requires_are_checked(tmp_path, content):
     del content['annotations'][0]['area']
     path = write(tmp_path, content)
     with pytest.raises(
-        ValueError, match='image 9 has no area, which the metric'
+        ValueError, match='image 9 has no area, which the metric re'
     ):
-        check_dataset(path, '.', 17, required=('area',))
+        check(path, required=('area',))
     content['images'].append(content['images'][0])
     del content['categories']
-    with pytest.raises(ValueError, match='image id 9 is there 2') as caught:
-        check_dataset(write(tmp_path, content), '.', 17)
+    with pytest.raises(ValueError, match='image id 9 occurs 2') as caught:
+        check(write(tmp_path, content))
     assert 'no list "categories"' in str(caught.value)
 
 

@@ -1,4 +1,4 @@
-"""Annotations of keypoints alone are made whole, and described."""
+"""Completion and report of annotations that have keypoints only."""
 
 import copy
 import json
@@ -23,19 +23,19 @@ from swahr_mmpose.datasets.custom.completion import (
 )
 from swahr_mmpose.datasets.custom.report import (
     advise,
-    contents_of,
-    input_side_for,
+    suggest_input_size,
+    summarize,
 )
 from swahr_mmpose.datasets.transforms.loss_mask import valid_region
 
 NAMES = ['head', 'body', 'tail']
-WHOLE = [10, 20, 2, 50, 40, 1, 110, 60, 2]
-ONE = [70, 30, 2, 0, 0, 0, 0, 0, 0]
-NOBODY = [0] * 9
+FULL = [10, 20, 2, 50, 40, 1, 110, 60, 2]
+SINGLE = [70, 30, 2, 0, 0, 0, 0, 0, 0]
+UNLABELLED = [0] * 9
 
 
 def document(*annotations, images=1):
-    """A file whose annotations are of image 1 unless they say otherwise."""
+    """A file whose annotations belong to image 1 by default."""
     sizes = dict(width=200, height=100)
     return dict(
         images=[
@@ -50,18 +50,18 @@ def document(*annotations, images=1):
     )
 
 
-def completed(*annotations, **kwargs):
-    whole, rules = complete_annotations(document(*annotations, **kwargs), 3)
-    assert whole['info']['completed'] == rules
+def complete(*annotations, **kwargs):
+    content, rules = complete_annotations(document(*annotations, **kwargs), 3)
+    assert content['info']['completed'] == rules
     required = ('area', 'iscrowd', 'num_keypoints')
-    assert not find_bad_annotations(whole, 3, required=required)
-    return whole['annotations'], rules
+    assert not find_bad_annotations(content, 3, required=required)
+    return content['annotations'], rules
 
 
 def test_keypoints_alone_are_enough():
-    (annotation,), rules = completed(dict(keypoints=WHOLE))
+    (annotation,), rules = complete(dict(keypoints=FULL))
     margin = BOX_MARGIN * 100
-    # cut at the image's border: 0 is not below 10 - margin
+    # Not clipped: 10 - margin is not below 0.
     expected = [10 - margin, 20 - margin, 100 + 2 * margin, 40 + 2 * margin]
     assert annotation['bbox'] == pytest.approx(expected)
     assert annotation['area'] == pytest.approx(AREA_SHARE * 120 * 60)
@@ -72,16 +72,16 @@ def test_keypoints_alone_are_enough():
 
 
 def test_boxes_end_at_the_border_of_the_image():
-    (annotation,), _ = completed(dict(keypoints=[0, 0, 2, 0, 0, 0, 199, 9, 2]))
+    (annotation,), _ = complete(dict(keypoints=[0, 0, 2, 0, 0, 0, 199, 9, 2]))
     x, y, w, h = annotation['bbox']
     assert (x, y) == (0, 0)
     assert x + w == 200
     assert 9 < y + h <= 100
 
 
-def test_what_is_there_stays_as_it_is():
+def test_existing_values_are_kept():
     given = dict(
-        keypoints=WHOLE,
+        keypoints=FULL,
         bbox=[0, 0, 150, 90],
         area=777,
         iscrowd=0,
@@ -91,66 +91,68 @@ def test_what_is_there_stays_as_it_is():
     )
     content = document(given)
     before = copy.deepcopy(content)
-    whole, rules = complete_annotations(content, 3)
+    unchanged, rules = complete_annotations(content, 3)
     assert content == before
-    assert whole['annotations'] == before['annotations']
+    assert unchanged['annotations'] == before['annotations']
     assert not rules
 
 
-def test_an_outline_tells_box_and_area():
+def test_box_and_area_come_from_a_segmentation():
     square = [[20, 10, 59, 10, 59, 49, 20, 49]]
-    (annotation,), _ = completed(dict(keypoints=WHOLE, segmentation=square))
+    (annotation,), _ = complete(dict(keypoints=FULL, segmentation=square))
     assert annotation['bbox'] == pytest.approx([20, 10, 39, 39], abs=1)
     assert annotation['area'] == pytest.approx(39 * 39, abs=80)
     mask = dict(size=[100, 200], counts=[0, 100 * 30, 100 * 170])
-    (annotation,), _ = completed(dict(keypoints=WHOLE, segmentation=mask))
+    (annotation,), _ = complete(dict(keypoints=FULL, segmentation=mask))
     assert annotation['bbox'] == [0, 0, 30, 100]
     assert annotation['area'] == 3000
 
 
-def test_a_box_alone_tells_the_area():
-    (annotation,), _ = completed(dict(keypoints=WHOLE, bbox=[5, 5, 120, 80]))
+def test_the_area_comes_from_a_box():
+    (annotation,), _ = complete(dict(keypoints=FULL, bbox=[5, 5, 120, 80]))
     assert annotation['area'] == pytest.approx(AREA_SHARE * 120 * 80)
 
 
 @pytest.mark.parametrize('box', [[0, 0, 0, 0], [], None, [10, 10, 5, 0]])
 def test_a_box_of_no_size_is_none(box):
-    (annotation,), _ = completed(dict(keypoints=WHOLE, bbox=box, area=0))
+    (annotation,), _ = complete(dict(keypoints=FULL, bbox=box, area=0))
     assert min(annotation['bbox'][2:]) > 0
     assert annotation['area'] > 0
 
 
 def test_one_keypoint_gets_a_box_of_the_median_size():
-    (_, alone), rules = completed(dict(keypoints=WHOLE), dict(keypoints=ONE))
-    assert alone['bbox'][2:] == pytest.approx([120, 90], abs=1)  # cut at 0
-    assert any('at one point' in rule for rule in rules)
-    (alone,), _ = completed(dict(keypoints=ONE))
+    (_, alone), rules = complete(dict(keypoints=FULL), dict(keypoints=SINGLE))
+    assert alone['bbox'][2:] == pytest.approx([120, 90], abs=1)  # clipped at 0
+    assert any('one labelled point' in rule for rule in rules)
+    (alone,), _ = complete(dict(keypoints=SINGLE))
     assert alone['area'] > 0
 
 
 def test_labels_are_counted_not_believed():
-    (annotation,), rules = completed(dict(keypoints=WHOLE, num_keypoints=17))
+    (annotation,), rules = complete(dict(keypoints=FULL, num_keypoints=17))
     assert annotation['num_keypoints'] == 3
-    assert rules['num_keypoints not that of the labels: counted'] == 1
+    assert rules['num_keypoints wrong: counted'] == 1
 
 
 def test_annotations_without_id_are_numbered():
-    found, _ = completed(
-        dict(keypoints=WHOLE, id=None), dict(keypoints=WHOLE, id=1)
+    found, _ = complete(
+        dict(keypoints=FULL, id=None), dict(keypoints=FULL, id=1)
     )
     assert [a['id'] for a in found] == [1, 2]
 
 
-def test_what_says_nothing_is_left_out_and_counted():
-    found, rules = completed(dict(keypoints=WHOLE), {}, dict(keypoints=NOBODY))
+def test_empty_annotations_are_dropped_and_counted():
+    found, rules = complete(
+        dict(keypoints=FULL), {}, dict(keypoints=UNLABELLED)
+    )
     assert len(found) == 1
-    assert rules['no box, outline or labelled keypoint: left out'] == 2
+    assert rules['no bbox, segmentation or labelled keypoint: dropped'] == 2
 
 
 @pytest.mark.parametrize('crowd', [0, 1])
-def test_the_loss_leaves_out_boxes_of_whom_nothing_is_labelled(crowd):
-    labels = WHOLE if crowd else NOBODY
-    found, _ = completed(
+def test_boxes_of_crowds_and_unlabelled_instances_are_masked(crowd):
+    labels = FULL if crowd else UNLABELLED
+    found, _ = complete(
         dict(keypoints=labels, bbox=[20, 10, 40, 30], iscrowd=crowd)
     )
     region = valid_region(found, (200, 100))
@@ -158,13 +160,13 @@ def test_the_loss_leaves_out_boxes_of_whom_nothing_is_labelled(crowd):
     assert region.sum() == pytest.approx(200 * 100 - 40 * 30, abs=80)
 
 
-def test_the_loss_looks_at_all_who_are_labelled():
-    found, _ = completed(dict(keypoints=WHOLE), dict(keypoints=ONE))
+def test_labelled_instances_are_not_masked():
+    found, _ = complete(dict(keypoints=FULL), dict(keypoints=SINGLE))
     assert valid_region(found, (200, 100)).all()
 
 
 @pytest.mark.parametrize(
-    'keypoints', [WHOLE[:-1], [*WHOLE[:-1], None], ['x'] * 9, [np.nan] * 9]
+    'keypoints', [FULL[:-1], [*FULL[:-1], None], ['x'] * 9, [np.nan] * 9]
 )
 def test_odd_keypoints_are_named(keypoints):
     content = document(dict(keypoints=keypoints))
@@ -173,10 +175,10 @@ def test_odd_keypoints_are_named(keypoints):
 
 
 @pytest.mark.parametrize(
-    'outline', [[[1, 2, 'x']], [[1e9] * 6], {'size': [1, 1]}, 'x', [5]]
+    'segmentation', [[[1, 2, 'x']], [[1e9] * 6], {'size': [1, 1]}, 'x', [5]]
 )
-def test_odd_outlines_are_named(outline):
-    content = document(dict(keypoints=WHOLE, segmentation=outline))
+def test_invalid_segmentations_are_named(segmentation):
+    content = document(dict(keypoints=FULL, segmentation=segmentation))
     with pytest.raises(ValueError, match='annotation 1 of image 1'):
         complete_annotations(content, 3)
 
@@ -195,44 +197,44 @@ def test_odd_outlines_are_named(outline):
 )
 def test_any_labels_end_in_a_file_that_trains(people):
     keypoints = [[v for point in person for v in point] for person in people]
-    found, _ = completed(*(dict(keypoints=k) for k in keypoints))
+    found, _ = complete(*(dict(keypoints=k) for k in keypoints))
     labelled = [k for k in keypoints if any(k[2::3])]
     assert [a['keypoints'] for a in found] == labelled
     for annotation in found:
         assert min(annotation['bbox'][2:]) > 0
         assert annotation['area'] > 0
-    contents_of(dict(document(), annotations=found), 3)
+    summarize(dict(document(), annotations=found), 3)
 
 
 def test_several_categories_are_chosen_from():
-    content = document(dict(keypoints=WHOLE), dict(category_id=8))
+    content = document(dict(keypoints=FULL), dict(category_id=8))
     content['categories'].append(dict(id=8, name='frog', keypoints=NAMES))
     with pytest.raises(ValueError, match=r"'fish', 'frog'.*--category fish"):
         choose_category(content)
-    with pytest.raises(ValueError, match="no category 'cat'"):
+    with pytest.raises(ValueError, match="no category 'cat', expected one of"):
         choose_category(content, 'cat')
     fish = choose_category(content, 'fish')
-    whole, rules = complete_annotations(content, 3, fish['id'])
-    assert [c['name'] for c in whole['categories']] == ['fish']
-    assert len(whole['annotations']) == 1
-    assert rules['of another category: left out'] == 1
+    chosen, rules = complete_annotations(content, 3, fish['id'])
+    assert [c['name'] for c in chosen['categories']] == ['fish']
+    assert len(chosen['annotations']) == 1
+    assert rules['other category: dropped'] == 1
 
 
 def test_images_without_annotation_can_be_background():
-    whole, _ = complete_annotations(
-        document(dict(keypoints=WHOLE), images=3), 3
+    content, _ = complete_annotations(
+        document(dict(keypoints=FULL), images=3), 3
     )
-    kept, count = keep_empty_images(whole, 3)
+    kept, count = keep_empty_images(content, 3)
     assert count == 2
     assert {a['image_id'] for a in kept['annotations']} == {1, 2, 3}
     assert not find_bad_annotations(kept, 3, required=('area', 'iscrowd'))
-    nobody = kept['annotations'][1:]
-    assert valid_region(nobody, (200, 100)).all()
-    assert contents_of(kept, 3).num_empty == 2
+    background = kept['annotations'][1:]
+    assert valid_region(background, (200, 100)).all()
+    assert summarize(kept, 3).num_empty == 2
 
 
-def test_images_held_out_are_others_and_show_somebody():
-    people = [dict(keypoints=WHOLE, image_id=n) for n in range(1, 41, 2)]
+def test_images_held_out_are_disjoint_and_have_instances():
+    people = [dict(keypoints=FULL, image_id=n) for n in range(1, 41, 2)]
     content = document(*people, images=40)
     train, val = hold_out(content, 0.1)
     ids = [{i['id'] for i in part['images']} for part in (train, val)]
@@ -245,14 +247,14 @@ def test_images_held_out_are_others_and_show_somebody():
 
 
 @pytest.mark.parametrize(('images', 'share'), [(1, 0.1), (5, 0.0), (5, 0.9)])
-def test_what_cannot_be_parted_is_told(images, share):
-    people = [dict(keypoints=WHOLE, image_id=n + 1) for n in range(images)]
+def test_a_split_that_is_impossible_is_an_error(images, share):
+    people = [dict(keypoints=FULL, image_id=n + 1) for n in range(images)]
     with pytest.raises(ValueError, match='--val'):
         hold_out(document(*people, images=images), share)
 
 
-def test_two_images_are_one_for_each():
-    people = [dict(keypoints=WHOLE, image_id=n) for n in (1, 2)]
+def test_two_images_are_split_into_one_and_one():
+    people = [dict(keypoints=FULL, image_id=n) for n in (1, 2)]
     for part in hold_out(document(*people, images=2), 0.1):
         assert len(part['images']) == len(part['annotations']) == 1
 
@@ -263,8 +265,8 @@ def test_two_images_are_one_for_each():
         ('[]', 'no list "images"'),
         ('{"images": []}', 'no list "images"'),
         ('{"images"', 'not valid JSON'),
-        ('{"images": [5]}', 'no records'),
-        ('{"images": [{"id": 1}]}', 'have not all of'),
+        ('{"images": [5]}', 'not JSON objects'),
+        ('{"images": [{"id": 1}]}', 'lack at least one of'),
     ],
 )
 def test_files_that_are_no_coco_files_are_named(tmp_path, content, message):
@@ -280,57 +282,55 @@ def test_a_coco_file_is_read(tmp_path):
     assert read_coco(path) == document()
 
 
-def contents(*annotations, **kwargs):
-    whole, _ = complete_annotations(document(*annotations, **kwargs), 3)
-    return contents_of(whole, 3)
+def summary_of(*annotations, **kwargs):
+    content, _ = complete_annotations(document(*annotations, **kwargs), 3)
+    return summarize(content, 3)
 
 
 def test_the_suggested_input_makes_nine_in_ten_large_enough():
     rng = np.random.default_rng(0)
     people = [
-        dict(keypoints=WHOLE, bbox=[0, 0, w, 5])
-        for w in rng.uniform(5, 90, 50)
+        dict(keypoints=FULL, bbox=[0, 0, w, 5]) for w in rng.uniform(5, 90, 50)
     ]
-    held = contents(*people)
-    side = input_side_for(held)
+    summary = summary_of(*people)
+    side = suggest_input_size(summary)
     assert side % 64 == 0
-    cells = held.sides * side / held.short_sides / 4
+    cells = summary.sides * side / summary.image_sides / 4
     assert (cells >= 8).mean() >= 0.9
-    fewer = held.sides * (side - 64) / held.short_sides / 4
+    fewer = summary.sides * (side - 64) / summary.image_sides / 4
     assert (fewer >= 8).mean() < 0.92
 
 
 @pytest.mark.parametrize(
     ('annotation', 'side', 'word'),
     [
-        (dict(bbox=[0, 0, 4, 4]), 256, 'take --input-size 832'),
+        (dict(bbox=[0, 0, 4, 4]), 256, 'use --input-size 832'),
         (dict(bbox=[0, 0, 1, 1]), 256, 'into tiles'),
-        (dict(keypoints=ONE), 256, 'never learned: body, tail'),
-        (dict(keypoints=ONE), 256, '1 instances have one labelled'),
+        (dict(keypoints=SINGLE), 256, 'never learned: body, tail'),
+        (dict(keypoints=SINGLE), 256, '1 instances have one labelled'),
         (dict(keypoints=[0, 0, 2, 5, 5, 2, 9, 9, 2]), 256, r'at \(0, 0\)'),
         (dict(keypoints=[500, 5, 2, 5, 5, 2, 9, 9, 2]), 256, 'outside their'),
         (dict(area=3000), 256, r'AP \(L\) will be -1'),
         (dict(area=20000), 256, r'AP \(M\) will be -1'),
         (dict(area=100), 256, r'neither in AP \(M\) nor'),
-        (dict(keypoints=NOBODY), 256, 'every AP will be -1'),
+        (dict(keypoints=UNLABELLED), 256, 'every AP will be -1'),
     ],
 )
-def test_what_is_unusual_is_told(annotation, side, word):
-
-    held = contents({'keypoints': WHOLE, **annotation})
-    said = '\n'.join(advise(held, held, NAMES, side))
-    assert re.search(word, said)
-
-
-def test_crowded_images_and_images_without_annotation_are_told():
-    held = contents(*[dict(keypoints=WHOLE)] * 21, images=3)
-    said = '\n'.join(advise(held, held, NAMES, 256))
-    assert '2 images without annotation' in said
-    assert 'up to 21 instances' in said
+def test_unusual_datasets_get_advice(annotation, side, word):
+    summary = summary_of({'keypoints': FULL, **annotation})
+    advice = '\n'.join(advise(summary, summary, NAMES, side))
+    assert re.search(word, advice)
 
 
-def test_nothing_unusual_is_nothing_said():
-    people = [dict(keypoints=WHOLE, image_id=n) for n in range(1, 101)]
-    people.append(dict(keypoints=WHOLE, area=10000, image_id=1))
-    held = contents(*people, images=100)
-    assert advise(held, held, NAMES, 256) == []
+def test_crowded_and_unannotated_images_get_advice():
+    summary = summary_of(*[dict(keypoints=FULL)] * 21, images=3)
+    advice = '\n'.join(advise(summary, summary, NAMES, 256))
+    assert '2 images without annotation' in advice
+    assert 'up to 21 instances' in advice
+
+
+def test_usual_datasets_get_no_advice():
+    people = [dict(keypoints=FULL, image_id=n) for n in range(1, 101)]
+    people.append(dict(keypoints=FULL, area=10000, image_id=1))
+    summary = summary_of(*people, images=100)
+    assert advise(summary, summary, NAMES, 256) == []

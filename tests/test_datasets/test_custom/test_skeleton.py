@@ -1,4 +1,4 @@
-"""Names, links and order of grouping of any skeleton."""
+"""Names, skeleton edges and grouping order of custom skeletons."""
 
 import json
 
@@ -10,21 +10,21 @@ from mmpose.datasets.datasets.utils import parse_pose_metainfo
 
 from swahr_mmpose.datasets.custom.keypoint_names import (
     UNIFORM_SIGMA,
-    default_sigmas,
-    flip_pairs,
-    side_and_stem,
+    choose_sigmas,
+    find_flip_pairs,
+    split_side,
 )
 from swahr_mmpose.datasets.custom.metainfo import (
-    dataset_info,
-    grouping_order,
-    stability,
-    zero_based_links,
+    compute_stability,
+    find_grouping_order,
+    make_dataset_info,
+    parse_links,
 )
 from swahr_mmpose.datasets.custom.skeleton import (
-    Overrides,
-    keypoint_names,
+    SkeletonOptions,
+    compute_pose_statistics,
     make_skeleton,
-    pose_statistics,
+    read_keypoint_names,
 )
 from swahr_mmpose.datasets.synthetic import KEYPOINT_NAMES, KINDS
 from swahr_mmpose.datasets.synthetic.coco_records import SKELETON
@@ -57,7 +57,7 @@ BEETLE = KINDS['beetles']
 )
 def test_both_sides_of_a_name_are_a_pair(left, right):
     names = ['tail', right, 'nose', left]
-    assert flip_pairs(names) == ([(3, 1)], [])
+    assert find_flip_pairs(names) == ([(3, 1)], [])
 
 
 def test_people_animals_and_beetles_have_their_pairs():
@@ -66,13 +66,13 @@ def test_people_animals_and_beetles_have_their_pairs():
         (BEETLE.keypoints, 3),
         (['L_Eye', 'R_Eye', 'Nose', 'L_F_Paw', 'R_F_Paw', 'L_B_Paw'], 2),
     ):
-        pairs, _ = flip_pairs(names)
+        pairs, _ = find_flip_pairs(names)
         assert len(pairs) == count
 
 
 def test_numbered_legs_do_not_get_mixed_up():
     names = ['leg_1_left', 'leg_2_left', 'leg_1_right', 'leg_2_right']
-    assert flip_pairs(names) == ([(0, 2), (1, 3)], [])
+    assert find_flip_pairs(names) == ([(0, 2), (1, 3)], [])
 
 
 @pytest.mark.parametrize(
@@ -87,8 +87,8 @@ def test_numbered_legs_do_not_get_mixed_up():
         (['l_x', 'L_x', 'r_x'], 3),
     ],
 )
-def test_what_names_do_not_tell_is_listed(names, undecided):
-    pairs, found = flip_pairs(names)
+def test_names_without_a_unique_partner_are_undecided(names, undecided):
+    pairs, found = find_flip_pairs(names)
     assert not pairs
     expected = names if undecided == 3 else undecided
     assert found == expected
@@ -96,66 +96,68 @@ def test_what_names_do_not_tell_is_listed(names, undecided):
 
 @given(st.lists(st.text('lrLRef_ 1x', max_size=8), unique=True, max_size=6))
 def test_pairs_of_any_names_are_disjoint(names):
-    pairs, undecided = flip_pairs(names)
+    pairs, undecided = find_flip_pairs(names)
     ends = [k for pair in pairs for k in pair]
     assert len(ends) == len(set(ends))
     assert not {names[k] for k in ends} & set(undecided)
 
 
-def test_the_stem_tells_where_the_side_stood():
-    assert side_and_stem('left_eye') == ('left', '* eye')
-    assert side_and_stem('eye_left') == ('left', 'eye *')
-    assert side_and_stem('tail') == ('', 'tail')
+def test_the_stem_marks_the_place_of_the_side():
+    assert split_side('left_eye') == ('left', '* eye')
+    assert split_side('eye_left') == ('left', 'eye *')
+    assert split_side('tail') == ('', 'tail')
 
 
 def test_sigmas_are_those_of_coco_for_its_joints_alone():
-    sigmas = default_sigmas(KEYPOINT_NAMES)
+    sigmas = choose_sigmas(KEYPOINT_NAMES)
     from mmpose.datasets import CocoDataset
 
     info = dict(CocoDataset.METAINFO)
     assert sigmas == pytest.approx(parse_pose_metainfo(info)['sigmas'])
-    assert default_sigmas(BEETLE.keypoints) == [UNIFORM_SIGMA] * 9
-    # not two kinds in one skeleton
-    assert set(default_sigmas(['nose', 'tail'])) == {UNIFORM_SIGMA}
+    assert choose_sigmas(BEETLE.keypoints) == [UNIFORM_SIGMA] * 9
+    # Origins are not mixed in one skeleton.
+    assert set(choose_sigmas(['nose', 'tail'])) == {UNIFORM_SIGMA}
 
 
 def test_links_count_from_one_from_zero_or_by_name():
     names = ['a', 'b', 'c']
     for skeleton in ([[1, 2], [2, 3]], [[0, 1], [1, 2]], [['a', 'b'], 'bc']):
-        assert zero_based_links(skeleton, names) == [(0, 1), (1, 2)]
-    assert zero_based_links([[1, 2], [2, 1], [3, 3]], names) == [(0, 1)]
+        assert parse_links(skeleton, names) == [(0, 1), (1, 2)]
+    assert parse_links([[1, 2], [2, 1], [3, 3]], names) == [(0, 1)]
 
 
 @pytest.mark.parametrize('skeleton', [[[1, 4]], [[0, 3]], [['a', 'x']], [[1]]])
 def test_a_link_to_nowhere_is_an_error(skeleton):
-    with pytest.raises(ValueError, match='no pair of 3 keypoints'):
-        zero_based_links(skeleton, ['a', 'b', 'c'])
+    with pytest.raises(ValueError, match='not a pair of the 3 keypoints'):
+        parse_links(skeleton, ['a', 'b', 'c'])
 
 
 def test_a_chain_is_grouped_from_its_middle_outwards():
     links = [(0, 1), (1, 2), (2, 3), (3, 4)]
-    even = stability(np.ones(5), np.ones(5), links)
-    order = grouping_order(even, links, [])
+    even = compute_stability(np.ones(5), np.ones(5), links)
+    order = find_grouping_order(even, links, [])
     assert order[0] == 2
     assert set(order[1:3]) == {1, 3}
 
 
-def test_what_is_seldom_seen_or_strays_does_not_start():
+def test_rare_or_spread_keypoints_do_not_start():
     links = [(0, 1), (1, 2), (2, 3), (3, 4)]
-    seldom = stability(np.array([1, 1, 0.2, 1, 1]), np.ones(5), links)
-    straying = stability(np.ones(5), np.array([1, 1, 9, 1, 1.0]), links)
+    seldom = compute_stability(np.array([1, 1, 0.2, 1, 1]), np.ones(5), links)
+    straying = compute_stability(
+        np.ones(5), np.array([1, 1, 9, 1, 1.0]), links
+    )
     for stable in (seldom, straying):
-        assert grouping_order(stable, links, [])[0] != 2
+        assert find_grouping_order(stable, links, [])[0] != 2
 
 
 def test_a_pair_is_one_step():
     stable = np.array([0.9, 0.1, 0.5, 0.8])
-    assert grouping_order(stable, [], [(0, 1)]) == [3, 0, 1, 2]
+    assert find_grouping_order(stable, [], [(0, 1)]) == [3, 0, 1, 2]
 
 
 def test_without_links_the_most_stable_come_first():
     stable = np.array([0.2, 0.9, 0.5])
-    assert grouping_order(stable, [], []) == [1, 2, 0]
+    assert find_grouping_order(stable, [], []) == [1, 2, 0]
 
 
 @st.composite
@@ -173,23 +175,23 @@ def skeletons(draw):
 @given(skeletons())
 def test_an_order_holds_each_keypoint_once_and_grows_along_links(skeleton):
     links, frequency, spread, pairs = skeleton
-    stable = stability(frequency, spread, links)
+    stable = compute_stability(frequency, spread, links)
     assert np.isfinite(stable).all()
     assert (stable <= 1 + 1e-9).all()
-    order = grouping_order(stable, links, pairs)
+    order = find_grouping_order(stable, links, pairs)
     assert sorted(order) == list(range(len(frequency)))
     for left, right in pairs:
         assert order.index(right) == order.index(left) + 1
     if pairs:
         return
-    for n in range(1, len(order)):  # linked, or nothing more was
+    for n in range(1, len(order)):  # linked, or nothing left was
         before = set(order[:n])
         near = {k for link in links if set(link) & before for k in link}
         assert order[n] in near or not near - before
 
 
 def test_people_are_grouped_from_the_trunk_to_the_limbs(shared):
-    """Next to the official order: head and trunk, arms, legs."""
+    """As in the official order: head and trunk, arms, legs."""
     path = shared / 'data/coco_mini/annotations/person_keypoints_train.json'
     people = json.loads(path.read_text())['annotations']
     labelled = [a['keypoints'] for a in people if a['num_keypoints']]
@@ -197,7 +199,7 @@ def test_people_are_grouped_from_the_trunk_to_the_limbs(shared):
         dict(skeleton=SKELETON),
         KEYPOINT_NAMES,
         np.reshape(np.array(labelled, float), (-1, 17, 3)),
-        Overrides(),
+        SkeletonOptions(),
     )
     rank = {KEYPOINT_NAMES[k]: n for n, k in enumerate(skeleton.order)}
     for side in ('left', 'right'):
@@ -218,7 +220,7 @@ def test_the_mean_pose_forgets_place_and_size():
     people = np.ones((20, 5, 3))
     for person in people:
         person[:, :2] = shape * rng.uniform(1, 50) + rng.uniform(0, 99, 2)
-    frequency, mean, spread = pose_statistics(people)
+    frequency, mean, spread = compute_pose_statistics(people)
     assert frequency == pytest.approx(1)
     assert spread == pytest.approx(0, abs=1e-6)
     centred = shape - shape.mean(0)
@@ -232,15 +234,15 @@ def test_statistics_of_next_to_nothing_are_finite(count, labelled):
     keypoints = np.full((count, 4, 3), 7.0)
     keypoints[..., 2] = 0
     keypoints[:, 0, 2] = labelled
-    for values in pose_statistics(keypoints):
+    for values in compute_pose_statistics(keypoints):
         assert np.isfinite(values).all()
 
 
-def test_mmpose_reads_the_meta_information():
+def test_mmpose_reads_the_metainfo():
     names = BEETLE.keypoints
-    links = zero_based_links(BEETLE.skeleton, names)
-    pairs, _ = flip_pairs(names)
-    info = dataset_info(
+    links = parse_links(BEETLE.skeleton, names)
+    pairs, _ = find_flip_pairs(names)
+    info = make_dataset_info(
         'beetle', names, links, pairs, [0.05] * 9, [True] * 4 + [False] * 5
     )
     parsed = parse_pose_metainfo(info)
@@ -254,10 +256,12 @@ def test_mmpose_reads_the_meta_information():
 
 def make(names, category=(), **given):
     keypoints = np.ones((2, len(names), 3))
-    return make_skeleton(dict(category), names, keypoints, Overrides(**given))
+    return make_skeleton(
+        dict(category), names, keypoints, SkeletonOptions(**given)
+    )
 
 
-def test_mirroring_needs_pairs_or_a_word():
+def test_flipping_needs_pairs_or_the_option():
     assert not make(['a', 'b']).flip
     assert make(['a', 'b'], flip='on').flip
     assert make(['left_a', 'right_a']).flip
@@ -265,37 +269,37 @@ def test_mirroring_needs_pairs_or_a_word():
     assert make(['a', 'b'], flip_pairs=['a:b']).pairs == [(0, 1)]
     assert not make(['left_a', 'b'], flip_pairs=['none']).flip
     assert make(['left_a', 'b'], flip_pairs=['none'], flip='on').flip
-    # without mirroring nothing needs to be told
+    # Without flipping no pairs are needed.
     assert not make(['left_a', 'b'], flip='off').flip
 
 
 @pytest.mark.parametrize(
     ('given', 'message'),
     [
-        ({}, r'(?s)mirror images of left_a.*--flip off'),
+        ({}, r'(?s)flip pairs of left_a.*--flip off'),
         ({'flip_pairs': ['left_a:c']}, 'expected two of left_a, b'),
         ({'flip_pairs': ['left_a:left_a']}, 'expected two of'),
         ({'flip_pairs': ['left_a:b', 'b:left_a']}, 'is in two pairs'),
-        ({'flip': 'off', 'skeleton': ['b']}, '--skeleton b: expected'),
+        ({'flip': 'off', 'skeleton': ['b']}, '--skeleton b, expected'),
         ({'flip': 'off', 'sigmas': [0.1, 0.1, 0.1]}, 'one number above 0 or'),
         ({'flip': 'off', 'sigmas': [0.0]}, 'one number above 0 or'),
         ({'flip': 'off', 'keypoint_order': ['b']}, 'expected each of'),
     ],
 )
-def test_what_does_not_fit_is_named(given, message):
+def test_invalid_options_are_named(given, message):
     with pytest.raises(ValueError, match=message):
         make(['left_a', 'b'], **given)
 
 
-def test_a_skeleton_of_another_data_set_is_set_aside():
-    """CrowdPose's files have the links of COCO."""
+def test_edges_of_another_dataset_can_be_ignored():
+    """CrowdPose's files have the skeleton edges of COCO."""
     category = {'skeleton': [[16, 14], [1, 2]]}
     with pytest.raises(ValueError, match='--skeleton none'):
         make(['a', 'b'], category)
     assert make(['a', 'b'], category, skeleton=['none']).links == []
 
 
-def test_what_is_given_goes_before_what_follows():
+def test_options_override_what_is_derived():
     skeleton = make(
         ['a', 'b', 'c'],
         {'skeleton': [[1, 2]]},
@@ -306,12 +310,12 @@ def test_what_is_given_goes_before_what_follows():
     assert skeleton.links == [(1, 2)]
     assert skeleton.order == [2, 0, 1]
     assert skeleton.sigmas == [0.1] * 3
-    assert skeleton.sigmas_from == 'given'
+    assert skeleton.sigmas_source == 'given'
 
 
 @pytest.mark.parametrize(
     'category', [{}, {'keypoints': []}, {'keypoints': ['a', 'a']}]
 )
-def test_keypoints_have_names_of_their_own(category):
+def test_keypoints_have_unique_names(category):
     with pytest.raises(ValueError, match='keypoints'):
-        keypoint_names(category)
+        read_keypoint_names(category)

@@ -11,6 +11,7 @@ from swahr_mmpose import HeadOutput, HigherHRNetHead
 from swahr_mmpose.checkpoints.layouts import from_official
 from swahr_mmpose.codecs.gaussian_targets import keypoint_indices
 from swahr_mmpose.models.heads.fusion import fuse_levels, merge_flipped
+from swahr_mmpose.structures import SparseFields
 from swahr_mmpose.utils.tensor_ops import resize
 
 BASELINE = dict(
@@ -62,7 +63,7 @@ def test_official_weights_give_the_official_outputs(golden, name, modules):
 
 
 class FixedOutput(HigherHRNetHead):
-    """A head that predicts given maps."""
+    """Head that returns given maps."""
 
     output: HeadOutput
 
@@ -81,7 +82,7 @@ def make_sample(heatmaps, masks, indices):
 
 
 def official_indices(joints, side):
-    """(30, K, 2) packed ``k * side^2 + index`` to our (30, K, 2)."""
+    """Unpack official indices ``k * side^2 + index``, (30, K, 2)."""
     indices = torch.zeros(joints.shape, dtype=torch.long)
     for n, person in enumerate(joints):
         for flat, counts in person:
@@ -153,15 +154,17 @@ def random_samples(people=(0, 1, 3), num_keypoints=17):
         BASELINE,
     ],
 )
-def test_every_parameter_has_a_gradient_whoever_is_there(people, kwargs):
-    """Or DistributedDataParallel would wait for it."""
+def test_every_parameter_has_a_gradient_with_any_number_of_people(
+    people, kwargs
+):
+    """DistributedDataParallel requires it."""
     head = make_head(**kwargs)
     feats = torch.randn(len(people), 8, 8, 8)
     losses = head.loss((feats,), random_samples(people))
     assert all(torch.isfinite(v) for v in losses.values())
     sum(losses.values()).backward()
-    lacking = [n for n, p in head.named_parameters() if p.grad is None]
-    assert not lacking
+    missing = [n for n, p in head.named_parameters() if p.grad is None]
+    assert not missing
 
 
 def test_scale_maps_are_zero_at_the_start():
@@ -170,7 +173,7 @@ def test_scale_maps_are_zero_at_the_start():
     assert all((alpha == 0).all() for alpha in out.scale_maps)
 
 
-def test_weights_are_initialised_as_officially():
+def test_weights_are_initialised_as_in_the_official_implementation():
     head = make_head(in_channels=32, num_basic_blocks=4)
     weights = [
         m.weight.flatten()
@@ -218,13 +221,13 @@ def test_levels_are_fused_in_two_steps():
     torch.testing.assert_close(tags, output.tags)
 
 
-def test_a_mirrored_view_of_the_same_maps_changes_nothing():
+def test_merging_a_flipped_view_of_the_same_maps_changes_nothing():
     maps = [torch.randn(1, 4, 3, 6), torch.randn(1, 4, 6, 12)]
     tags, order = torch.randn(1, 4, 3, 6), [1, 0, 3, 2]
-    mirrored = [m.flip(-1)[:, order] for m in (*maps, tags)]
+    flipped = [m.flip(-1)[:, order] for m in (*maps, tags)]
     merged = merge_flipped(
         HeadOutput(maps, tags, None),
-        HeadOutput(mirrored[:2], mirrored[2], None),
+        HeadOutput(flipped[:2], flipped[2], None),
         order,
     )
     for ours, expected in zip(merged.heatmaps, maps):
@@ -232,7 +235,7 @@ def test_a_mirrored_view_of_the_same_maps_changes_nothing():
     torch.testing.assert_close(merged.tags, torch.cat([tags, tags], dim=1))
 
 
-def test_switches_that_disagree_are_named():
+def test_settings_that_disagree_are_reported():
     with pytest.raises(ValueError, match='scale_maps=False in the head, but'):
         make_head(scale_maps=False, keypoint_loss=dict(type='SWAHRLoss'))
     codec = dict(
@@ -248,7 +251,7 @@ def test_switches_that_disagree_are_named():
 
 
 def test_numbers_of_parameters_are_those_of_the_paper(golden):
-    """Counted in test_configs.py; here the scale branch alone."""
+    """Of the scale branch; test_configs.py counts those of the model."""
     for channels, num_keypoints, count in (
         (32, 17, 3978),
         (48, 17, 4522),
@@ -271,7 +274,7 @@ def test_state_dict_has_the_names_of_published_checkpoints(shared):
 
 
 @pytest.mark.parametrize('levels', [(0,), (1,), (0, 1)])
-def test_heatmaps_of_the_chosen_levels_count(levels):
+def test_heatmaps_of_the_chosen_levels_are_averaged(levels):
     head = make_head().eval()
     feats = (torch.randn(1, 8, 16, 12),)
     output = head(feats)
@@ -282,9 +285,9 @@ def test_heatmaps_of_the_chosen_levels_count(levels):
 
 
 @pytest.mark.parametrize('levels', [(), (2,), (0, -1)])
-def test_levels_that_there_are_not_are_named(levels):
+def test_missing_levels_are_reported(levels):
     head = make_head().eval()
-    with pytest.raises(ValueError, match=r'heatmap_levels are .*\[0, 1\]'):
+    with pytest.raises(ValueError, match=r'heatmap_levels of .*\[0, 1\]'):
         head.test_maps(
             (torch.randn(1, 8, 16, 12),), None, (32, 24), levels=levels
         )
@@ -294,5 +297,141 @@ def test_each_block_needs_a_dilation():
     head = make_head(num_basic_blocks=2, dilations=(1, 2))
     blocks = head.deconv_layers[0][1:]
     assert [b[0].conv2.dilation for b in blocks] == [(1, 1), (2, 2)]
-    with pytest.raises(ValueError, match=r'dilations are \[1, 2, 2\]'):
+    with pytest.raises(ValueError, match=r'got 3 dilations \[1, 2, 2\]'):
         make_head(num_basic_blocks=2, dilations=(1, 2, 2))
+
+
+def make_codec(input_size=(32, 32), strides=(4, 2, 1)):
+    w, h = input_size
+    return dict(
+        type='ScaleAwareAssociativeEmbedding',
+        input_size=input_size,
+        heatmap_sizes=[(w // s, h // s) for s in strides],
+        decode_keypoint_order=list(range(17)),
+    )
+
+
+def test_three_levels_have_the_sizes_of_the_codec():
+    head = make_head(deconv_out_channels=[6, 4], decoder=make_codec())
+    out = head((torch.randn(2, 8, 8, 8),))
+    sizes = [(h, w) for w, h in head.decoder.heatmap_sizes]
+    for maps in (out.heatmaps, out.scale_maps):
+        assert [m.shape for m in maps] == [(2, 17, *size) for size in sizes]
+    assert out.tags.shape == (2, 17, *sizes[0])
+    assert head.finest_stride == 1
+
+
+def test_each_stage_reads_features_and_maps_of_the_level_below():
+    head = make_head(deconv_out_channels=[6, 4], num_basic_blocks=2).eval()
+    shapes = {k: tuple(v.shape) for k, v in head.state_dict().items()}
+    assert shapes['final_layers.0.weight'] == (34, 8, 1, 1)
+    assert shapes['final_layers.1.weight'] == (17, 6, 1, 1)
+    assert shapes['final_layers.2.weight'] == (17, 4, 1, 1)
+    assert shapes['deconv_layers.0.0.0.weight'] == (8 + 34, 6, 4, 4)
+    assert shapes['deconv_layers.1.0.0.weight'] == (6 + 17, 4, 4, 4)
+    assert shapes['deconv_layers.1.2.0.conv2.weight'] == (4, 4, 3, 3)
+    assert shapes['scale_layers.2.0.weight'] == (17, 4, 1, 1)
+
+    feats = torch.randn(1, 8, 8, 8)
+    maps = head.final_layers[0](feats)
+    fine = head.deconv_layers[0](torch.cat([feats, maps], dim=1))
+    fine_maps = head.final_layers[1](fine)
+    finest = head.deconv_layers[1](torch.cat([fine, fine_maps], dim=1))
+    out = head((feats,), with_scale_maps=True)
+    torch.testing.assert_close(out.heatmaps[0], maps[:, :17])
+    torch.testing.assert_close(out.tags, maps[:, 17:])
+    torch.testing.assert_close(out.heatmaps[1], fine_maps)
+    torch.testing.assert_close(out.heatmaps[2], head.final_layers[2](finest))
+    torch.testing.assert_close(out.scale_maps[2], head.scale_layers[2](finest))
+
+
+def test_three_levels_train_one_step():
+    head = make_head(deconv_out_channels=[6, 4], decoder=make_codec())
+    samples = []
+    for people in (0, 1, 3):
+        encoded = head.decoder.encode(
+            np.random.uniform(0, 32, (people, 17, 2)).astype(np.float32)
+        )
+        sample = PoseDataSample(
+            gt_fields=SparseFields.pack(encoded['heatmaps'])
+        )
+        indices = torch.from_numpy(encoded['keypoint_indices'])
+        sample.gt_instance_labels = InstanceData(keypoint_indices=indices)
+        samples.append(sample)
+    losses = head.loss((torch.randn(3, 8, 8, 8),), samples)
+    assert set(losses) == {
+        *(f'loss_{name}.{i}' for name in ('kpt', 'scale') for i in range(3)),
+        'loss_pull',
+        'loss_push',
+    }
+    sum(losses.values()).backward()
+    assert all(p.grad is not None for p in head.parameters())
+    before = {k: p.detach().clone() for k, p in head.named_parameters()}
+    torch.optim.Adam(head.parameters(), lr=1e-3).step()
+    for name, parameter in head.named_parameters():
+        assert parameter.isfinite().all()
+        # The other layers of a scale branch have zero gradients in the first
+        # step: its last layer is 0.
+        if 'scale_layers' not in name or '.3.' in name:
+            assert not torch.equal(parameter, before[name]), name
+
+
+@pytest.mark.parametrize('upsample', [False, True])
+def test_three_levels_predict(upsample):
+    head = make_head(deconv_out_channels=[6, 4], decoder=make_codec()).eval()
+    sample = PoseDataSample(
+        metainfo=dict(input_size=(64, 32), flip_indices=list(range(17)))
+    )
+    feats = (torch.randn(1, 8, 8, 16),)
+    flipped = (feats[0].flip(-1),)
+    test_cfg = dict(output_heatmaps=True, upsample_heatmaps=upsample)
+    instances, fields = head.predict([feats, flipped], [sample], test_cfg)
+    assert instances[0].keypoints.shape[1:] == (17, 2)
+    # The finest level has stride 1.
+    assert fields[0].heatmaps.shape == (17, 32, 64)
+
+    output = head(feats)
+    fused, tags = head.test_maps(feats, None, (32, 64))
+    expected = [resize(maps, (32, 64)) for maps in output.heatmaps]
+    torch.testing.assert_close(fused, torch.stack(expected).mean(dim=0))
+    torch.testing.assert_close(tags, output.tags)
+    finest, _ = head.test_maps(feats, None, (32, 64), levels=(2,))
+    torch.testing.assert_close(finest, expected[2])
+
+
+@pytest.mark.parametrize(('channels', 'listed'), [(None, [8]), (6, [6])])
+def test_one_stage_may_be_given_as_a_number_or_a_list(channels, listed):
+    states = []
+    for value in (channels, listed):
+        torch.manual_seed(0)
+        head = make_head(deconv_out_channels=value)
+        assert len(head((torch.randn(1, 8, 8, 8),)).heatmaps) == 2
+        states.append(head.state_dict())
+    assert list(states[0]) == list(states[1])
+    assert all(map(torch.equal, states[0].values(), states[1].values()))
+
+
+def test_levels_of_codec_and_head_must_agree():
+    with pytest.raises(
+        ValueError, match=r'3 heatmap_sizes \[\(8, .* expected one per .* 2;'
+    ):
+        make_head(decoder=make_codec())
+    with pytest.raises(ValueError, match='2 heatmap_sizes .* level .* 3;'):
+        make_head(
+            deconv_out_channels=[6, 4], decoder=make_codec(strides=(4, 2))
+        )
+    with pytest.raises(ValueError, match='deconv_out_channels is empty'):
+        make_head(deconv_out_channels=[])
+
+
+@pytest.mark.parametrize('channels', [None, 32, [32]])
+def test_published_two_level_weights_load_unchanged(shared, channels):
+    spec = json.loads((shared / 'golden/model_state.json').read_text())
+    state = from_official(
+        {
+            name: torch.zeros(shape)
+            for name, shape, _ in spec['w32_coco_k17']['state_dict']
+        }
+    )
+    head = HigherHRNetHead(32, 17, deconv_out_channels=channels)
+    head.load_state_dict(strip(state, 'head.'), strict=True)

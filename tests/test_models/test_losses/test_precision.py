@@ -1,4 +1,4 @@
-"""Training in half precision, without a NaN."""
+"""Training in half precision stays finite."""
 
 import os
 
@@ -8,17 +8,17 @@ from helpers.datasets import batch
 from helpers.models import training_model
 from mmengine.dataset import pseudo_collate
 
-# A thousand have passed; one to two minutes on two cores.
+# 1000 steps have passed; one to two minutes on two cores.
 STEPS = int(os.environ.get('SWAHR_HALF_PRECISION_STEPS', 100))
 
 
 @pytest.mark.slow
 @pytest.mark.parametrize(
     ('dtype', 'steps'),
-    # A CPU takes its time for float16.
+    # float16 is slow on a CPU.
     [(torch.bfloat16, STEPS), (torch.float16, STEPS // 4)],
 )
-def test_steps_in_half_precision_stay_numbers(dtype, steps):
+def test_steps_in_half_precision_stay_finite(dtype, steps):
     model = training_model()
     samples = pseudo_collate(batch([2, 0]))
     optimizer = torch.optim.Adam(model.parameters(), lr=1e-3)

@@ -12,7 +12,7 @@ from swahr_mmpose.models.losses.functional import (
     adaptive_weight,
     scale_adapted_target,
 )
-from swahr_mmpose.models.losses.swahr_loss import swahr_loss
+from swahr_mmpose.models.losses.sparse_heatmap_loss import swahr_loss
 from swahr_mmpose.models.losses.tag_loss import pull_push
 
 EXAMPLES = int(os.environ.get('SWAHR_FUZZ_EXAMPLES', 1000))
@@ -29,7 +29,7 @@ METHODS = [
 
 
 def plain_pull_push(tags, indices):
-    """The formulas of the docstring, one image and person at a time."""
+    """Formulas of the docstring, one image and person at a time."""
     pulls, pushes = [], []
     for maps, people in zip(tags, indices):
         num_keypoints = people.shape[1]
@@ -193,7 +193,7 @@ def test_pull_push_agrees_with_the_formula_person_by_person(
     )
 
 
-def test_losses_of_a_batch_with_nobody_one_and_three_people():
+def test_losses_of_a_batch_with_zero_one_and_three_people():
     tags = torch.randn(3, 17, 8, 8)
     people = [torch.zeros(n, 17, 2, dtype=torch.long) for n in (0, 1, 3)]
     for indices in people:
@@ -299,12 +299,12 @@ def test_half_precision_is_computed_in_float32():
         (dict(expansion='cubic'), "'taylor' or 'exact', got 'cubic'"),
     ],
 )
-def test_bad_arguments_are_named(kwargs, message):
+def test_bad_arguments_are_reported(kwargs, message):
     with pytest.raises(ValueError, match=message):
         SWAHRLoss(**kwargs)
 
 
-def test_shapes_that_disagree_are_named():
+def test_shapes_that_disagree_are_reported():
     pred, alpha, target, mask = random_batch()
     with pytest.raises(
         ValueError, match='got no scale maps; set scale_maps=True'
@@ -322,14 +322,14 @@ def test_shapes_that_disagree_are_named():
         SWAHRLoss()(pred, alpha, target[..., :2])
     with pytest.raises(ValueError, match='mask has shape'):
         SWAHRLoss()(pred, alpha, target, mask[:, None])
-    with pytest.raises(ValueError, match='2 images and indices of 1'):
+    with pytest.raises(ValueError, match='of 2 images, .* got 1'):
         PullPushLoss()(pred, [torch.zeros(0, 3, 2)])
 
 
 def plain_swahr_loss(
     pred, scale_maps, target, mask=None, gamma=0.01, expansion='taylor'
 ):
-    """The formulas of the paper on whole maps, by autograd."""
+    """Formulas of the paper on dense maps, gradients by autograd."""
     valid = 1.0 if mask is None else mask[:, None].to(pred.dtype)
     regularizer = pred.new_zeros(())
     goal = target
@@ -354,7 +354,7 @@ def plain_swahr_loss(
     expansion=st.sampled_from(['taylor', 'exact']),
     size=st.sampled_from([(5, 7), (8, 12), (2, 64)]),
 )
-def test_the_fast_form_is_the_formula_on_dense_maps(
+def test_the_sparse_loss_equals_the_formula_on_dense_maps(
     seed, batch, sparse, adaptive, masked, gamma, expansion, size
 ):
     generator = torch.Generator().manual_seed(seed)
@@ -383,8 +383,8 @@ def test_the_fast_form_is_the_formula_on_dense_maps(
         torch.testing.assert_close(fast, plain, rtol=1e-10, atol=1e-13)
 
 
-def test_an_exact_prediction_loses_nothing_to_rounding():
-    """What lies outside is summed apart: no difference of large sums."""
+def test_a_good_prediction_has_no_cancellation_error():
+    """The background is summed directly, not as a difference of sums."""
     target = torch.zeros(1, 2, 64, 64)
     target[0, 0, 8:40, 8:40] = torch.rand(32, 32).clamp(min=0.1)
     pred = target + 1e-4 * torch.randn(target.shape)
@@ -393,7 +393,7 @@ def test_an_exact_prediction_loses_nothing_to_rounding():
     assert fast.item() == pytest.approx(plain.item(), rel=1e-5)
 
 
-def test_a_target_that_is_no_number_shows_in_the_loss():
+def test_a_nan_in_the_target_makes_the_loss_nan():
     target = torch.ones(1, 1, 4, 32)
     target[0, 0, 0, 5] = float('nan')
     loss = SWAHRLoss(scale_adaptive=False)
@@ -408,22 +408,22 @@ def test_scale_maps_of_another_precision_get_their_gradient():
     assert alpha.grad.any()
 
 
-def test_what_is_not_visible_is_not_read():
-    """Neither an index without meaning nor a tag that is no number."""
+def test_invisible_keypoints_are_not_read():
+    """Neither an invalid index nor an infinite tag has an effect."""
     tags = torch.randn(1, 2, 2, 2)
     tags[0, 0, 0, 0] = float('inf')
     indices = [torch.tensor([[[99, 0], [3, 1]]])]
     assert [float(x) for x in PullPushLoss()(tags, indices)] == [0, 0]
 
 
-def test_an_empty_batch_loses_nothing():
+def test_losses_of_an_empty_batch_are_zero():
     assert [float(x) for x in PullPushLoss()(torch.zeros(0, 3, 4, 4), [])] == [
         0,
         0,
     ]
 
 
-def test_huge_tags_are_far_apart_without_a_warning():
+def test_huge_tags_raise_no_warning():
     tags = torch.tensor([1e20, -1e20]).reshape(1, 1, 1, 2)
     indices = [torch.tensor([[[0, 1]], [[1, 1]]])]
     assert [float(x) for x in PullPushLoss()(tags, indices)] == [0, 0]
@@ -471,7 +471,7 @@ def test_the_function_has_the_defaults_of_the_paper(adaptive):
     )
 
 
-def test_an_unknown_expansion_is_named_by_the_functions_too():
+def test_an_unknown_expansion_is_reported_by_the_functions():
     pred, alpha, target, _ = random_batch()
     for call in (
         lambda: scale_adapted_target(target, alpha, 'Taylor'),

@@ -1,5 +1,5 @@
 # Copyright (c) swahr_mmpose contributors. Licensed under Apache-2.0.
-"""How the cost of decoding grows: with people, size and batch."""
+"""Decoding time over the number of people, the size and the batch."""
 
 import statistics
 
@@ -17,7 +17,7 @@ BATCHES = (1, 2, 4, 8)
 
 
 def maps_of(people, side, device):
-    """Fused heatmaps and coarse tags, as a network's, of a square input."""
+    """Make fused heatmaps and coarse tags of a square input."""
     rng = np.random.default_rng(people)
     # People of one size in pixels: more of them are closer together.
     maps, tags = people_maps(people, (side // 4, side // 4), 2, rng)
@@ -33,7 +33,7 @@ def maps_of(people, side, device):
 
 
 def cost(people, side, batch, args):
-    """Median milliseconds of a batch, and how many people were found."""
+    """Measure the median milliseconds of a batch and count the people."""
     codec, maps, tags = maps_of(people, side, args.device)
     maps, tags = (t.repeat(batch, 1, 1, 1) for t in (maps, tags))
     found = codec.batch_decode(maps, tags)[0]
@@ -45,7 +45,7 @@ def cost(people, side, batch, args):
 
 
 def grow(args):
-    """Three series: (name, what grows, its values, milliseconds)."""
+    """Measure three series: (name, variable, values, milliseconds)."""
     series = []
     for name, values, case in (
         ('people, 512x512', PEOPLE, lambda n: (n, 512, 1)),
@@ -66,7 +66,7 @@ def grow(args):
 
 
 def plot(series, path):
-    """A picture of it, both axes logarithmic but that of people."""
+    """Plot the series; all axes but that of people are logarithmic."""
     import matplotlib
 
     matplotlib.use('Agg')

@@ -1,5 +1,5 @@
 # Copyright (c) swahr_mmpose contributors. Licensed under Apache-2.0.
-"""What both sides of a row see."""
+"""Inputs of the benchmark rows."""
 
 import numpy as np
 import torch
@@ -15,7 +15,7 @@ K = 17
 
 
 def people_maps(people, size, sigma, rng, missing=0.1):
-    """Heatmaps (1, K, H, W) and one tag map per keypoint, as a network's.
+    """Make heatmaps (1, K, H, W) and one tag map per keypoint.
 
     Gaussians of different height over a little noise, smooth tags; a tenth of
     the keypoints is missing.
@@ -42,7 +42,7 @@ def people_maps(people, size, sigma, rng, missing=0.1):
 
 
 def decoders(size=(768, 512)):
-    """Ours and MMPose's, with the same settings."""
+    """Build our codec and that of MMPose with the same settings."""
     w, h = size
     ours = swahr_mmpose.ScaleAwareAssociativeEmbedding(
         input_size=size,
@@ -59,7 +59,7 @@ def decoders(size=(768, 512)):
 
 
 def network_output(people, device):
-    """What the network gives for an image and its mirror, 512x768."""
+    """Make head outputs of an image and its flipped copy, 512x768."""
     rng = np.random.default_rng(people)
     coarse, tags = people_maps(people, (128, 192), 2, rng)
     fine = F.interpolate(coarse, scale_factor=2, mode='bilinear')

@@ -1,5 +1,5 @@
 # Copyright (c) swahr_mmpose contributors. Licensed under Apache-2.0.
-"""Times, memory, and the machine they were taken on."""
+"""Time, memory and hardware."""
 
 import platform
 import statistics
@@ -12,7 +12,7 @@ import torch
 
 
 def seconds(function, device):
-    """One run."""
+    """Time one run in milliseconds."""
     if device != 'cpu':
         torch.cuda.synchronize()
     started = time.perf_counter()
@@ -23,7 +23,7 @@ def seconds(function, device):
 
 
 class PeakMemory:
-    """Extra memory of the process while a function runs, in MiB.
+    """Measure the additional memory of a function in MiB.
 
     Looked at every half millisecond; what the allocator had kept before does
     not show, so it is the least of the extra memory.
@@ -33,7 +33,7 @@ class PeakMemory:
         self.device = device
 
     def __call__(self, function):
-        """Run the function; its extra memory."""
+        """Run the function and return its additional memory."""
         if self.device != 'cpu':
             torch.cuda.reset_peak_memory_stats()
             before = torch.cuda.memory_allocated()
@@ -57,13 +57,13 @@ class PeakMemory:
 
 
 def resident():
-    """Bytes of memory that the process holds (Linux)."""
+    """Read the resident memory of the process in bytes (Linux)."""
     pages = int(Path('/proc/self/statm').read_text().split()[1])
     return pages * 4096
 
 
 def measure(name, old, new, goal, args):
-    """By turns, after a warm-up."""
+    """Measure both sides interleaved, after a warm-up."""
     times = ([], [])
     for function in (old, new, new):
         function()
@@ -91,7 +91,7 @@ def measure(name, old, new, goal, args):
 
 
 def line(result):
-    """A row of the table."""
+    """Format a row of the table."""
     old, new = (
         f'{result[f"{side}_ms"]:.2f} '
         f'({result[f"{side}_quartiles_ms"][0]:.2f}-'
@@ -106,7 +106,7 @@ def line(result):
 
 
 def hardware(args):
-    """What it ran on."""
+    """Describe the hardware."""
     name = platform.processor() or platform.machine()
     info = Path('/proc/cpuinfo')
     if info.exists():

@@ -1,5 +1,5 @@
 # Copyright (c) swahr_mmpose contributors. Licensed under Apache-2.0.
-"""Whole networks: a training step, a test image, and what goes between.
+"""Complete networks: training steps, test images, bytes per sample.
 
 Each row yields (name, figures): a dictionary of numbers with their units.
 """
@@ -28,13 +28,13 @@ NETWORKS = {
 
 
 def load(name):
-    """The config of a network."""
+    """Read the config of a network."""
     init_default_scope('mmpose')
     return Config.fromfile(CONFIGS / NETWORKS[name])
 
 
 def build(cfg, device, channels_last=False, compiled=False):
-    """The estimator, with random weights."""
+    """Build the estimator with random weights."""
     settings = cfg.model.copy()
     settings.backbone.init_cfg = None
     settings.data_preprocessor.channels_last = channels_last
@@ -49,7 +49,7 @@ def build(cfg, device, channels_last=False, compiled=False):
 
 
 def annotated_picture(people, size=(640, 427)):
-    """What the first transform of a pipeline would have read."""
+    """Make the results that the loading transform returns."""
     rng = np.random.default_rng(people)
     w, h = size
     return dict(
@@ -67,7 +67,7 @@ def annotated_picture(people, size=(640, 427)):
 
 
 def training_sample(cfg, people, sparse=True):
-    """A sample as a worker sends it."""
+    """Pack a sample as a data worker does."""
     steps = [dict(step) for step in cfg.train_pipeline[1:]]
     steps[-1]['sparse'] = sparse
     np.random.seed(0)
@@ -75,7 +75,7 @@ def training_sample(cfg, people, sparse=True):
 
 
 def rows_sample(args):
-    """Bytes per training sample between worker and model."""
+    """Measure the bytes per training sample from worker to model."""
     cfg = load('W32-512')
     for people in (1, 3, 10, 30):
         dense, sparse = (
@@ -95,26 +95,26 @@ def rows_sample(args):
 
 
 class Clock:
-    """Seconds since the last look, when the device has finished."""
+    """Stopwatch that waits for the device."""
 
     def __init__(self, device):
         self.device = device
         self.last = self.now()
 
     def now(self):
-        """The time."""
+        """Read the clock after the device has finished."""
         if self.device != 'cpu':
             torch.cuda.synchronize()
         return time.perf_counter()
 
     def __call__(self):
-        """Seconds since the last call."""
+        """Return the seconds since the last call."""
         before, self.last = self.last, self.now()
         return self.last - before
 
 
 def step(model, optimizer, batch, device, autocast):
-    """One training step in its parts, in seconds.
+    """Time the parts of one training step in seconds.
 
     The gradients of the loss by the network's output are taken apart from
     those of the network.
@@ -148,7 +148,7 @@ def step(model, optimizer, batch, device, autocast):
 
 
 def variants(device):
-    """Ways to run a network: (name, autocast dtype, layout, compiled)."""
+    """List run modes: (name, autocast dtype, memory format, compiled)."""
     if device == 'cpu':
         yield 'fp32', None, False, False
         return
@@ -162,14 +162,14 @@ def variants(device):
 
 
 def autocast(device, dtype):
-    """Mixed precision, or none."""
+    """Return an autocast context, or a null context."""
     if dtype is None:
         return contextlib.nullcontext()
     return torch.autocast(device, dtype)
 
 
 def rows_train(args):
-    """Training steps: images per second, and where the time goes."""
+    """Measure training steps: images per second and time per part."""
     for name in args.networks:
         cfg = load(name)
         size = args.batch_size or cfg.train_dataloader.batch_size
@@ -192,7 +192,7 @@ def rows_train(args):
 
 
 def _measured(run, images, args):
-    """Medians of the parts of some runs, or why there are none."""
+    """Compute the medians of the parts, or the reason of a failure."""
     try:
         for _ in range(1 if args.device == 'cpu' else 5):
             run()
@@ -212,10 +212,10 @@ def _measured(run, images, args):
 
 
 class TestImage:
-    """An image from its file to its people, with the mirrored image.
+    """Time a test image from file to people, with flip test.
 
-    The network runs, but what it gives is replaced by the maps of ten people:
-    without training it would find nobody.
+    The network runs, but its output is replaced by the maps of ten people:
+    an untrained network would find no instance.
     """
 
     def __init__(self, cfg, model, device, dtype):
@@ -229,7 +229,7 @@ class TestImage:
         self.maps = network_output(10, device)
 
     def __call__(self):
-        """Parts of the time in seconds."""
+        """Return the time per part in seconds."""
         clock = Clock(self.device)
         image = cv2.imdecode(self.file, cv2.IMREAD_COLOR)
         batch = pseudo_collate([self.pipeline(dict(self.results, img=image))])
@@ -259,7 +259,7 @@ class TestImage:
 
 
 def rows_test(args):
-    """Test images with their mirror images, one at a time."""
+    """Measure test images one at a time, with flip test."""
     name = 'W32-512'
     cfg = load(name)
     for variant, dtype, channels_last, compiled in variants(args.device):

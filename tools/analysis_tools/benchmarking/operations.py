@@ -1,5 +1,5 @@
 # Copyright (c) swahr_mmpose contributors. Licensed under Apache-2.0.
-"""Decoding, losses and targets: ours beside MMPose's or the plain formula.
+"""Decoding, losses and targets, against MMPose or the dense formula.
 
 Each row yields (name, old, new, goal): two functions of no argument.
 """
@@ -20,7 +20,7 @@ from .inputs import FLIP, K, decoders, network_output, people_maps
 
 
 def rows_decode(device):
-    """Maps of the input's size, two tags per keypoint."""
+    """Decode maps of the input size with two tags per keypoint."""
     for people, goal in ((0, 20), (1, 20), (10, 20), (30, 20)):
         rng = np.random.default_rng(people)
         maps, tags = (
@@ -38,12 +38,12 @@ def rows_decode(device):
 
 
 def enlarged(maps, size):
-    """As MMPose does it."""
+    """Decode with MMPose."""
     return F.interpolate(maps, size, mode='bilinear', align_corners=False)
 
 
 def after_network_theirs(output, mirrored, codec):
-    """The same steps in MMPose's manner: everything at full size."""
+    """Run the same steps as MMPose does: everything at full size."""
     size = (512, 768)
     views = []
     for view, flip in ((output, False), (mirrored, True)):
@@ -59,13 +59,13 @@ def after_network_theirs(output, mirrored, codec):
 
 
 def after_network_ours(output, mirrored, codec):
-    """As HigherHRNetHead.test_maps and decode."""
+    """Run ``HigherHRNetHead.test_maps`` and ``decode``."""
     merged = merge_flipped(output, mirrored, FLIP)
     return codec.batch_decode(*fuse_levels(merged, (512, 768)))
 
 
 def rows_after(device):
-    """From the network's output to people, with the mirrored image."""
+    """Measure from network output to people, with flip test."""
     for people in (0, 1, 10, 30):
         outputs = network_output(people, device)
         ours, theirs = decoders()
@@ -78,7 +78,7 @@ def rows_after(device):
 
 
 def rows_tags(device):
-    """PullPushLoss, forward and backward, batch 8."""
+    """Measure PullPushLoss, forward and backward, batch 8."""
     theirs = MODELS.get('AssociativeEmbeddingLoss')()
     ours = swahr_mmpose.PullPushLoss()
     for people, goal in ((5, 50), (15, 100)):
@@ -104,7 +104,7 @@ def rows_tags(device):
 
 
 def plain_swahr(pred, alpha, target, mask):
-    """The formulas of the paper on whole maps (Eq. 7, 8, 11 and 13)."""
+    """Compute Eq. 7, 8, 11 and 13 of the paper on dense maps."""
     valid = mask[:, None].to(pred.dtype)
     alpha = alpha.where(target > 0, 0.0)
     goal = scale_adapted_target(target, alpha)
@@ -113,12 +113,12 @@ def plain_swahr(pred, alpha, target, mask):
 
 
 def backward(inputs, total):
-    """Gradients, thrown away."""
+    """Run backward and discard the gradients."""
     torch.autograd.grad(total, inputs)
 
 
 def rows_loss(device):
-    """SWAHRLoss, forward and backward, batch 4."""
+    """Measure SWAHRLoss, forward and backward, batch 4."""
     codec = swahr_mmpose.ScaleAwareAssociativeEmbedding(
         (512, 512), [(128, 128), (256, 256)]
     )
@@ -151,7 +151,7 @@ def rows_loss(device):
 
 
 def rows_encode(device):
-    """Targets of two levels; NumPy, on the CPU."""
+    """Measure targets of two levels (NumPy, CPU)."""
     ours = swahr_mmpose.ScaleAwareAssociativeEmbedding(
         (512, 512), [(128, 128), (256, 256)]
     )

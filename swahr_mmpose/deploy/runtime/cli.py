@@ -1,0 +1,110 @@
+# Copyright (c) swahr_mmpose contributors. Licensed under Apache-2.0.
+"""Argument parsing and image reading of the commands.
+
+Images are read with Pillow, which is imported on use: :class:`.PoseModel`
+takes arrays and does not need it.
+"""
+
+from __future__ import annotations
+
+import argparse
+import os
+import sys
+from typing import Any, BinaryIO, Optional, Union
+
+import numpy as np
+
+__all__ = ['ImageTooLargeError', 'import_pillow', 'make_parser', 'read_image']
+
+
+class ImageTooLargeError(ValueError):
+    """An image with more pixels than allowed."""
+
+
+class HelpFormatter(
+    argparse.ArgumentDefaultsHelpFormatter,
+    argparse.RawDescriptionHelpFormatter,
+):
+    """Formatter that keeps examples as written and prints set defaults."""
+
+    def _get_help_string(self, action: argparse.Action) -> Optional[str]:
+        if action.default is None:
+            return action.help
+        return super()._get_help_string(action)
+
+
+def make_parser(
+    description: Optional[str], module: str
+) -> argparse.ArgumentParser:
+    """Make a parser with the help text of a command.
+
+    Args:
+        description (str): Docstring of the command.
+        module (str): Module of the command, for ``python -m MODULE``.
+
+    Returns:
+        argparse.ArgumentParser: Parser named as the command was typed.
+    """
+    program = sys.argv[0]
+    if os.path.basename(program) in ('__main__.py', 'server.py'):
+        program = f'python -m {module}'
+    elif program.endswith('.py'):
+        program = f'python {os.path.relpath(program)}'
+    return argparse.ArgumentParser(
+        prog=program, description=description, formatter_class=HelpFormatter
+    )
+
+
+def import_pillow() -> Any:
+    """Import ``PIL.Image``.
+
+    Returns:
+        module: ``PIL.Image``.
+
+    Raises:
+        ImportError: If Pillow is not installed.
+    """
+    try:
+        from PIL import Image
+    except ImportError as error:
+        raise ImportError(
+            'this command reads images with Pillow, which is not installed: '
+            'pip install pillow (PoseModel takes arrays and does not need it)'
+        ) from error
+    return Image
+
+
+def read_image(
+    file: Union[str, BinaryIO], name: str, max_pixels: Optional[int] = None
+) -> np.ndarray:
+    """Read an image; the EXIF orientation is ignored, as in training.
+
+    Args:
+        file (str | BinaryIO): Path or stream of an image file.
+        name (str): Name of the image in messages.
+        max_pixels (int, optional): Maximum number of pixels. Defaults to
+            None, the limit of Pillow.
+
+    Returns:
+        np.ndarray: RGB uint8, shape (h, w, 3).
+
+    Raises:
+        ImportError: If Pillow is not installed.
+        OSError: If the file cannot be opened.
+        ImageTooLargeError: If the image has more than ``max_pixels`` pixels.
+        ValueError: If it is not a complete image file.
+    """
+    pillow = import_pillow()
+    try:
+        with pillow.open(file) as image:
+            pixels = image.width * image.height
+            if max_pixels is not None and pixels > max_pixels:
+                raise ImageTooLargeError(
+                    f'{name} has {pixels} pixels, expected at most '
+                    f'{max_pixels}'
+                )
+            return np.asarray(image.convert('RGB'))
+    except (OSError, SyntaxError, pillow.DecompressionBombError) as error:
+        if getattr(error, 'errno', None) is not None:  # not from decoding
+            raise
+        raise ValueError(f'{name} is not a complete image file') from error

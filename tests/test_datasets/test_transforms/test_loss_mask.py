@@ -1,0 +1,119 @@
+import numpy as np
+import pytest
+from helpers import assert_mask_is_official
+from pycocotools import mask as coco_mask
+
+from swahr_mmpose.datasets.transforms import geometry
+from swahr_mmpose.datasets.transforms.loss_mask import (
+    valid_region,
+    warp_loss_mask,
+)
+
+
+def annotation(**kwargs):
+    return dict(
+        dict(id=7, image_id=3, iscrowd=0, keypoints=[0, 0, 0] * 17), **kwargs
+    )
+
+
+def test_crowds_and_people_without_keypoints_do_not_count():
+    crowd = annotation(
+        iscrowd=1,
+        num_keypoints=0,
+        segmentation=dict(size=[4, 6], counts=[4, 8, 12]),
+    )
+    unlabelled = annotation(
+        num_keypoints=0, segmentation=[[4, 0, 6, 0, 6, 4, 4, 4]]
+    )
+    labelled = annotation(
+        num_keypoints=3, segmentation=[[0, 0, 6, 0, 6, 4, 0, 4]]
+    )
+    region = valid_region([crowd, unlabelled, labelled], (6, 4))
+    expected = np.ones((4, 6), bool)
+    expected[:, [1, 2, 4, 5]] = False
+    np.testing.assert_array_equal(region, expected)
+
+
+def test_compressed_crowd_masks_are_read_too():
+    packed = coco_mask.encode(np.asfortranarray(np.eye(4, 6, dtype=np.uint8)))
+    region = valid_region(
+        [annotation(iscrowd=1, num_keypoints=0, segmentation=packed)], (6, 4)
+    )
+    np.testing.assert_array_equal(region, ~np.eye(4, 6, dtype=bool))
+
+
+def test_without_segmentation_everything_counts():
+    people = [
+        annotation(num_keypoints=0),
+        annotation(iscrowd=1),
+        annotation(segmentation=[]),
+    ]
+    assert valid_region(people, (6, 4)).all()
+    assert valid_region([], (6, 4)).all()
+
+
+def test_a_mask_of_another_size_is_named():
+    crowd = annotation(
+        iscrowd=1, segmentation=dict(size=[5, 6], counts=[4, 26])
+    )
+    with pytest.raises(ValueError, match='annotation 7 of image 3'):
+        valid_region([crowd], (6, 4))
+
+
+@pytest.mark.parametrize(
+    ('segmentation', 'message'),
+    [
+        (
+            dict(size=[4, 6], counts=[0, 23]),
+            'add up to 23 pixels, expected 24',
+        ),
+        (
+            dict(size=[6, 4], counts=[0, 24]),
+            r'size \[6, 4\], expected .* \[4, 6\]',
+        ),
+        ([[0, 0, 3, 0, 3, None]], 'not finite'),
+        ([[0, 0, 3, 0, 3, 1e9]], r'below 1e\+07'),
+        ([[0, 0, 3, 0, 3, float('nan')]], 'not finite'),
+    ],
+)
+def test_masks_that_would_crash_or_be_random_are_refused(
+    segmentation, message
+):
+    crowd = dict(
+        id=7,
+        image_id=3,
+        iscrowd=1,
+        num_keypoints=0,
+        keypoints=[0] * 51,
+        segmentation=segmentation,
+    )
+    with pytest.raises(
+        ValueError, match=f'annotation 7 of image 3.*{message}'
+    ):
+        valid_region([crowd], (6, 4))
+
+
+def test_the_mask_is_false_outside_the_image():
+    matrix = geometry.square_affine_matrix((4, 4), 16, 0, 16)
+    mask = warp_loss_mask(np.ones((8, 8), bool), matrix, (16, 16), False)
+    expected = np.zeros((16, 16), bool)
+    expected[4:12, 4:12] = True
+    np.testing.assert_array_equal(mask, expected)
+
+
+def test_masks_equal_the_official_ones(golden):
+    z = golden('targets.npz')
+    for name in z['real_names']:
+        image = '/'.join(str(name).split('/')[:2])
+        h, w = z[f'{image}/image_hw']
+        bits = np.unpackbits(z[f'{image}/mask_packbits'])[: h * w]
+        region = bits.reshape(h, w).astype(bool)
+        matrix = z[f'{name}matrix_512'][:2]
+        for side in (128, 256):
+            mask = warp_loss_mask(
+                region,
+                geometry.scale_matrix(matrix, (512, 512), (side, side), False),
+                (side, side),
+                bool(z[f'{name}flip']),
+            )
+            assert_mask_is_official(mask, z[f'{name}mask_{side}'])
