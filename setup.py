@@ -54,12 +54,11 @@ setup(
     entry_points=dict(console_scripts=['swahr = swahr_mmpose.__main__:main']),
     cmdclass=dict(build_py=BuildWithMim),
     python_requires='>=3.8',
-    # mmcv is left to the user: mmcv and mmcv-lite both serve, and a second
-    # one installed over the first breaks it.
+    # mmcv, mmengine and mmdet are not listed: each exists under several
+    # distribution names (mmcv-lite, onedl-*), and a second one installed over
+    # the first breaks it. Versions are checked at import, by compat.
     install_requires=[
         'matplotlib',
-        'mmdet>=3.0.0,<3.4.0',
-        'mmengine>=0.10.0,<1.0.0',
         'mmpose>=1.3.0,<1.4.0',
         'numpy',
         'pycocotools',

@@ -9,7 +9,6 @@ fails: see ``_is_doctor`` in ``swahr_mmpose/__init__.py``.
 from __future__ import annotations
 
 import os.path as osp
-import runpy
 import sys
 from importlib import import_module
 from typing import Dict, List, NoReturn, Optional, Tuple
@@ -132,9 +131,8 @@ def _format_usage(program: str, names: List[str]) -> str:
 
 def _run_doctor() -> None:
     """Run ``tools/doctor.py``, which imports nothing of this package."""
-    folder = find_resource('tools')
-    sys.path.insert(0, str(folder))
-    runpy.run_path(str(folder / 'doctor.py'), run_name='__main__')
+    sys.path.insert(0, str(find_resource('tools')))
+    import_module('doctor').main()
 
 
 if __name__ == '__main__':

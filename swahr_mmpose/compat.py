@@ -33,7 +33,7 @@ import torch
 from swahr_mmpose.checkpoints import safe_unpickler
 from swahr_mmpose.checkpoints.io import TORCH_VERSION
 
-__all__ = ['apply']
+__all__ = ['apply', 'check_versions']
 
 
 def _make_placeholder(name: str, remedy: str) -> Callable[..., NoReturn]:
@@ -77,6 +77,27 @@ def _replace_modules(*modules: ModuleType) -> Iterator[None]:
                 del sys.modules[name]
             else:
                 sys.modules[name] = module
+
+
+# Packages with forks under other distribution names are checked by module.
+_VERSIONS = {'mmengine': ('0.10.0', '1.0.0'), 'mmpose': ('1.3.0', '1.4.0')}
+
+
+def check_versions() -> None:
+    """Check the versions of MMEngine and MMPose.
+
+    Raises:
+        ImportError: If a version is outside of the supported range.
+    """
+    from mmengine.utils import digit_version
+
+    for name, (low, high) in _VERSIONS.items():
+        got = importlib.import_module(name).__version__
+        if not digit_version(low) <= digit_version(got) < digit_version(high):
+            raise ImportError(
+                f'{name} {got} is not supported, expected {name}>={low},'
+                f'<{high}; run `swahr doctor` for the command that fixes it'
+            )
 
 
 def _import_mmcv_ops() -> None:
@@ -164,10 +185,35 @@ def _patch_draw_circles() -> None:
     OpencvBackendVisualizer.draw_circles = draw_circles
 
 
+def _patch_missing_segmentations() -> None:
+    """Let MMPose join people with and without a segmentation in an image."""
+    from mmpose.datasets.datasets.base import BaseCocoStyleDataset
+
+    original = BaseCocoStyleDataset._get_bottomup_data_infos
+    if original.__module__ == __name__:
+        return
+
+    def get_bottomup_data_infos(
+        self: Any, instance_list: List[dict], image_list: List[dict]
+    ) -> List[dict]:
+        for instance in instance_list:
+            if instance.get('segmentation', ()) is None:
+                instance['segmentation'] = []
+        infos = original(self, instance_list, image_list)
+        for info in infos:  # MMPose's loss mask cannot read empty ones
+            if 'invalid_segs' in info:
+                info['invalid_segs'] = [s for s in info['invalid_segs'] if s]
+        return infos
+
+    BaseCocoStyleDataset._get_bottomup_data_infos = get_bottomup_data_infos
+
+
 def apply() -> None:
     """Apply all patches; a second call changes nothing."""
+    check_versions()
     _import_mmcv_ops()
     _import_mmpose_visualization()
     _patch_draw_circles()
+    _patch_missing_segmentations()
     _allow_training_checkpoints()
     _register_checkpoint_loaders()

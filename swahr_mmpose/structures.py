@@ -21,7 +21,14 @@ import torch
 from mmengine.structures import BaseDataElement
 from torch import Tensor
 
-__all__ = ['HeadOutput', 'SparseFields', 'stack_heatmaps', 'stack_masks']
+__all__ = [
+    'HeadOutput',
+    'SparseFields',
+    'mask_keypoints',
+    'stack_annotated',
+    'stack_heatmaps',
+    'stack_masks',
+]
 
 
 class SparseFields(BaseDataElement):
@@ -172,6 +179,54 @@ def stack_masks(fields: Sequence[Any], level: int) -> Optional[Tensor]:
     if 'heatmap_mask' not in fields[0]:
         return None
     return torch.stack([f.heatmap_mask[level] for f in fields])
+
+
+def stack_annotated(
+    labels: Sequence[Any], num_keypoints: int
+) -> Optional[Tensor]:
+    """Stack which keypoints the annotations of each image include.
+
+    Datasets that MMPose's ``KeypointConverter`` maps to another skeleton lack
+    some of its keypoints: the people have them, but without a label.
+
+    Args:
+        labels (Sequence[InstanceData]): Labels of B images, with
+            ``keypoints_visible_weights`` (N, K), 0 for keypoints that are not
+            annotated, or without.
+        num_keypoints (int): K.
+
+    Returns:
+        Tensor | None: bool (B, K), ``False`` where a keypoint of a person in
+        the image is not annotated; ``None`` if no image has weights.
+    """
+    weights = [getattr(x, 'keypoints_visible_weights', None) for x in labels]
+    given = [w for w in weights if w is not None]
+    if not given:
+        return None
+    everything = given[0].new_ones(0, num_keypoints)
+    rows = [everything if w is None else w for w in weights]
+    return torch.stack([(row > 0).all(dim=0) for row in rows])
+
+
+def mask_keypoints(
+    mask: Optional[Tensor], annotated: Optional[Tensor], size: Sequence[int]
+) -> Optional[Tensor]:
+    """Exclude keypoints that are not annotated from a loss mask.
+
+    Args:
+        mask (Tensor, optional): Loss mask, (B, h, w); ``None``: 1.
+        annotated (Tensor, optional): bool (B, K), see
+            :func:`stack_annotated`; ``None``: all keypoints.
+        size (Sequence[int]): Size ``(h, w)`` of the maps.
+
+    Returns:
+        Tensor | None: Loss mask, (B, K, h, w), or ``mask`` if all keypoints
+        are annotated.
+    """
+    if annotated is None:
+        return mask
+    by_keypoint = annotated[:, :, None, None].expand(-1, -1, *size)
+    return by_keypoint if mask is None else mask[:, None] * by_keypoint
 
 
 class HeadOutput(NamedTuple):

@@ -39,7 +39,7 @@ def shared():
 
 @pytest.fixture(scope='session')
 def synthetic(tmp_path_factory):
-    """A small synthetic data set."""
+    """A small synthetic dataset."""
     from swahr_mmpose.datasets.synthetic import make_synthetic_dataset
 
     folder = tmp_path_factory.mktemp('data') / 'synthetic'

@@ -1,3 +1,4 @@
+import importlib
 import os
 import subprocess
 import sys
@@ -153,3 +154,15 @@ def test_mmpose_draws_circles_with_any_numpy(alpha):
         alpha=alpha,
     )
     assert visualizer.get_image()[10, 10, 0] == round(255 * alpha + 0.1)
+
+
+@pytest.mark.parametrize(
+    ('name', 'version'), [('mmengine', '0.9.1'), ('mmpose', '0.29.0')]
+)
+def test_other_versions_are_refused_with_the_remedy(
+    name, version, monkeypatch
+):
+    module = importlib.import_module(name)
+    monkeypatch.setattr(module, '__version__', version)
+    with pytest.raises(ImportError, match=f'{name} {version} .*swahr doctor'):
+        compat.check_versions()

@@ -60,7 +60,7 @@ OPTIONAL = ['torchvision', 'chumpy', 'swahr_mmpose']
 # Versions that swahr_mmpose requires; see also read_bounds.
 BOUNDS = {
     'mmengine': {'swahr_mmpose': ('0.10.0', '1.0.0')},
-    'mmdet': {'swahr_mmpose': ('3.0.0', '3.4.0')},
+    'mmdet': {'swahr_mmpose': ('3.0.0', '3.6.0')},
     'mmpose': {'swahr_mmpose': ('1.3.0', '1.4.0')},
 }
 

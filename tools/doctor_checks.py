@@ -26,7 +26,7 @@ FRESH = 'PYTHON=python3.11 bash tools/dev/setup_venv.sh'
 SETUPTOOLS = "'setuptools<81'"  # later ones have no pkg_resources
 TORCH = f"'torch>=2.0' {SETUPTOOLS}"  # torch alone fetches any setuptools
 LITE = '--no-deps --no-build-isolation mmcv-lite==2.1.0'
-SWAP = f'pip uninstall -y mmcv mmcv-lite && pip install {LITE}'
+SWAP = f'pip uninstall -y mmcv mmcv-lite onedl-mmcv && pip install {LITE}'
 BUILD = f'pip install cython {SETUPTOOLS} && pip install --no-cache-dir '
 BUILD += '--no-deps --no-build-isolation --no-binary xtcocotools xtcocotools'
 CV2 = ['opencv-python', 'opencv-python-headless']
@@ -70,11 +70,13 @@ PACKAGES = {
         ' built for the installed numpy, for mmpose',
     ),
     'mmengine': Package(
-        ['mmengine'], ['torch', 'cv2'], "mmengine==0.10.7 'opencv-python<4.12'"
+        ['mmengine', 'onedl-mmengine'],
+        ['torch', 'cv2'],
+        "mmengine==0.10.7 'opencv-python<4.12'",
     ),
-    'mmcv': Package(['mmcv', 'mmcv-lite'], ['mmengine'], LITE),
+    'mmcv': Package(['mmcv', 'mmcv-lite', 'onedl-mmcv'], ['mmengine'], LITE),
     'mmdet': Package(
-        ['mmdet'],
+        ['mmdet', 'onedl-mmdetection'],
         ['mmcv', 'pycocotools.mask'],
         '--no-deps mmdet==3.3.0',
         ', for mmpose',
@@ -105,6 +107,7 @@ def diagnose(facts: Facts) -> List[Finding]:
         return found  # no required package supports it
     for check in (
         _check_packages,
+        _check_doubles,
         _check_mmcv,
         _check_bounds,
         _check_torch,
@@ -182,15 +185,22 @@ def _format_numpy_1(facts: Facts) -> str:
     return ' '.join(["'numpy<2'", *(f"'{name}<4.12'" for name in newer)])
 
 
+def _check_doubles(facts: Facts) -> Iterator[Finding]:
+    """Check for distributions that install into the same folder."""
+    for module, package in PACKAGES.items():
+        there = [n for n in package.names if facts['versions'].get(n)]
+        if len(there) < 2 or module == 'cv2':
+            continue
+        got = f'{" and ".join(there)} are installed in one folder'
+        remedy = f'pip uninstall -y {" ".join(there)} && pip install '
+        remedy += package.install
+        expected = 'only one of them; each is enough'
+        yield Finding('warning', got, expected, remedy)
+
+
 def _check_mmcv(facts: Facts) -> Iterator[Finding]:
     """Check which mmcv is installed, and its compiled operators."""
-    there = [n for n in ('mmcv', 'mmcv-lite') if facts['versions'].get(n)]
     operators = facts['imports']['mmcv._ext']
-    if len(there) == 2:
-        got = 'mmcv and mmcv-lite are both installed, in one folder'
-        yield Finding(
-            'warning', got, 'only one of them; either is enough', SWAP
-        )
     if operators['ok'] or not facts['imports']['mmcv']['ok']:
         return
     if "No module named 'mmcv._ext'" in operators['error']:

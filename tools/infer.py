@@ -1,5 +1,5 @@
 # Copyright (c) swahr_mmpose contributors. Licensed under Apache-2.0.
-"""Find people in pictures, a folder, a video or a camera's frames.
+"""Detect people in images, folders, a video or a camera stream.
 
 The code is in :mod:`swahr_mmpose.commands.infer`.
 """

@@ -16,6 +16,7 @@ import torch
 from swahr_mmpose.utils.atomic_write import replaced_file
 
 from . import safe_unpickler
+from .sizes import OversizeError, check_archive, check_sizes
 
 __all__ = ['file_sha256', 'read_checkpoint', 'write_checkpoint']
 
@@ -28,7 +29,8 @@ def read_checkpoint(path: Path, map_location: Any = 'cpu') -> Any:
 
     An unrestricted pickle can run any program. Only tensors, numbers,
     strings, containers of them and the objects of MMEngine's training
-    checkpoints are accepted.
+    checkpoints are accepted. Before a tensor is allocated, checksums are
+    verified and the declared sizes are compared with the file's.
 
     Args:
         path (str): Checkpoint file.
@@ -40,13 +42,23 @@ def read_checkpoint(path: Path, map_location: Any = 'cpu') -> Any:
 
     Raises:
         FileNotFoundError: If the file does not exist.
-        ValueError: If it is not a checkpoint, is truncated or damaged, or
-            holds other objects than those listed above.
+        ValueError: If it is not a checkpoint, is truncated or damaged,
+            declares more data than the file has, or holds other objects than
+            those listed above.
     """
     is_zip = _check_format(path)
     try:
+        if is_zip:
+            check_archive(path)
         is_program = is_zip and _is_torchscript(path)
+        if not is_program:
+            check_sizes(path, is_zip)
         content = None if is_program else _load(path, map_location)
+    except OversizeError as error:
+        raise ValueError(
+            f'{path} ({osp.getsize(path)} bytes) is refused: {error}. Do not '
+            'trust the file; get it again from its author'
+        ) from error
     except pickle.UnpicklingError as error:
         if 'pickle data was truncated' in str(error):
             raise ValueError(_describe_truncation(path)) from error

@@ -47,6 +47,7 @@ _ALLOWED: Dict[str, Any] = {
     '_codecs.encode': _encode,
     'builtins.set': set,
     '__builtin__.set': set,
+    'collections.Counter': collections.Counter,
     'collections.OrderedDict': collections.OrderedDict,
     'collections.defaultdict': collections.defaultdict,
     'torch.Size': torch.Size,
@@ -213,6 +214,13 @@ class PlainBuffer(HistoryBuffer):
         self.__class__ = HistoryBuffer
 
 
+def _make_empty_array(kind: Any, shape: Any, code: Any) -> PlainArray:
+    """Make the empty array whose state follows; raise for other shapes."""
+    if kind is not PlainArray or shape != (0,) or code not in (b'b', 'b'):
+        raise UnpicklingError('Unsupported array: not as NumPy pickles it')
+    return _MULTIARRAY._reconstruct(kind, (0,), b'b')
+
+
 def _make_scalar(dtype: np.dtype, content: bytes = b'') -> Any:
     """Make a NumPy scalar; raise for other dtypes."""
     _check_dtype(dtype)
@@ -259,7 +267,7 @@ def training_objects() -> Tuple[Dict[str, Any], List[type]]:
         '__builtin__.bytes': _make_empty_bytes,
     }
     for home in ('numpy.core.multiarray', 'numpy._core.multiarray'):
-        objects[f'{home}._reconstruct'] = _MULTIARRAY._reconstruct
+        objects[f'{home}._reconstruct'] = _make_empty_array
         objects[f'{home}.scalar'] = _make_scalar
     kinds = {type(np.dtype(code)) for code in _DTYPE_CHARS}
     return objects, [PlainBuffer, PlainArray, *kinds]

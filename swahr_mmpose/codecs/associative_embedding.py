@@ -16,6 +16,8 @@ from mmpose.codecs.base import BaseKeypointCodec
 from mmpose.registry import KEYPOINT_CODECS
 from torch import Tensor
 
+from swahr_mmpose.utils.flip_marker import read_flips
+
 from . import block_max, decoding, gaussian_targets, grouping, peaks
 
 __all__ = ['ScaleAwareAssociativeEmbedding']
@@ -35,6 +37,11 @@ class ScaleAwareAssociativeEmbedding(BaseKeypointCodec):
         - heatmaps (list[np.ndarray]): float32 (K, h, w), one per level
         - keypoint_indices (np.ndarray): int64 (N, K, 2), ``[y * w + x,
           valid]`` on the first, coarsest level
+        - keypoints_visible_weights (np.ndarray): (N, K), 0 where a keypoint
+          is not annotated; only if the pipeline has it
+
+    As in the official implementation, crowd annotations without labelled
+    keypoints are not encoded: their keypoints are those of no person.
 
     ``unbiased=False`` is the convention of the official implementation: input
     coordinates are divided by the stride and truncated, a horizontal flip is
@@ -74,11 +81,23 @@ class ScaleAwareAssociativeEmbedding(BaseKeypointCodec):
         ValueError: If sizes or decoding options are invalid.
     """
 
-    auxiliary_encode_keys = {'flip', 'input_size', 'person_width'}
+    auxiliary_encode_keys = {
+        'flip',
+        'flip_direction',
+        'img_mask',
+        'input_size',
+        'iscrowd',
+        'keypoints_visible_weights',
+        'num_keypoints',
+        'person_width',
+    }
     field_mapping_table = dict(
         heatmaps='heatmaps', heatmap_mask='heatmap_mask'
     )
-    label_mapping_table = dict(keypoint_indices='keypoint_indices')
+    label_mapping_table = dict(
+        keypoint_indices='keypoint_indices',
+        keypoints_visible_weights='keypoints_visible_weights',
+    )
 
     def __init__(
         self,
@@ -139,6 +158,11 @@ class ScaleAwareAssociativeEmbedding(BaseKeypointCodec):
         flip: Optional[bool] = None,
         input_size: Optional[Size] = None,
         person_width: Optional[np.ndarray] = None,
+        iscrowd: Optional[Sequence[int]] = None,
+        num_keypoints: Optional[Sequence[int]] = None,
+        keypoints_visible_weights: Optional[np.ndarray] = None,
+        img_mask: Optional[np.ndarray] = None,
+        flip_direction: Optional[str] = None,
     ) -> dict:
         """Encode the people of one image.
 
@@ -147,18 +171,33 @@ class ScaleAwareAssociativeEmbedding(BaseKeypointCodec):
             keypoints_visible (np.ndarray, optional): Visibility, larger than
                 0 where labelled, shape (N, K). Defaults to ``None``: all
                 keypoints are labelled.
-            flip (bool, optional): Whether the image was flipped horizontally.
+            flip (bool, optional): Whether the image was flipped, see
+                ``flip_direction``.
             input_size (tuple, optional): Size ``(w, h)`` of the image that
                 the pipeline made; must be that of the codec.
             person_width (np.ndarray, optional): Bounding box widths in input
                 pixels, shape (N,); required with ``person_scale``.
+            iscrowd (Sequence[int], optional): COCO's ``iscrowd``, N values.
+                Defaults to ``None``: no crowds.
+            num_keypoints (Sequence[int], optional): COCO's
+                ``num_keypoints``, N values. Defaults to ``None``: as in
+                ``keypoints_visible``.
+            keypoints_visible_weights (np.ndarray, optional): Weights of
+                MMPose's ``KeypointConverter``, 0 for keypoints that the
+                dataset does not annotate, shape (N, K).
+            img_mask (np.ndarray, optional): Flip marker of
+                ``BottomupRandomSquareAffine``, which replaces ``flip``.
+            flip_direction (str, optional): Direction of ``flip``. Defaults to
+                ``None``, horizontal.
 
         Returns:
-            dict: ``heatmaps`` and ``keypoint_indices``, see the class.
+            dict: ``heatmaps``, ``keypoint_indices`` and, if given,
+            ``keypoints_visible_weights``, see the class.
 
         Raises:
-            ValueError: If ``input_size`` is not that of the codec, or
-                ``person_width`` is missing.
+            ValueError: If ``input_size`` is not that of the codec,
+                ``person_width`` is missing, or the crowd annotations cannot
+                be found among the people.
         """
         if input_size is not None and tuple(input_size) != self.input_size:
             raise ValueError(
@@ -169,8 +208,34 @@ class ScaleAwareAssociativeEmbedding(BaseKeypointCodec):
             )
         if keypoints_visible is None:
             keypoints_visible = np.ones(keypoints.shape[:2])
+        people = select_people(keypoints_visible, iscrowd, num_keypoints)
+        keypoints, keypoints_visible, person_width, weights = (
+            None if rows is None else np.asarray(rows)[people]
+            for rows in (
+                keypoints,
+                keypoints_visible,
+                person_width,
+                keypoints_visible_weights,
+            )
+        )
+        flipped = read_flips(img_mask, flip, flip_direction).horizontal
+        encoded = self._draw(
+            keypoints, keypoints_visible, person_width, flipped
+        )
+        if weights is not None:
+            encoded['keypoints_visible_weights'] = weights
+        return encoded
+
+    def _draw(
+        self,
+        keypoints: Any,
+        keypoints_visible: Any,
+        person_width: Any,
+        flip: bool,
+    ) -> dict:
+        """Draw the targets of all people, see :meth:`encode`."""
         sizes, options = self.heatmap_sizes, dict(unbiased=self.unbiased)
-        cells = [self.to_cells(keypoints, s, bool(flip)) for s in sizes]
+        cells = [self.to_cells(keypoints, s, flip) for s in sizes]
         draw: Any = gaussian_targets.draw_gaussians
         sigma: Any = self.sigma
         if self.person_scale is not None:
@@ -284,6 +349,45 @@ class ScaleAwareAssociativeEmbedding(BaseKeypointCodec):
         pixels = ((cells + shift + 0.5) * scale_factor).cpu().numpy()
         pixels = pixels - (0.5 if self.unbiased else 0.0)
         return pixels * (people.scores > 0)[..., None]
+
+
+def select_people(
+    keypoints_visible: np.ndarray,
+    iscrowd: Optional[Sequence[int]],
+    num_keypoints: Optional[Sequence[int]],
+) -> np.ndarray:
+    """Select the people of an image, as the official implementation does.
+
+    Args:
+        keypoints_visible (np.ndarray): Visibility, shape (N, K).
+        iscrowd (Sequence[int], optional): COCO's ``iscrowd``, N values;
+            ``None``: no crowds.
+        num_keypoints (Sequence[int], optional): COCO's ``num_keypoints``, N
+            values; ``None``: the number of visible keypoints.
+
+    Returns:
+        np.ndarray: bool (N,), ``False`` for crowd annotations without
+        labelled keypoints.
+
+    Raises:
+        ValueError: If there is a crowd annotation, but not one value per
+            person.
+    """
+    number = len(keypoints_visible)
+    crowds = np.asarray(() if iscrowd is None else iscrowd, bool).reshape(-1)
+    if not crowds.any():
+        return np.ones(number, bool)
+    if num_keypoints is None:
+        num_keypoints = np.count_nonzero(keypoints_visible, axis=1)
+    labelled = np.asarray(num_keypoints).reshape(-1) > 0
+    if len(crowds) != number or len(labelled) != number:
+        raise ValueError(
+            f'got {len(crowds)} values of iscrowd and {len(labelled)} of '
+            f'num_keypoints for {number} people; a transform before '
+            'GenerateTarget has changed the people only: remove it, or the '
+            'crowd annotations from the annotation file'
+        )
+    return ~crowds | labelled
 
 
 def _check_options(codec: ScaleAwareAssociativeEmbedding) -> None:

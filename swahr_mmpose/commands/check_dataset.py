@@ -20,10 +20,11 @@ start.
 from __future__ import annotations
 
 import argparse
-import sys
 
+import swahr_mmpose  # noqa: F401  (registers the transforms of the trial)
 from swahr_mmpose.datasets.checks.preflight import check_dataset
-from swahr_mmpose.utils.cli import Argv, make_parser
+from swahr_mmpose.datasets.checks.trial import draw_samples, make_plain_dataset
+from swahr_mmpose.utils.cli import Argv, make_parser, user_errors
 
 
 def parse_args(argv: Argv = None) -> argparse.Namespace:
@@ -56,6 +57,14 @@ def parse_args(argv: Argv = None) -> argparse.Namespace:
         'images are found; 0: the images are for training only',
     )
     parser.add_argument(
+        '--ignore-orientation',
+        choices=('auto', 'true', 'false'),
+        default='auto',
+        help='ignore_orientation of BottomupLoadImage in the config: true if '
+        'keypoints refer to stored pixels, false if to the image as its EXIF '
+        'orientation shows it; auto: not stated, read as false',
+    )
+    parser.add_argument(
         '--max-shown',
         type=int,
         default=5,
@@ -67,20 +76,30 @@ def parse_args(argv: Argv = None) -> argparse.Namespace:
 def main(argv: Argv = None) -> None:
     """Check a dataset and print its counts, or exit with its problems."""
     args = parse_args(argv)
-    default = 14 if args.crowdpose else 17
-    try:
-        counts = check_dataset(
+    num_keypoints = getattr(
+        args, 'num_keypoints', 14 if args.crowdpose else 17
+    )
+    ignore = dict(auto=None, true=True, false=False)[args.ignore_orientation]
+    with user_errors():
+        report = check_dataset(
             args.ann_file,
             args.img_dir,
-            getattr(args, 'num_keypoints', default),
+            num_keypoints,
             crowd_index=args.crowdpose,
             required=('num_keypoints',) if args.crowdpose else (),
             test_side=args.input_size,
             max_shown=args.max_shown,
+            ignore_orientation=ignore,
         )
-    except (OSError, ValueError) as error:
-        sys.exit(f'error: {error}')
+        dataset = make_plain_dataset(
+            args.ann_file, args.img_dir, num_keypoints, ignore
+        )
+        drawn = draw_samples(dataset, 'dataset', [report.sample], 'mmpose')
+    count = len(report.warnings)
     print(
-        f'{args.ann_file}: {counts["images"]} images, '
-        f'{counts["annotations"]} annotations, no problem found'
+        f'{args.ann_file}: {report.images} images, {report.annotations} '
+        f'annotations, {drawn} samples drawn, '
+        + (f'{count} warning(s)' if count else 'no problem found')
     )
+    for warning in report.warnings:
+        print(f'warning: {warning.strip()}')

@@ -32,6 +32,7 @@ from swahr_mmpose.utils.atomic_write import replaced_path
 from swahr_mmpose.utils.cli import (
     Argv,
     add_cfg_options,
+    find_config,
     make_parser,
     user_errors,
 )
@@ -114,7 +115,7 @@ def main(argv: Argv = None) -> None:
     """Evaluate the models, print the results and write them."""
     args = parse_args(argv)
     require_packages('onnxruntime')
-    cfg = Config.fromfile(args.config)
+    cfg = Config.fromfile(find_config(args.config))
     cfg.merge_from_dict(args.cfg_options)
     if args.threads:
         torch.set_num_threads(args.threads)

@@ -33,6 +33,7 @@ from swahr_mmpose.deploy.requirements import require_packages
 from swahr_mmpose.utils.cli import (
     Argv,
     add_cfg_options,
+    find_config,
     make_parser,
     user_errors,
 )
@@ -51,21 +52,7 @@ def parse_args(argv: Argv = None) -> argparse.Namespace:
         metavar='FILE',
         help='ONNX file to write',
     )
-    parser.add_argument(
-        '--fusion',
-        choices=['inside', 'outside'],
-        default='inside',
-        help='flip test and fusion of levels inside of the graph, or outside '
-        'by the runtime',
-    )
-    parser.add_argument(
-        '--no-flip',
-        action='store_true',
-        help='disable the flip test: half the time',
-    )
-    parser.add_argument(
-        '--opset', type=int, default=18, help='ONNX operator set version'
-    )
+    _add_graph_options(parser)
     _add_precision_options(parser)
     parser.add_argument(
         '--check',
@@ -81,6 +68,25 @@ def parse_args(argv: Argv = None) -> argparse.Namespace:
     )
     add_cfg_options(parser)
     return parser.parse_args(argv)
+
+
+def _add_graph_options(parser: argparse.ArgumentParser) -> None:
+    """Add the options of the contents of the graph."""
+    parser.add_argument(
+        '--fusion',
+        choices=['inside', 'outside'],
+        default='inside',
+        help='flip test and fusion of levels inside of the graph, or outside '
+        'by the runtime',
+    )
+    parser.add_argument(
+        '--no-flip',
+        action='store_true',
+        help='disable the flip test: half the time',
+    )
+    parser.add_argument(
+        '--opset', type=int, default=18, help='ONNX operator set version'
+    )
 
 
 def _add_precision_options(parser: argparse.ArgumentParser) -> None:
@@ -104,7 +110,7 @@ def main(argv: Argv = None) -> None:
     """Export the model; errors of files and settings end in one line."""
     args = parse_args(argv)
     require_packages('onnx', 'onnxruntime', 'onnxscript')
-    cfg = Config.fromfile(args.config)
+    cfg = Config.fromfile(find_config(args.config))
     cfg.merge_from_dict(args.cfg_options)
     if args.no_flip:
         cfg.model.test_cfg.flip_test = False

@@ -32,6 +32,7 @@ from swahr_mmpose.apis.output_sinks import OutputSinks
 from swahr_mmpose.utils.cli import (
     Argv,
     add_cfg_options,
+    find_config,
     make_parser,
     user_errors,
 )
@@ -173,7 +174,7 @@ def run_inference(args: argparse.Namespace) -> None:
     source = open_source(args.inputs, args.every)
     _report_skipped_files(source)
     infer = Inferencer(
-        Config.fromfile(args.config),
+        Config.fromfile(find_config(args.config)),
         args.checkpoint,
         args.device,
         threshold=args.score_thr,

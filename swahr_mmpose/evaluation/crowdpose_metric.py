@@ -9,9 +9,10 @@ from typing import Any, Dict, Iterable, List, Mapping, Sequence, Tuple, Union
 
 import numpy as np
 from mmengine.logging import MMLogger
-from mmpose.evaluation.metrics import CocoMetric
 from mmpose.registry import METRICS
 from xtcocotools.cocoeval import COCOeval
+
+from .coco_metric import BottomupCocoMetric
 
 __all__ = ['CrowdPoseMetric', 'split_by_crowd_index']
 
@@ -50,7 +51,7 @@ def _average(values: np.ndarray) -> Value:
 
 
 @METRICS.register_module()
-class CrowdPoseMetric(CocoMetric):
+class CrowdPoseMetric(BottomupCocoMetric):
     """AP, AR, and AP of easy, medium and hard images of CrowdPose.
 
     Values equal those of ``crowdposetools`` and of xtcocotools'
@@ -99,24 +100,8 @@ class CrowdPoseMetric(CocoMetric):
                 f'{len(missing)} of {len(images)} images of {ann_file} have '
                 f'no crowdIndex, e.g. image {missing[0]}; it defines AP of '
                 'easy, medium and hard images. Use the annotation files of '
-                'CrowdPose, or CocoMetric for another dataset.'
+                'CrowdPose, or BottomupCocoMetric for another dataset.'
             )
-        self.tested: List[int] = []
-
-    def compute_metrics(self, results: list) -> Dict[str, Value]:
-        """Evaluate the tested images.
-
-        Args:
-            results (list): Pairs of prediction and ground truth of all
-                processes.
-
-        Returns:
-            dict[str, float | str]: ``AP``, ``AP .5``, ``AP .75``, ``AR``,
-            ``AR .5``, ``AR .75``, ``AP(E)``, ``AP(M)``, ``AP(H)``.
-        """
-        by_image = {pred['img_id']: (pred, gt) for pred, gt in results}
-        self.tested = sorted(by_image)
-        return super().compute_metrics(list(by_image.values()))
 
     def _do_python_keypoint_eval(
         self, outfile_prefix: str

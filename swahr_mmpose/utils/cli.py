@@ -13,11 +13,14 @@ from typing import Any, Iterator, Optional, Sequence
 import torch
 from mmengine.config import Config, DictAction
 
+from swahr_mmpose.utils.resources import find_resource
+
 __all__ = [
     'Argv',
     'HelpFormatter',
     'add_cfg_options',
     'add_common_arguments',
+    'find_config',
     'is_first_process',
     'load_config',
     'make_parser',
@@ -33,7 +36,18 @@ class HelpFormatter(
     argparse.ArgumentDefaultsHelpFormatter,
     argparse.RawDescriptionHelpFormatter,
 ):
-    """Help formatter that prints defaults and keeps examples unwrapped."""
+    """Help formatter that prints defaults and keeps examples unwrapped.
+
+    Defaults that say nothing (None, False, empty) are left out.
+    """
+
+    def _get_help_string(self, action: argparse.Action) -> Optional[str]:
+        """Append the default to the help text of an option."""
+        if not action.default and action.default != 0:
+            return action.help
+        if action.default is False:
+            return action.help
+        return super()._get_help_string(action)
 
 
 def make_parser(description: Optional[str]) -> argparse.ArgumentParser:
@@ -146,6 +160,22 @@ def _add_visualization_arguments(parser: argparse.ArgumentParser) -> None:
     )
 
 
+def find_config(name: str) -> str:
+    """Find a config file by its path or its name in the shipped configs.
+
+    Args:
+        name (str): Path of a file, or of a shipped config relative to
+            ``configs/``, e.g. ``coco/NAME.py``.
+
+    Returns:
+        str: Path of the file; ``name`` itself if there is none.
+    """
+    if osp.exists(name):
+        return name
+    shipped = find_resource('configs') / name
+    return str(shipped) if shipped.is_file() else name
+
+
 def load_config(args: argparse.Namespace) -> Config:
     """Load the config file and apply the common options.
 
@@ -157,7 +187,7 @@ def load_config(args: argparse.Namespace) -> Config:
         Config: Config to run.
     """
     os.environ.setdefault('LOCAL_RANK', str(args.local_rank))
-    cfg = Config.fromfile(args.config)
+    cfg = Config.fromfile(find_config(args.config))
     cfg.launcher = args.launcher
     if getattr(args, 'work_dir', None):
         cfg.work_dir = args.work_dir

@@ -34,7 +34,7 @@ SMALL = {
     'model.head.decoder.heatmap_sizes': [(16, 16), (32, 32)],
     'model.head.decoder.decode_topk': 4,
     'model.head.decoder.decode_max_instances': 4,
-    # Nothing of the data set is there.
+    # Dataset files do not exist.
     'test_dataloader.dataset.data_root': '/nowhere/',
     'test_evaluator.ann_file': '/nowhere/people.json',
 }
@@ -42,7 +42,7 @@ SMALL = {
 
 @pytest.fixture(scope='module')
 def checkpoint(tmp_path_factory):
-    """Random weights that see people everywhere."""
+    """Random weights that detect people everywhere."""
     init_default_scope('mmpose')
     torch.manual_seed(0)
     model = MODELS.build(Config.fromfile(CONFIG).model)
@@ -61,14 +61,14 @@ def infer(checkpoint):
 
 
 def level(n):
-    """The value of the n-th image, which tells its number of people."""
+    """Pixel value of an image with n people, see CountingModel."""
     return 20 * n
 
 
-class Counting:
-    """In the place of the network: as many people as the image is bright.
+class CountingModel:
+    """Stub of the network that predicts ``value / level(1)`` people.
 
-    They stand where the image's value says, and 30 pixels apart.
+    The first person is at the pixel value, the others at distances of 100.
     """
 
     def __init__(self):
@@ -94,7 +94,7 @@ class Counting:
 def counting(checkpoint, **kwargs):
     kwargs.setdefault('threshold', 0)
     infer = Inferencer(CONFIG, checkpoint, 'cpu', cfg_options=SMALL, **kwargs)
-    infer.model.test_step = Counting()
+    infer.model.test_step = CountingModel()
     return infer
 
 
@@ -108,11 +108,11 @@ def image(n):
 
 @pytest.fixture
 def folder(tmp_path):
-    folder = tmp_path / 'pictures'
+    folder = tmp_path / 'images'
     folder.mkdir()
     for n in range(len(SIZES)):
         cv2.imwrite(str(folder / f'{n + 10}.png'), image(n))
-    (folder / 'notes.txt').write_text('no picture')
+    (folder / 'notes.txt').write_text('not an image')
     return folder
 
 
@@ -170,7 +170,7 @@ def test_threshold_and_number_of_people(checkpoint):
     assert 1 <= len(alike.scores) <= 5
 
 
-def test_an_unreadable_picture_stops_or_is_told(checkpoint, folder):
+def test_an_unreadable_image_stops_or_is_reported(checkpoint, folder):
     broken = folder / '12.png'
     broken.write_bytes(broken.read_bytes()[:40])
     for ahead in (0, 4):
@@ -179,19 +179,19 @@ def test_an_unreadable_picture_stops_or_is_told(checkpoint, folder):
         with pytest.raises(ValueError, match='12.png .* not a complete'):
             list(infer(folder))
         assert threading.active_count() == before
-        told = []
-        results = infer(folder, on_error=lambda *a, told=told: told.append(a))
+        reported = []
+        results = infer(folder, on_error=lambda *a, to=reported: to.append(a))
         names = [r.name for r in results]
         assert len(names) == len(SIZES) - 1
         assert '12.png' not in names
-        ((item, error),) = told
+        ((item, error),) = reported
         assert item.path == str(broken)
         assert '12.png' in str(error)
     with pytest.raises(ValueError, match='image 1: got an image of shape'):
         list(infer([image(1), image(1).astype(float)]))
 
 
-def test_an_endless_source_can_be_left(checkpoint):
+def test_an_infinite_source_can_be_closed(checkpoint):
     def camera():
         while True:
             yield image(3)
@@ -205,9 +205,9 @@ def test_an_endless_source_can_be_left(checkpoint):
 
 
 @pytest.mark.parametrize('flip', [False, True])
-def test_the_network_sees_people(infer, checkpoint, flip):
+def test_the_network_detects_people(infer, checkpoint, flip):
     rng = np.random.default_rng(0)
-    picture = rng.integers(0, 256, (70, 90, 3), np.uint8)
+    pixels = rng.integers(0, 256, (70, 90, 3), np.uint8)
     with_flip = Inferencer(
         Config.fromfile(CONFIG),
         checkpoint,
@@ -217,17 +217,17 @@ def test_the_network_sees_people(infer, checkpoint, flip):
         cfg_options=SMALL,
     )
     assert with_flip.model.test_cfg['flip_test'] is flip
-    (result,) = with_flip(picture)
+    (result,) = with_flip(pixels)
     assert len(result.scores) > 0
     assert np.isfinite(result.keypoints).all()
     drawn = result.drawn()
-    assert drawn.shape == picture.shape
-    assert (drawn != picture).any()
-    (same,) = infer(picture)
+    assert drawn.shape == pixels.shape
+    assert (drawn != pixels).any()
+    (same,) = infer(pixels)
     assert (len(same.scores) == len(result.scores)) or flip
 
 
-def test_grey_transparent_odd_and_tiny_pictures(infer, tmp_path):
+def test_grey_transparent_odd_and_tiny_images(infer, tmp_path):
     rng = np.random.default_rng(0)
     shapes = [(31, 45), (64, 64, 4), (1, 1, 3), (17, 203, 3), (301, 77, 3)]
     for n, shape in enumerate(shapes):
@@ -238,18 +238,18 @@ def test_grey_transparent_odd_and_tiny_pictures(infer, tmp_path):
         assert np.isfinite(result.keypoints).all()
 
 
-def test_people_are_found_in_upright_pictures(infer, checkpoint, tmp_path):
+def test_people_are_detected_in_upright_images(infer, checkpoint, tmp_path):
     from PIL import Image
 
-    picture = Image.fromarray(np.zeros((40, 60, 3), np.uint8))
-    exif = picture.getexif()
+    stored = Image.fromarray(np.zeros((40, 60, 3), np.uint8))
+    exif = stored.getexif()
     exif[0x0112] = 6  # rotated by 90 degrees
     path = tmp_path / 'a.jpg'
-    picture.save(path, exif=exif)
+    stored.save(path, exif=exif)
     (result,) = infer(path)
     assert result.image.shape == (60, 40, 3)
-    stored = counting(checkpoint, ignore_orientation=True)
-    (result,) = stored(path)
+    unrotated = counting(checkpoint, ignore_orientation=True)
+    (result,) = unrotated(path)
     assert result.image.shape == (40, 60, 3)
 
 
@@ -271,7 +271,7 @@ def test_a_pyramid_of_scales_goes_into_batches(checkpoint):
     [
         (dict(batch_size=0), 'batch_size must be 1 or more, got 0'),
         (dict(max_people=0), 'max_people must be 1 or more, got 0'),
-        (dict(nms=2), 'nms is a similarity from 0 to 1, got 2'),
+        (dict(nms=2), 'nms must be an OKS from 0 to 1, got 2'),
     ],
 )
 def test_bad_arguments_are_named(kwargs, message):
@@ -296,7 +296,7 @@ def test_a_checkpoint_with_code_is_refused(tmp_path, capsys):
 
 
 @pytest.mark.parametrize('leaf', LEAVES)
-def test_configs_have_what_mmpose_asks_for(leaf):
+def test_configs_have_the_keys_that_mmpose_requires(leaf):
     cfg = Config.fromfile(ROOT / leaf)
     assert cfg.data_mode == 'bottomup'
     assert cfg.test_dataloader.dataset.data_mode == 'bottomup'
@@ -314,12 +314,12 @@ def test_mmpose_infers_from_config_and_checkpoint(
         pose2d=str(path), pose2d_weights=checkpoint, device='cpu'
     )
     rng = np.random.default_rng(0)
-    picture = rng.integers(0, 256, (70, 90, 3), np.uint8)
+    pixels = rng.integers(0, 256, (70, 90, 3), np.uint8)
     shutil.rmtree(folder)
     folder.mkdir()
-    cv2.imwrite(str(folder / 'a.png'), picture)
-    (ours,) = infer(picture)
-    for inputs in (str(folder), str(folder / 'a.png'), picture):
+    cv2.imwrite(str(folder / 'a.png'), pixels)
+    (ours,) = infer(pixels)
+    for inputs in (str(folder), str(folder / 'a.png'), pixels):
         (found,) = inferencer(inputs, out_dir=str(tmp_path / 'out'))
         (people,) = found['predictions']
         assert len(people) == len(ours.scores)
@@ -329,7 +329,7 @@ def test_mmpose_infers_from_config_and_checkpoint(
         ]
         assert max(nearest) < 1e-3
     assert (tmp_path / 'out/visualizations/a.png').exists()
-    (found,) = inferencer(picture[..., 0], return_vis=True)
+    (found,) = inferencer(pixels[..., 0], return_vis=True)
     video = write(tmp_path / 'walk.mp4')
     assert len(list(inferencer(video))) == 7
 
@@ -346,7 +346,7 @@ def options():
 
 @pytest.fixture
 def main(monkeypatch, capsys, checkpoint):
-    """The tool, in this process; returns what it prints."""
+    """Run the tool in this process; return its output."""
 
     def call(*args):
         command = [TOOL, CONFIG, checkpoint, *args, *options()]
@@ -358,12 +358,13 @@ def main(monkeypatch, capsys, checkpoint):
 
 
 @pytest.mark.slow
-def test_the_tool_goes_through_a_folder(checkpoint, folder, tmp_path):
+def test_the_tool_processes_a_folder(checkpoint, folder, tmp_path):
     (folder / 'broken.jpg').write_bytes(b'no image')
     out = tmp_path / 'out'
     done = tool(
-        'infer.py', CONFIG, checkpoint, folder, '--json', out / 'people.json',
-        '--out-dir', out, '--batch-size', '3', '--threshold', '0',
+        'infer.py', CONFIG, checkpoint, folder,
+        '--out-file', out / 'people.json', '--out-dir', out,
+        '--batch-size', '3', '--score-thr', '0',
         '--pose-nms', '0.9', '--max-people', '3', '--device', 'cpu',
         '--on-error', 'skip', *options(),
     )  # fmt: skip
@@ -381,37 +382,37 @@ def test_the_tool_goes_through_a_folder(checkpoint, folder, tmp_path):
     assert 0 < len(found.anns) <= 3 * len(SIZES)
 
 
-def test_the_tool_takes_numbers_in_names_as_ids(main, folder, tmp_path):
-    printed = main(folder, '--json', tmp_path / 'a.json', '--every', '4')
-    assert '1 files are no pictures: notes.txt' in printed
+def test_the_tool_uses_numbers_in_names_as_ids(main, folder, tmp_path):
+    printed = main(folder, '--out-file', tmp_path / 'a.json', '--every', '4')
+    assert 'skipped 1 files that are not images: notes.txt' in printed
     table = json.loads((tmp_path / 'a.images.json').read_text())
     assert [i['id'] for i in table['images']] == [10, 14, 18]
 
 
-def test_the_tool_stops_at_an_unreadable_picture(main, folder, tmp_path):
+def test_the_tool_stops_at_an_unreadable_image(main, folder, tmp_path):
     (folder / 'broken.jpg').write_bytes(b'no image')
     with pytest.raises(SystemExit, match='broken.jpg .8 bytes. is not a comp'):
-        main(folder, '--json', tmp_path / 'a.json')
-    assert [p.name for p in tmp_path.iterdir()] == ['pictures']
+        main(folder, '--out-file', tmp_path / 'a.json')
+    assert [p.name for p in tmp_path.iterdir()] == ['images']
 
 
 def test_the_tool_draws_a_video(main, tmp_path):
     path = write(tmp_path / 'walk.mp4')
     out = tmp_path / 'out'
     printed = main(
-        path, '--out-dir', out, '--json', tmp_path / 'a.json', '--every', '2',
-        '--threshold', '2',
+        path, '--out-dir', out, '--out-file', tmp_path / 'a.json',
+        '--every', '2', '--score-thr', '2',
     )  # fmt: skip
     assert '4 images, 0 people' in printed
     video = VideoReader(str(out / 'walk.mp4'))
     assert (video.fps, video.count) == (12.5 / 2, 4)
     assert json.loads((tmp_path / 'a.json').read_text()) == []
-    main(path, '--out-dir', out, '--as-pictures')
+    main(path, '--out-dir', out, '--as-images')
     assert {p.name for p in out.glob('*.jpg')} == {
         f'walk_00000{n}.jpg' for n in range(7)
     }
     before = (tmp_path / 'walk.mp4').read_bytes()
-    with pytest.raises(SystemExit, match='overwrite what they are made of'):
+    with pytest.raises(SystemExit, match='would overwrite the inputs'):
         main(path, '--out-dir', tmp_path)
     assert (tmp_path / 'walk.mp4').read_bytes() == before
 
@@ -420,7 +421,7 @@ def test_a_camera_is_stopped_by_ctrl_c_and_files_are_complete(
     main, tmp_path, monkeypatch
 ):
     class Camera:
-        """Gives frames for ever; at the fifth someone presses Ctrl-C."""
+        """Return infinitely many frames; send Ctrl-C at the fifth."""
 
         grabbed = 0
 
@@ -454,7 +455,11 @@ def test_a_camera_is_stopped_by_ctrl_c_and_files_are_complete(
         patched.setattr('swahr_mmpose.apis.video.cv2.VideoCapture', Camera)
         patched.setattr(VideoWriter, '_check_written', lambda _: None)
         printed = main(
-            'webcam:3', '--json', tmp_path / 'a.json', '--out-dir', tmp_path
+            'webcam:3',
+            '--out-file',
+            tmp_path / 'a.json',
+            '--out-dir',
+            tmp_path,
         )
     assert signal.getsignal(signal.SIGINT) is before
     frames = json.loads((tmp_path / 'a.images.json').read_text())['images']
@@ -464,10 +469,10 @@ def test_a_camera_is_stopped_by_ctrl_c_and_files_are_complete(
     assert len(video) >= len(frames)
 
 
-def test_the_tool_explains_itself(main, capsys):
+def test_help_has_examples_and_an_output_is_required(main, capsys):
     for argument, message in (
         ('--help', 'python tools/infer.py'),
-        ('photos', 'give --json, --out-dir or --show'),
+        ('photos', 'expected at least one of --out-file, --out-dir'),
     ):
         with pytest.raises(SystemExit):
             main(argument)

@@ -12,8 +12,8 @@ IMAGE = np.full((30, 40, 3), 90, np.uint8)
 def folder(tmp_path):
     for name in ('b.png', 'a.JPG', 'c.bmp'):
         cv2.imwrite(str(tmp_path / name), IMAGE)
-    (tmp_path / 'notes.txt').write_text('no picture')
-    (tmp_path / 'README').write_text('no picture')
+    (tmp_path / 'notes.txt').write_text('not an image')
+    (tmp_path / 'README').write_text('not an image')
     (tmp_path / 'more').mkdir()
     cv2.imwrite(str(tmp_path / 'more/d.png'), IMAGE)
     return tmp_path
@@ -23,17 +23,17 @@ def names(source):
     return [item.name for item in source.items]
 
 
-def test_of_a_folder_pictures_are_taken_and_the_rest_is_told(folder):
+def test_images_of_a_folder_are_used_and_the_rest_is_reported(folder):
     source = open_source(folder)
-    assert (source.kind, source.count) == ('pictures', 3)
+    assert (source.kind, source.count) == ('images', 3)
     assert names(source) == ['a.JPG', 'b.png', 'c.bmp']
-    assert {p.rsplit('/')[-1] for p in source.left_out} == {
+    assert {p.rsplit('/')[-1] for p in source.skipped_files} == {
         'notes.txt', 'README', 'more'
     }  # fmt: skip
     assert all(item.load().shape == (30, 40, 3) for item in source.items)
 
 
-def test_pictures_and_folders_may_be_mixed(folder):
+def test_images_and_folders_may_be_mixed(folder):
     source = open_source([str(folder / 'b.png'), folder / 'more'])
     assert names(source) == ['b.png', 'd.png']
     assert [item.index for item in open_source(folder, every=2).items] == [
@@ -43,17 +43,17 @@ def test_pictures_and_folders_may_be_mixed(folder):
     assert names(open_source(str(folder / 'b.png'))) == ['b.png']
 
 
-def test_arrays_and_endless_iterables_are_sources(folder):
+def test_arrays_and_infinite_iterables_are_sources(folder):
     for inputs in (IMAGE, [IMAGE], (IMAGE,)):
         source = open_source(inputs)
         assert (source.kind, source.count) == ('arrays', 1)
         assert [item.load().shape for item in source.items] == [IMAGE.shape]
 
-    def endless():
+    def infinite():
         while True:
             yield IMAGE
 
-    source = open_source(endless(), every=3)
+    source = open_source(infinite(), every=3)
     assert source.count is None
     items = iter(source.items)
     assert [next(items).index for _ in range(3)] == [0, 3, 6]
@@ -77,13 +77,13 @@ def test_cameras_are_numbers_or_named_as_in_mmpose(inputs):
         open_source(inputs)
 
 
-def test_what_is_no_source_says_why(folder):
+def test_invalid_inputs_are_refused(folder):
     write(folder / 'v.mp4')
     (folder / 'empty').mkdir()
     for inputs, kind, message in (
         ('http://a/b.jpg', ValueError, 'URL; download it first'),
         (str(folder / 'no.jpg'), FileNotFoundError, 'no.jpg does not exist'),
-        (folder / 'empty', ValueError, 'empty has no pictures, of 0 files'),
+        (folder / 'empty', ValueError, 'empty has no images: none of its 0'),
         ([folder, folder / 'v.mp4'], ValueError, 'v.mp4 is a video or a cam'),
     ):
         with pytest.raises(kind, match=message):
@@ -92,17 +92,19 @@ def test_what_is_no_source_says_why(folder):
         open_source(folder, every=0)
 
 
-def test_a_picture_that_cannot_be_read_is_named(folder):
+def test_an_image_that_cannot_be_read_is_named(folder):
     (folder / 'b.png').write_bytes((folder / 'b.png').read_bytes()[:50])
     with pytest.raises(ValueError, match='b.png .* not a complete image'):
         Item(0, 'b', str(folder / 'b.png')).load()
     thin = np.zeros((2, 100, 3), np.uint8)
-    with pytest.raises(ValueError, match='image 7 is of size 100x2; one side'):
+    with pytest.raises(
+        ValueError, match='image 7 has size 100x2; expected an asp'
+    ):
         Item(7, '7', None, thin).load()
 
 
 @pytest.mark.parametrize('shape', [(30, 40), (30, 40, 4)])
-def test_grey_and_transparent_pictures_become_bgr(tmp_path, shape):
+def test_grey_and_transparent_images_become_bgr(tmp_path, shape):
     path = str(tmp_path / 'a.png')
     cv2.imwrite(path, np.full(shape, 77, np.uint8))
     image = Item(0, 'a', path).load()

@@ -3,8 +3,8 @@ import numpy as np
 import pytest
 
 from swahr_mmpose.apis.output_sinks import (
+    ImageFolder,
     LiveVideoWriter,
-    PictureFolder,
     Window,
     refuse_to_overwrite,
 )
@@ -13,8 +13,8 @@ from swahr_mmpose.apis.video import VideoReader
 IMAGE = np.full((30, 40, 3), 90, np.uint8)
 
 
-def test_pictures_keep_their_names_and_no_two_share_one(tmp_path):
-    folder = PictureFolder(str(tmp_path / 'a/b'))
+def test_images_keep_their_names_and_names_are_unique(tmp_path):
+    folder = ImageFolder(str(tmp_path / 'a/b'))
     given = ['x.png', 'x.png', 'x.jpg', 'y.tiff', 'w.mp4_3', '3', '3']
     made = [folder.write(name, IMAGE) for name in given]
     assert made[:4] == ['x.png', 'x_2.png', 'x.jpg', 'y.jpg']
@@ -25,23 +25,23 @@ def test_pictures_keep_their_names_and_no_two_share_one(tmp_path):
         assert abs(seen.astype(int) - IMAGE).max() < 4
 
 
-def test_originals_are_not_overwritten(tmp_path):
-    picture = str(tmp_path / 'in/a.jpg')
+def test_inputs_are_not_overwritten(tmp_path):
+    image = str(tmp_path / 'in/a.jpg')
     (tmp_path / 'link').symlink_to(tmp_path / 'in')
-    refuse_to_overwrite([picture, None], [str(tmp_path / 'out')])
+    refuse_to_overwrite([image, None], [str(tmp_path / 'out')])
     for out in ('in', 'link', 'in/a.jpg', 'in/../in'):
-        with pytest.raises(ValueError, match='would overwrite what'):
-            refuse_to_overwrite([None, picture], [str(tmp_path / out)])
+        with pytest.raises(ValueError, match='would overwrite the inputs'):
+            refuse_to_overwrite([None, image], [str(tmp_path / out)])
 
 
-def test_a_live_video_keeps_the_pace_of_the_clock(tmp_path):
+def test_a_live_video_keeps_real_time(tmp_path):
     times = iter([100.0, 100.1, 101.0, 101.05])
     path = str(tmp_path / 'a.mp4')
     with LiveVideoWriter(path, 10, clock=lambda: next(times)) as video:
         for value in (10, 70, 130, 190):
             video.write(np.full((32, 32, 3), value, np.uint8))
     means = [round(f.mean(), -1) for _, f in VideoReader(path)]
-    # a tenth of a second between the first two, nine until the third
+    # 0.1 s between the first two frames, 0.9 s until the third.
     assert means == [10, *[70] * 9, 130, 190]
 
 
@@ -55,10 +55,10 @@ def test_without_a_screen_there_is_no_window(monkeypatch):
 
 def test_a_window_shows_until_q(monkeypatch):
     monkeypatch.setenv('DISPLAY', ':0')
-    keys, waits, gone = iter([255, ord('x'), ord('q'), 27]), [], []
+    keys, waits, closed = iter([255, ord('x'), ord('q'), 27]), [], []
     monkeypatch.setattr(cv2, 'namedWindow', lambda *_: None)
     monkeypatch.setattr(cv2, 'imshow', lambda *_: None)
-    monkeypatch.setattr(cv2, 'destroyWindow', gone.append)
+    monkeypatch.setattr(cv2, 'destroyWindow', closed.append)
     monkeypatch.setattr(
         cv2, 'waitKey', lambda ms: (waits.append(ms), next(keys))[1]
     )
@@ -66,10 +66,10 @@ def test_a_window_shows_until_q(monkeypatch):
         shown = [window.show(IMAGE) for _ in range(4)]
     assert shown == [True, True, False, False]
     assert waits == [200] * 4
-    assert gone == ['people']
+    assert closed == ['people']
 
 
-def test_an_opencv_without_windows_says_so(monkeypatch):
+def test_an_opencv_without_windows_is_reported(monkeypatch):
     def fail(*_):
         raise cv2.error('not implemented')
 

@@ -5,7 +5,11 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from swahr_mmpose.apis.prefetch import batches_of_equals, in_order, read_ahead
+from swahr_mmpose.apis.prefetch import (
+    batch_by_key,
+    prefetch_map,
+    restore_order,
+)
 
 
 def threads():
@@ -15,51 +19,51 @@ def threads():
 @pytest.mark.parametrize(
     ('ahead', 'workers'), [(0, 1), (1, 1), (3, 2), (9, 4)]
 )
-def test_reading_ahead_is_map(ahead, workers):
+def test_prefetching_equals_map(ahead, workers):
     def work(n):
         time.sleep(0.002 * (n % 3))
         return n * n
 
     before = threads()
-    assert list(read_ahead(range(30), work, ahead, workers)) == [
+    assert list(prefetch_map(range(30), work, ahead, workers)) == [
         n * n for n in range(30)
     ]
     assert threads() == before
-    assert list(read_ahead([], work, ahead, workers)) == []
+    assert list(prefetch_map([], work, ahead, workers)) == []
 
 
 def test_no_more_is_read_than_may_wait():
-    taken = []
+    read = []
 
     def items():
         for n in range(1000):
-            taken.append(n)
+            read.append(n)
             yield n
 
-    stream = read_ahead(items(), lambda n: n, 4)
+    stream = prefetch_map(items(), lambda n: n, 4, 1)
     for n in range(5):
         assert next(stream) == n
         until = time.monotonic() + 10
-        while len(taken) < n + 1 + 4 and time.monotonic() < until:
+        while len(read) < n + 1 + 4 and time.monotonic() < until:
             time.sleep(0.002)
-        # unasked: four wait, one is in hand, one more was taken
-        assert n + 1 + 4 <= len(taken) <= n + 1 + 4 + 1
+        # Without a consumer: four wait, one is blocked, one more was read.
+        assert n + 1 + 4 <= len(read) <= n + 1 + 4 + 1
     stream.close()
 
 
 @pytest.mark.parametrize('ahead', [0, 2])
-def test_an_error_comes_in_its_place(ahead):
+def test_an_error_is_raised_at_its_position(ahead):
     def items():
         yield from (4, 2, 0, 1)
-        raise OSError('the end is missing')
+        raise OSError('truncated')
 
-    stream = read_ahead(items(), lambda n: 8 // n, ahead)
+    stream = prefetch_map(items(), lambda n: 8 // n, ahead, 1)
     assert [next(stream), next(stream)] == [2, 4]
     with pytest.raises(ZeroDivisionError):
         next(stream)
-    stream = read_ahead(items(), lambda n: n, ahead)
+    stream = prefetch_map(items(), lambda n: n, ahead, 1)
     assert [next(stream) for _ in range(4)] == [4, 2, 0, 1]
-    with pytest.raises(OSError, match='the end is missing'):
+    with pytest.raises(OSError, match='truncated'):
         next(stream)
 
 
@@ -74,7 +78,7 @@ def test_closing_ends_threads_and_closes_the_source():
             closed.append(True)
 
     before = threads()
-    stream = read_ahead(endless(), str, 3, 2)
+    stream = prefetch_map(endless(), str, 3, 2)
     assert next(stream) == '1'
     stream.close()
     assert closed
@@ -87,25 +91,25 @@ def test_closing_ends_threads_and_closes_the_source():
     st.integers(1, 5),
     st.integers(1, 12),
 )
-def test_batches_hold_equals_and_nobody_waits_long(keys, size, window):
-    held = {}  # of which number it was when the batch was made
+def test_batches_have_equal_keys_and_no_item_waits_long(keys, size, window):
+    latest = {}  # number of the latest item read
 
     def items():
         for n, key in enumerate(keys):
-            held['now'] = n
+            latest['item'] = n
             yield n, key
 
     seen = []
-    for batch in batches_of_equals(items(), lambda i: i[1], size, window):
+    for batch in batch_by_key(items(), lambda i: i[1], size, window):
         assert 1 <= len(batch) <= size
         assert len({item[1] for _, item in batch}) == 1
-        assert held['now'] - batch[0][0] <= window
+        assert latest['item'] - batch[0][0] <= window
         assert all(position == item[0] for position, item in batch)
         seen += batch
     assert sorted(n for n, _ in seen) == list(range(len(keys)))
-    assert list(in_order(seen)) == list(enumerate(keys))
+    assert list(restore_order(seen)) == list(enumerate(keys))
 
 
-def test_what_is_equal_fills_batches():
-    batches = list(batches_of_equals('aabab' * 4, str, 4, 100))
+def test_equal_keys_fill_batches():
+    batches = list(batch_by_key('aabab' * 4, str, 4, 100))
     assert [len(b) for b in batches] == [4, 4, 4, 4, 4]

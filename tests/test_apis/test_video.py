@@ -6,7 +6,7 @@ from swahr_mmpose.apis.video import VideoReader, VideoWriter
 
 @pytest.mark.parametrize('kind', ['mp4', 'avi'])
 @pytest.mark.parametrize('size', [(64, 48), (65, 49)])
-def test_a_video_is_read_as_it_was_written(tmp_path, kind, size):
+def test_a_written_video_is_read_back(tmp_path, kind, size):
     path = write(tmp_path / f'new/a.{kind}', size=size)
     video = VideoReader(path)
     assert (video.fps, video.count) == (12.5, 7)
@@ -21,7 +21,7 @@ def test_a_video_is_read_as_it_was_written(tmp_path, kind, size):
 @pytest.mark.parametrize(
     ('every', 'numbers'), [(2, [0, 2, 4, 6]), (3, [0, 3, 6]), (9, [0])]
 )
-def test_every_nth_frame_keeps_the_length(tmp_path, every, numbers):
+def test_every_nth_frame_keeps_the_duration(tmp_path, every, numbers):
     video = VideoReader(write(tmp_path / 'a.mp4'), every)
     assert video.count == len(numbers)
     assert video.fps == pytest.approx(12.5 / every)
@@ -30,24 +30,24 @@ def test_every_nth_frame_keeps_the_length(tmp_path, every, numbers):
     assert abs(frames[-1][1].mean() - 30 * numbers[-1]) < 5
 
 
-def test_what_is_no_video_says_so(tmp_path):
+def test_invalid_videos_are_refused(tmp_path):
     with pytest.raises(FileNotFoundError, match='a.mp4 does not exist'):
         VideoReader(str(tmp_path / 'a.mp4'))
-    (tmp_path / 'a.mp4').write_bytes(b'no video')
-    with pytest.raises(ValueError, match='a.mp4 is no video that OpenCV'):
+    (tmp_path / 'a.mp4').write_bytes(b'not a video')
+    with pytest.raises(ValueError, match='a.mp4 is not a video that OpenCV'):
         VideoReader(str(tmp_path / 'a.mp4'))
     with pytest.raises(ValueError, match='camera 99 cannot be opened'):
         VideoReader(99)
-    with pytest.raises(ValueError, match='to .mp4 or .avi, got a.gif'):
+    with pytest.raises(ValueError, match='file .mp4 or .avi, got a.gif'):
         VideoWriter('a.gif', 5)
 
 
-def test_a_video_that_is_cut_short_is_told(tmp_path):
+def test_a_truncated_video_is_reported(tmp_path):
     path = tmp_path / 'a.avi'
     write(path, 40)
-    whole = path.read_bytes()
-    path.write_bytes(whole[: len(whole) // 2])
-    with pytest.warns(UserWarning, match=r'number \d+ of 40; is the file cut'):
+    content = path.read_bytes()
+    path.write_bytes(content[: len(content) // 2])
+    with pytest.warns(UserWarning, match=r'number \d+ of 40; the file may'):
         frames = list(VideoReader(str(path)))
     assert 0 < len(frames) < 40
 
@@ -80,18 +80,18 @@ def test_an_error_leaves_no_video(tmp_path):
 
 def test_a_missing_encoder_is_named(tmp_path, monkeypatch):
     monkeypatch.setattr('swahr_mmpose.apis.video._CODECS', {'.mp4': 'none'})
-    with pytest.raises(RuntimeError, match='no encoder none.*as pictures'):
+    with pytest.raises(RuntimeError, match='no encoder none.*as images'):
         write(tmp_path / 'a.mp4')
     assert not list(tmp_path.iterdir())
 
 
-def test_frames_that_did_not_arrive_are_missed(tmp_path):
-    with pytest.raises(OSError, match='3 of 4 frames were written; is the'):
+def test_missing_frames_are_reported(tmp_path):
+    with pytest.raises(OSError, match='3 of 4 frames were written; check'):
         write_all(tmp_path / 'a.mp4', [frame(1)] * 3, miss=1)
     assert not list(tmp_path.iterdir())
 
 
-def test_a_file_of_a_like_name_stays(tmp_path):
+def test_a_file_of_a_similar_name_is_kept(tmp_path):
     (tmp_path / 'a.part.mp4').write_text('mine')
     write(tmp_path / 'a.mp4')
     assert (tmp_path / 'a.part.mp4').read_text() == 'mine'

@@ -1,23 +1,27 @@
-"""Exported models find the people that the PyTorch model finds."""
+"""Exported models predict the people of the PyTorch model."""
 
 import json
 import runpy
-import subprocess
 import sys
-import urllib.error
-import urllib.request
 
 import cv2
 import numpy as np
 import pytest
 import torch
 from helpers import ROOT, like_opencv_4
-from helpers.models import load_official, make_batch, make_model
+from helpers.deploy import (
+    assert_same,
+    config_of,
+    export,
+    make_image,
+    make_lively,
+    torch_people,
+)
+from helpers.models import load_official, make_head, make_model
 from helpers.tools import CONFIG
 from mmengine.config import Config
 from mmengine.registry import init_default_scope
 from mmpose.registry import MODELS
-from torch import nn
 
 from swahr_mmpose.apis.loading import load_model
 from swahr_mmpose.checkpoints.io import TORCH_VERSION
@@ -25,124 +29,33 @@ from swahr_mmpose.deploy import onnx_export, onnx_parity, onnx_quantization
 from swahr_mmpose.deploy.runtime import PoseModel
 
 if TORCH_VERSION < (2, 6):
-    pytest.skip('the exporter is newer', allow_module_level=True)
+    pytest.skip('the exporter requires torch 2.6', allow_module_level=True)
 onnx = pytest.importorskip('onnx')
 
 PHOTOGRAPHS = ['img0_single', 'img1_single', 'small_single']
 
 
-def config_of(num_keypoints=17, **resize):
-    """What of a config the export reads."""
-    step = dict(type='BottomupPyramidResize', input_size=(64, 64), **resize)
-    kind = {17: 'CocoDataset', 14: 'CrowdPoseDataset'}[num_keypoints]
-    dataset = dict(type=kind, pipeline=[step])
-    return Config(dict(test_dataloader=dict(dataset=dataset)))
-
-
-class Stem(nn.Sequential):
-    """A backbone that is exported in a second."""
-
-    def __init__(self):
-        layers = [nn.Conv2d(3, 8, 3, 2, 1), nn.Conv2d(8, 8, 3, 2, 1)]
-        super().__init__(layers[0], nn.BatchNorm2d(8), nn.ReLU(), layers[1])
-
-    def forward(self, images):
-        return (super().forward(images),)
-
-
-def make_lively(model):
-    """A model that sees people in pictures, and none where it is black.
-
-    There all cells are equal, and rounding would say which are peaks.
-    """
-    torch.manual_seed(3)
-    model.eval()
-    mean, std = model.data_preprocessor.mean, model.data_preprocessor.std
-    black = (-mean / std).expand(1, 3, 64, 64)
-    with torch.no_grad():
-        for layer in model.head.final_layers:
-            layer.weight.normal_(0, 1)
-        for level, layer in enumerate(model.head.final_layers):
-            maps = model.head(model.extract_feat(black)).heatmaps[level]
-            layer.bias[:17] -= maps[0].amax(dim=(1, 2)) + 0.02
-        for branch in model.head.scale_layers:
-            nn.init.normal_(list(branch.children())[-1].weight)
-    return model
-
-
-def exported(folder, model, num_keypoints=17, fused=True):
-    """The model as a file."""
-    settings = onnx_export.settings_of(config_of(num_keypoints), model, fused)
-    path = str(folder / f'{num_keypoints}_{fused}.onnx')
-    onnx_export.export_model(model, settings, path)
-    return path
-
-
-@pytest.fixture(scope='module')
-def model():
-    model = make_model()
-    torch.manual_seed(0)
-    model.backbone = Stem().eval()
-    return make_lively(model)
-
-
-@pytest.fixture(scope='module')
-def inside(model, tmp_path_factory):
-    return exported(tmp_path_factory.mktemp('inside'), model)
-
-
-@pytest.fixture(scope='module')
-def outside(model, tmp_path_factory):
-    folder = tmp_path_factory.mktemp('outside')
-    return exported(folder, model, fused=False)
-
-
-def picture(size=(75, 50)):
-    """Soft blotches: few peaks, none of which hangs on rounding."""
-    rng = np.random.default_rng(0)
-    coarse = rng.integers(0, 256, (4, 6, 3), dtype=np.uint8)
-    return cv2.resize(coarse, size, interpolation=cv2.INTER_CUBIC)
-
-
-def assert_same(poses, result, atol=1e-2):
-    expected = result.pred_instances
-    assert poses.keypoints.shape == expected.keypoints.shape
-    for ours, theirs, limit in (
-        (poses.keypoints, expected.keypoints, atol),
-        (poses.keypoint_scores, expected.keypoint_scores, 1e-4),
-        (poses.scores, expected.bbox_scores, 1e-4),
-    ):
-        assert ours.dtype == np.float32
-        np.testing.assert_allclose(ours, theirs, rtol=0, atol=limit)
-
-
-def torch_people(model, image, side=64, num_keypoints=17):
-    with torch.no_grad():
-        batch = make_batch(image, side, num_keypoints=num_keypoints)
-        return model.test_step(batch)[0]
-
-
 @like_opencv_4
 @pytest.mark.parametrize('fusion', ['inside', 'outside'])
-def test_people_are_those_of_the_model_at_any_size_and_batch(
+def test_people_are_those_of_the_model_for_any_size_and_batch(
     request, model, fusion
 ):
     found = PoseModel(request.getfixturevalue(fusion), threads=1)
     assert found.settings.fused == (fusion == 'inside')
     for size in [(75, 50), (131, 60)]:
-        image = picture(size)
+        image = make_image(size)
         expected = torch_people(model, image)
         assert len(expected.pred_instances.bbox_scores) > 0
         assert_same(found(image), expected)
-        mirrored = np.ascontiguousarray(image[:, ::-1])
-        both = found.batch(np.stack([image, mirrored]))
+        flipped = np.ascontiguousarray(image[:, ::-1])
+        both = found.batch(np.stack([image, flipped]))
         assert_same(both[0], expected)
-        assert_same(both[1], torch_people(model, mirrored))
+        assert_same(both[1], torch_people(model, flipped))
     assert found.batch([]) == []
 
 
 def test_channels_may_come_in_either_order(inside):
-    found, image = PoseModel(inside, threads=1), picture()
+    found, image = PoseModel(inside, threads=1), make_image()
     rgb = found(image[..., ::-1], 'rgb')
     np.testing.assert_array_equal(rgb.keypoints, found(image).keypoints)
     with pytest.raises(ValueError, match="'bgr' or 'rgb', got 'gray'"):
@@ -154,7 +67,7 @@ def test_without_people_everything_is_empty(inside):
     high.settings = high.settings._replace(
         codec=high.settings.codec._replace(keypoint_thr=1e9)
     )
-    poses = high(picture())
+    poses = high(make_image())
     assert poses.keypoints.shape == (0, 17, 2)
     assert poses.keypoint_scores.shape == (0, 17)
     assert poses.scores.shape == (0,)
@@ -168,14 +81,14 @@ def test_the_flip_test_can_be_turned_off_where_it_is_outside(
     found = PoseModel(outside, threads=1, flip_test=False)
     model.test_cfg['flip_test'] = False
     try:
-        assert_same(found(picture()), torch_people(model, picture()))
+        assert_same(found(make_image()), torch_people(model, make_image()))
     finally:
         model.test_cfg['flip_test'] = True
     with pytest.raises(ValueError, match='export it with --fusion outside'):
         PoseModel(inside, flip_test=False)
 
 
-def test_the_graph_has_no_scale_branch_and_knows_no_machine(
+def test_the_graph_has_no_scale_branch_and_no_local_paths(
     inside, outside, model
 ):
     for path in (inside, outside):
@@ -199,7 +112,7 @@ def test_the_graph_has_no_scale_branch_and_knows_no_machine(
         ]  # fmt: skip
 
 
-def test_the_file_says_what_it_is(inside):
+def test_the_file_holds_the_settings(inside):
     settings = PoseModel(inside).settings
     assert settings.mean == [123.675, 116.28, 103.53]
     assert settings.std == [58.395, 57.12, 57.375]
@@ -212,32 +125,32 @@ def test_the_file_says_what_it_is(inside):
 
 
 @like_opencv_4
-def test_people_may_be_looked_for_at_half_the_resolution(
+def test_people_can_be_decoded_at_half_the_resolution(
     model, outside, tmp_path
 ):
     model.test_cfg['upsample_heatmaps'] = False
     try:
-        settings = onnx_export.settings_of(config_of(), model, False)
+        settings = onnx_export.build_settings(config_of(), model, False)
         assert settings.stride == 2
         path = str(tmp_path / 'half.onnx')
         onnx_export.write_settings(onnx.load(outside), settings, path)
         found = PoseModel(path, threads=1)
-        assert_same(found(picture()), torch_people(model, picture()))
+        assert_same(found(make_image()), torch_people(model, make_image()))
     finally:
         del model.test_cfg['upsample_heatmaps']
 
 
-def test_images_that_are_none_are_refused(inside):
+def test_invalid_images_are_refused(inside):
     found = PoseModel(inside)
     for image in (None, np.zeros((4, 5)), np.zeros((4, 5, 3))):
-        with pytest.raises(ValueError, match='an image is a uint8 array'):
+        with pytest.raises(ValueError, match='an image must be a uint8 array'):
             found(image)
-    with pytest.raises(ValueError, match='images of a batch have one size'):
-        found.batch([picture(), picture((60, 40))])
+    with pytest.raises(ValueError, match='images of a batch must have one'):
+        found.batch([make_image(), make_image((60, 40))])
 
 
 def test_other_files_are_refused(inside, tmp_path):
-    with pytest.raises(FileNotFoundError, match='no model file'):
+    with pytest.raises(FileNotFoundError, match='none.onnx does not exist'):
         PoseModel(tmp_path / 'none.onnx')
     proto = onnx.load(inside)
     del proto.metadata_props[:]
@@ -248,13 +161,13 @@ def test_other_files_are_refused(inside, tmp_path):
 
 def test_what_cannot_be_exported_is_refused(model):
     with pytest.raises(ValueError, match=r'scales \[0.5, 1.0\]'):
-        onnx_export.settings_of(config_of(scales=[0.5, 1.0]), model)
-    with pytest.raises(ValueError, match='unbiased=False, but'):
-        onnx_export.settings_of(config_of(unbiased=True), model)
+        onnx_export.build_settings(config_of(scales=[0.5, 1.0]), model, True)
+    with pytest.raises(ValueError, match='unbiased=False for the codec, but'):
+        onnx_export.build_settings(config_of(unbiased=True), model, True)
     cfg = config_of()
     cfg.test_dataloader.dataset.pipeline = []
     with pytest.raises(ValueError, match='one BottomupPyramidResize'):
-        onnx_export.settings_of(cfg, model)
+        onnx_export.build_settings(cfg, model, True)
 
 
 @pytest.mark.parametrize(('kind', 'limit'), [('fp16', 0.01), ('int8', 0.3)])
@@ -263,58 +176,26 @@ def test_smaller_models_are_near(inside, tmp_path, kind, limit):
     if kind == 'fp16':
         onnx_quantization.to_float16(inside, path)
     else:
-        onnx_quantization.to_int8(inside, path, [picture(), picture((90, 50))])
-    whole, small = PoseModel(inside, threads=1), PoseModel(path, threads=1)
-    assert small.settings == whole.settings
-    inputs, _ = whole.preprocess([picture()])
-    for ours, theirs in zip(small.maps(inputs), whole.maps(inputs)):
+        onnx_quantization.to_int8(
+            inside, path, [make_image(), make_image((90, 50))]
+        )
+    full, small = PoseModel(inside, threads=1), PoseModel(path, threads=1)
+    assert small.settings == full.settings
+    inputs, _ = full.preprocess([make_image()])
+    for ours, theirs in zip(small.maps(inputs), full.maps(inputs)):
         assert ours.dtype == np.float32
         difference = np.abs(ours - theirs)
         assert 0 < difference.mean() < limit * theirs.std()
 
 
 def test_half_precision_makes_no_cells_equal(inside, tmp_path):
-    """Or each of them would be a peak."""
+    """Each of the equal cells would be a peak."""
     path = str(tmp_path / 'half.onnx')
     onnx_quantization.to_float16(inside, path)
-    whole, half = PoseModel(inside, threads=1), PoseModel(path, threads=1)
-    inputs, _ = whole.preprocess([picture()])
-    distinct = [len(np.unique(m.maps(inputs)[0])) for m in (whole, half)]
+    full, half = PoseModel(inside, threads=1), PoseModel(path, threads=1)
+    inputs, _ = full.preprocess([make_image()])
+    distinct = [len(np.unique(m.maps(inputs)[0])) for m in (full, half)]
     assert distinct[1] > 0.9 * distinct[0]
-
-
-ALONE = """
-import sys
-class Block:
-    def find_spec(self, name, path=None, target=None):
-        if name.split('.')[0] in {
-            'torch', 'cv2', 'mmcv', 'mmengine', 'mmpose', 'onnx', 'PIL',
-            'swahr_mmpose', 'matplotlib', 'pycocotools', 'xtcocotools'
-        }:
-            raise ModuleNotFoundError(name, name=name)
-sys.meta_path.insert(0, Block())
-import numpy as np
-from swahr_runtime import PoseModel
-image = np.load('image.npy')
-poses = PoseModel(sys.argv[1], threads=1)(image)
-np.save('keypoints.npy', poses.keypoints)
-"""
-
-
-@pytest.mark.slow
-def test_the_copied_runtime_works_alone(inside, model, tmp_path):
-    onnx_export.copy_runtime(str(tmp_path))
-    onnx_export.copy_runtime(str(tmp_path))  # once more is no matter
-    np.save(tmp_path / 'image.npy', picture())
-    subprocess.run(
-        [sys.executable, '-c', ALONE, inside],
-        cwd=tmp_path,
-        env=dict(OMP_NUM_THREADS='1', PATH=''),
-        check=True,
-    )
-    expected = torch_people(model, picture()).pred_instances.keypoints
-    found = np.load(tmp_path / 'keypoints.npy')
-    np.testing.assert_allclose(found, expected, rtol=0, atol=1e-2)
 
 
 def run_tool(monkeypatch, name, *args):
@@ -324,7 +205,7 @@ def run_tool(monkeypatch, name, *args):
 
 @pytest.fixture(scope='module')
 def checkpoint(tmp_path_factory):
-    """Untrained weights for the synthetic config."""
+    """Write untrained weights for the synthetic config."""
     init_default_scope('mmpose')
     model = make_lively(MODELS.build(Config.fromfile(CONFIG).model))
     path = tmp_path_factory.mktemp('weights') / 'a.pth'
@@ -333,14 +214,14 @@ def checkpoint(tmp_path_factory):
 
 
 @pytest.mark.slow
-def test_tool_exports_compares_tests_and_serves(
+def test_tools_export_compare_and_evaluate(
     monkeypatch, capfd, checkpoint, synthetic, tmp_path
 ):
     images = sorted((synthetic / 'images/val').iterdir())
     target = tmp_path / 'new/model.onnx'
     run_tool(
-        monkeypatch, 'deployment/export_onnx.py', CONFIG, checkpoint, '--out', target,
-        '--check', *images[:2],
+        monkeypatch, 'deployment/export_onnx.py', CONFIG, checkpoint,
+        '--out-file', target, '--check', *images[:2],
     )  # fmt: skip
     said = capfd.readouterr().out
     assert 'inputs 0, heatmaps' in said
@@ -348,45 +229,44 @@ def test_tool_exports_compares_tests_and_serves(
     annotations = f'{synthetic}/annotations/person_keypoints_val.json'
     out = tmp_path / 'results.json'
     run_tool(
-        monkeypatch, 'deployment/evaluate_onnx.py', CONFIG, target, '--checkpoint',
-        checkpoint, '--threads', 1, '--out', out, '--cfg-options',
+        monkeypatch, 'deployment/evaluate_onnx.py', CONFIG, target,
+        '--checkpoint', checkpoint, '--threads', 1, '--out-file', out,
+        '--cfg-options',
         f'test_dataloader.dataset.data_root={synthetic}/',
         f'test_evaluator.ann_file={annotations}',
     )  # fmt: skip
     results = json.loads(out.read_text())
     ours, theirs = results['exported'], results['PyTorch']
     assert ours['coco/AP'] == pytest.approx(theirs['coco/AP'], abs=1e-6)
-    ask_service(target, images[0])
     small = tmp_path / 'small.onnx'
     onnx_quantization.to_float16(str(target), str(small))
     assert small.stat().st_size < 0.6 * target.stat().st_size
-    pictures = [cv2.imread(str(image)) for image in images[:2]]
-    onnx_quantization.to_int8(str(target), str(small), pictures)
+    arrays = [cv2.imread(str(image)) for image in images[:2]]
+    onnx_quantization.to_int8(str(target), str(small), arrays)
     assert small.stat().st_size < 0.4 * target.stat().st_size
 
 
-def ask_service(target, image):
-    command = [sys.executable, ROOT / 'tools/deployment/serve_onnx.py', target]
-    with subprocess.Popen(
-        [*command, '--port', '0', '--threads', '1'],
-        stdout=subprocess.PIPE,
-        stderr=subprocess.DEVNULL,
-        text=True,
-    ) as service:
-        try:
-            url = service.stdout.readline().strip()
-            alive = json.load(urllib.request.urlopen(url, timeout=30))
-            assert alive['status'] == 'ok'
-            answer = json.load(
-                urllib.request.urlopen(url, image.read_bytes(), timeout=30)
-            )
-            assert isinstance(answer['people'], list)
-            with pytest.raises(urllib.error.HTTPError, match='400'):
-                urllib.request.urlopen(url, b'no image', timeout=30)
-            with pytest.raises(urllib.error.HTTPError, match='400'):
-                urllib.request.urlopen(url, b'', timeout=30)
-        finally:
-            service.kill()
+@pytest.mark.slow
+@pytest.mark.parametrize('fused', [True, False])
+def test_a_head_of_three_levels_is_exported(model, tmp_path, fused):
+    torch.manual_seed(0)
+    levels = [(16, 16), (32, 32), (64, 64)]
+    deep = make_model()
+    deep.backbone = model.backbone
+    deep.head = make_head(
+        deconv_out_channels=[8, 8],
+        decoder=dict(
+            type='ScaleAwareAssociativeEmbedding',
+            input_size=(64, 64),
+            heatmap_sizes=levels,
+            decode_keypoint_order=deep.head.decoder.decode_keypoint_order,
+        ),
+    )
+    make_lively(deep)
+    found = PoseModel(export(tmp_path, deep, fused=fused), threads=1)
+    assert found.settings.heatmap_levels == [0, 1, 2]
+    assert found.settings.finest_stride == 1
+    assert_same(found(make_image()), torch_people(deep, make_image()))
 
 
 def test_tool_refuses_checkpoints_that_would_run_code(monkeypatch, tmp_path):
@@ -410,19 +290,19 @@ def test_poses_are_compared_person_by_person():
     moved[0, 3, 0] += 1.5
     fewer = scores[order].copy()
     fewer[1, 4] = 0
-    apart, single = onnx_parity.compare_poses(
+    distances, unmatched = onnx_parity.compare_poses(
         one, onnx_parity.Poses(moved, fewer, fewer[:, 0])
     )
-    assert single == 1
-    assert len(apart) == 3 * 17 - 1
-    assert apart.max() == pytest.approx(1.5, abs=1e-4)
-    nobody = onnx_parity.Poses(points[:0], scores[:0], scores[:0, 0])
-    assert len(onnx_parity.compare_poses(one, nobody)[0]) == 0
+    assert unmatched == 1
+    assert len(distances) == 3 * 17 - 1
+    assert distances.max() == pytest.approx(1.5, abs=1e-4)
+    empty = onnx_parity.Poses(points[:0], scores[:0], scores[:0, 0])
+    assert len(onnx_parity.compare_poses(one, empty)[0]) == 0
 
 
 @pytest.fixture(scope='module')
 def photographed(shared, tmp_path_factory):
-    """Official models and their files, by name, exported once."""
+    """Export the official models once; load model and file by case."""
     folder, known = tmp_path_factory.mktemp('official'), {}
 
     def load(case):
@@ -438,7 +318,7 @@ def photographed(shared, tmp_path_factory):
             }
             load_official(model, shared, which[:3], weights)
             (folder / which).mkdir()
-            known[which] = model, exported(folder / which, model, count)
+            known[which] = model, export(folder / which, model, count)
         return (*known[which], int(which[1:3]), int(z[f'{case}/input_size']))
 
     return load
@@ -463,6 +343,6 @@ def test_people_in_photographs_are_those_of_the_model(
     expected = torch_people(model, image, side, num_keypoints)
     assert len(expected.pred_instances.bbox_scores) > 0
     poses = found(image)
-    apart = np.abs(poses.keypoints - expected.pred_instances.keypoints)
-    print(case, len(poses.scores), 'people', apart.max(), 'px')
+    distances = np.abs(poses.keypoints - expected.pred_instances.keypoints)
+    print(case, len(poses.scores), 'people', distances.max(), 'px')
     assert_same(poses, expected)

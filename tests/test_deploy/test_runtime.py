@@ -1,4 +1,4 @@
-"""The runtime without MMCV does what the package does."""
+"""The ONNX runtime agrees with the package."""
 
 import ast
 import sys
@@ -11,6 +11,7 @@ from helpers import like_opencv_4
 from helpers.codecs import (
     HEATMAPS,
     TAGS,
+    index_and_find_candidates,
     plain_fill,
     random_candidates,
     random_people,
@@ -18,17 +19,20 @@ from helpers.codecs import (
 )
 from hypothesis import assume, given, settings
 from hypothesis import strategies as st
+from PIL import Image
 
 import swahr_mmpose
 from swahr_mmpose import ScaleAwareAssociativeEmbedding
 from swahr_mmpose.codecs.grouping import group_by_tags
-from swahr_mmpose.codecs.peaks import (
-    find_candidates,
-    log_parabola_shift,
-    quarter_shift,
-)
+from swahr_mmpose.codecs.peaks import log_parabola_shift, quarter_shift
 from swahr_mmpose.datasets.transforms import geometry
-from swahr_mmpose.deploy.runtime import Settings, grouping, peaks, preprocess
+from swahr_mmpose.deploy.runtime import (
+    Settings,
+    cli,
+    grouping,
+    peaks,
+    preprocess,
+)
 from swahr_mmpose.deploy.runtime import fusion as runtime_fusion
 from swahr_mmpose.deploy.runtime import pose_model as runtime_model
 from swahr_mmpose.deploy.runtime.decode import decode
@@ -88,9 +92,7 @@ def make_codec(**kwargs):
 
 @settings(max_examples=300, deadline=None)
 @given(SIZES, st.sampled_from([64, 100, 128, 512]), st.booleans())
-def test_the_input_is_as_large_and_lies_where_it_does_in_the_package(
-    size, side, unbiased
-):
+def test_the_input_geometry_is_that_of_the_package(size, side, unbiased):
     ours = preprocess.resized_geometry(size, side, 64, unbiased)
     theirs = geometry.resized_geometry(size, side, unbiased=unbiased)
     assert ours == tuple(theirs)
@@ -118,7 +120,7 @@ def test_images_are_resized_as_by_opencv(size, side, unbiased, seed):
     resized = preprocess.resized_geometry(size, side, 64, unbiased)
     theirs = geometry.resize_image(image, geometry.Resized(*resized), unbiased)
     ours = preprocess.resize_image(image, resized, unbiased)
-    np.testing.assert_array_equal(ours, theirs)  # to the last bit
+    np.testing.assert_array_equal(ours, theirs)  # bit-exact
 
 
 @like_opencv_4
@@ -135,7 +137,7 @@ def test_photographs_are_resized_as_by_opencv(unbiased, size):
 
 def test_the_mean_is_that_of_the_channel_in_the_order_of_the_network():
     image = np.arange(6, dtype=np.uint8).reshape(1, 2, 3)
-    planes = preprocess.normalized(image, [0, 1, 2], [1, 2, 4])
+    planes = preprocess.normalize(image, [0, 1, 2], [1, 2, 4])
     np.testing.assert_array_equal(planes, [[[0, 3]], [[0, 1.5]], [[0, 0.75]]])
     assert planes.dtype == np.float32
 
@@ -149,9 +151,9 @@ def test_the_mean_is_that_of_the_channel_in_the_order_of_the_network():
 )
 def test_peaks_are_those_of_the_package(seed, topk, kernel, size):
     rng = np.random.default_rng(seed)
-    # Few distinct values make plateaus and ties.
+    # Few distinct values: plateaus and ties.
     heatmaps = (rng.integers(-2, 6, (3, *size)) / 5).astype(np.float32)
-    expected = find_candidates(
+    expected = index_and_find_candidates(
         torch.from_numpy(heatmaps)[None],
         torch.zeros(1, 1, 3, *size),
         threshold=0.1,
@@ -208,13 +210,13 @@ def test_people_are_grouped_as_in_the_package(seed, limit, odd):
     low=st.sampled_from([0.02, 0.3, 2.0]),
     size=st.sampled_from([(7, 9), (5, 32), (40, 64)]),
 )
-def test_missing_keypoints_are_found_where_the_whole_map_holds_them(
+def test_missing_keypoints_are_filled_as_by_a_search_of_all_cells(
     seed, people, tag_dim, odd, low, size
 ):
     rng = np.random.default_rng(seed)
     shape = (3, *size)
     heatmaps = (rng.integers(-1, 9, shape) / 8).astype(np.float32) ** 3
-    tags = rng.integers(-4, 5, (tag_dim, *shape)) / 2  # ties happen
+    tags = rng.integers(-4, 5, (tag_dim, *shape)) / 2  # with ties
     tags = tags.astype(np.float32)
     if odd:
         tags[rng.random(tags.shape) < 0.1] = np.nan
@@ -230,7 +232,7 @@ def test_missing_keypoints_are_found_where_the_whole_map_holds_them(
 
 @settings(max_examples=100, deadline=None)
 @given(st.integers(0, 2**31), st.integers(0, 4), st.booleans())
-def test_places_within_a_cell_are_those_of_the_package(seed, people, steps):
+def test_sub_pixel_refinement_is_that_of_the_package(seed, people, steps):
     rng = np.random.default_rng(seed)
     heatmaps = rng.random((3, 9, 11), dtype=np.float32) - np.float32(0.2)
     if steps:
@@ -254,7 +256,7 @@ def test_places_within_a_cell_are_those_of_the_package(seed, people, steps):
 @pytest.mark.parametrize('flip', [False, True])
 @pytest.mark.parametrize('levels', [(0,), (1,), (0, 1)])
 @pytest.mark.parametrize('size', [(32, 48), (16, 24)])
-def test_views_and_levels_become_one_as_in_the_package(flip, levels, size):
+def test_flip_test_and_levels_are_fused_as_in_the_package(flip, levels, size):
     coarse, fine, tags = (torch.randn(4, 3, n, 3 * n // 2) for n in (8, 16, 8))
     output = fusion.HeadOutput([coarse, fine], tags, None)
     if flip:
@@ -279,13 +281,13 @@ def test_views_and_levels_become_one_as_in_the_package(flip, levels, size):
 @given(
     st.integers(0, 2**31), st.sampled_from([(8, 8), (5, 9), (1, 1), (16, 24)])
 )
-def test_single_cells_are_read_as_if_all_had_been_enlarged(seed, small):
+def test_single_cells_are_read_as_from_resized_maps(seed, small):
     rng = np.random.default_rng(seed)
     tags = rng.normal(size=(2, *small)).astype(np.float32)
     y, x = rng.integers(0, 16, 20), rng.integers(0, 24, 20)
     large = runtime_fusion.resize(tags, (16, 24))
     np.testing.assert_allclose(
-        runtime_fusion.read(tags, y, x, (16, 24)),
+        runtime_fusion.read_cells(tags, y, x, (16, 24)),
         large[:, y, x],
         rtol=0,
         atol=1e-6,
@@ -318,8 +320,8 @@ def test_any_maps_are_decoded_as_in_the_package(
         np.testing.assert_allclose(ours, theirs, rtol=1e-6, atol=1e-4)
 
 
-def drawn(codec, people, size=(96, 128)):
-    """Maps of people at random places, tags at a quarter of the input."""
+def make_maps(people, size=(96, 128)):
+    """Make maps of people at random positions, with tags at stride 4."""
     height, width = size
     maps = np.zeros((3, height, width), np.float32)
     tags = np.zeros((3, height // 4, width // 4), np.float32)
@@ -335,11 +337,9 @@ def drawn(codec, people, size=(96, 128)):
 
 @pytest.mark.parametrize('people', [0, 1, 5])
 @pytest.mark.parametrize('unbiased', [False, True])
-def test_people_whose_tags_are_coarse_are_those_of_the_package(
-    people, unbiased
-):
+def test_people_with_coarse_tags_are_those_of_the_package(people, unbiased):
     codec = make_codec(unbiased=unbiased)
-    heatmaps, tags = drawn(codec, people)
+    heatmaps, tags = make_maps(people)
     expected = codec.batch_decode(
         *(torch.from_numpy(m)[None] for m in (heatmaps, tags))
     )
@@ -349,37 +349,37 @@ def test_people_whose_tags_are_coarse_are_those_of_the_package(
         np.testing.assert_allclose(ours, theirs, rtol=1e-6, atol=1e-4)
 
 
-def test_settings_come_back_from_json_and_unknown_ones_are_left():
+def test_settings_are_read_from_json_and_unknown_keys_ignored():
     written = settings_of(make_codec())
     text = written.to_json()
-    assert read_settings({KEY: text}) == written
+    assert read_settings({KEY: text}, 'a.onnx') == written
     more = text.replace('"format"', '"later": 1, "format"')
-    assert read_settings({KEY: more}) == written
+    assert read_settings({KEY: more}, 'a.onnx') == written
 
 
 @pytest.mark.parametrize(
     ('metadata', 'message'),
     [
         ({}, "no metadata 'swahr_mmpose'"),
-        ({KEY: 'x'}, 'are no settings'),
-        ({KEY: '[]'}, 'are no settings'),
+        ({KEY: 'x'}, 'are not settings'),
+        ({KEY: '[]'}, 'are not settings'),
         ({KEY: '{"format": 0}'}, 'of format 0, expected 1'),
         ({KEY: '{"format": 1}'}, r'lack codec.keypoint_order, codec\.'),
     ],
 )
-def test_settings_that_are_not_whole_are_refused(metadata, message):
+def test_incomplete_settings_are_refused(metadata, message):
     with pytest.raises(ValueError, match=message):
         read_settings(metadata, 'a.onnx')
 
 
-def test_a_setting_that_lacks_is_named():
+def test_a_missing_setting_is_named():
     text = settings_of(make_codec()).to_json().replace('"std"', '"dts"')
     with pytest.raises(ValueError, match='lack std; export'):
         read_settings({KEY: text}, 'a.onnx')
 
 
 def test_the_runtime_imports_little():
-    """And nothing outside its folder, wherever that is copied."""
+    """It imports no module outside of its folder, wherever it is copied."""
     folder = Path(swahr_mmpose.__file__).parent / 'deploy/runtime'
     allowed = {'numpy', 'scipy', 'onnxruntime', *sys.stdlib_module_names}
     others, lazy = set(), set()
@@ -395,11 +395,52 @@ def test_the_runtime_imports_little():
             target = lazy if node.col_offset else others
             target |= {name.split('.')[0] for name in names}
     assert others <= allowed
-    assert lazy == {'PIL'}  # of the command alone, which says what is lacking
+    assert lazy == {'PIL'}  # imported by the commands on use
 
 
-def test_images_that_would_become_enormous_are_refused():
+def test_images_of_an_extreme_aspect_ratio_are_refused():
     long = np.zeros((1, 21, 3), np.uint8)
-    with pytest.raises(ValueError, match='21 x 1 would become enormous'):
-        runtime_model._check([long], 'bgr')
-    runtime_model._check([long[:, :20]], 'bgr')
+    with pytest.raises(ValueError, match='21x1 pixels, expected an aspect'):
+        runtime_model._check_images([long], 'bgr')
+    runtime_model._check_images([long[:, :20]], 'bgr')
+
+
+def test_image_files_are_read_as_rgb(tmp_path):
+    path = tmp_path / 'a.png'
+    pixels = np.random.randint(0, 256, (6, 8, 3), dtype=np.uint8)
+    Image.fromarray(pixels).save(path)
+    np.testing.assert_array_equal(cli.read_image(str(path), 'a'), pixels)
+    with open(path, 'rb') as stream:
+        with pytest.raises(cli.ImageTooLargeError, match='48 pixels, expect'):
+            cli.read_image(stream, 'a', max_pixels=47)
+    path.write_bytes(path.read_bytes()[:60])
+    with pytest.raises(ValueError, match='b is not a complete image file'):
+        cli.read_image(str(path), 'b')
+    with pytest.raises(FileNotFoundError):
+        cli.read_image(str(tmp_path / 'none.png'), 'c')
+
+
+def test_a_missing_pillow_is_reported(monkeypatch):
+    monkeypatch.setitem(sys.modules, 'PIL', None)
+    with pytest.raises(ImportError, match='pip install pillow'):
+        cli.import_pillow()
+
+
+@pytest.mark.parametrize(
+    ('program', 'expected'),
+    [
+        ('/x/swahr_runtime/__main__.py', 'python -m a.b'),
+        ('/x/swahr_runtime/server.py', 'python -m a.b'),
+        ('tools/deployment/serve_onnx.py', 'python tools/deployment/serve_'),
+        ('swahr onnx serve', 'swahr onnx serve'),
+    ],
+)
+def test_help_names_the_command_as_typed(monkeypatch, program, expected):
+    monkeypatch.setattr(sys, 'argv', [program])
+    parser = cli.make_parser('%(prog)s model.onnx', 'a.b')
+    parser.add_argument('--score-thr', default=0.2, help='score')
+    parser.add_argument('--threads', help='threads')
+    text = parser.format_help()
+    assert f'usage: {expected}' in text
+    assert 'score (default: 0.2)' in text
+    assert 'None' not in text

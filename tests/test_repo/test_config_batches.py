@@ -1,6 +1,6 @@
 """Each config makes a training step and a test step, small but real.
 
-Its own pipeline, codec, head, losses, evaluator and data set class; only the
+Its own pipeline, codec, head, losses, evaluator and dataset class; only the
 input is 64 px and the backbone has one block where there are four.
 """
 

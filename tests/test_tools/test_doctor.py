@@ -21,7 +21,8 @@ environment = doctor.doctor_checks
 
 OK = dict(ok=True, version='1.0')
 LITE = '--no-deps --no-build-isolation mmcv-lite==2.1.0'
-SWAP = f'pip uninstall -y mmcv mmcv-lite && pip install {LITE}'
+SWAP = f'pip uninstall -y mmcv mmcv-lite onedl-mmcv && pip install {LITE}'
+ONE = f'pip uninstall -y mmcv mmcv-lite && pip install {LITE}'
 FRESH = 'PYTHON=python3.11 bash tools/dev/setup_venv.sh'
 TORCH = "'torch>=2.0' 'setuptools<81'"
 AGAIN = 'pip install --force-reinstall'
@@ -110,7 +111,7 @@ CONFLICTS = {
         'error', 'undefined symbol', SWAP),
     'both mmcv and mmcv-lite': (
         change({'mmcv-lite': '2.1.0'}),
-        'warning', 'mmcv and mmcv-lite are both installed', SWAP),
+        'warning', 'mmcv and mmcv-lite are installed in one folder', ONE),
     'mmcv broken': (
         change({}, {'mmcv': 'ImportError: x', 'mmcv._ext': 'ImportError: x'}),
         'error', 'mmcv 2.1.0 does not import', SWAP),
@@ -249,13 +250,31 @@ def test_several_conflicts_are_reported_errors_first():
 def test_another_opencv_is_noted_and_no_conflict():
     facts = change({'opencv-python': '5.0.0.93'})
     assert not conflicts(facts)
-    said = 'opencv-python 5.0.0.93 interpolates otherwise than OpenCV 4'
+    said = 'opencv-python 5.0.0.93 interpolates differently from OpenCV 4'
     assert any(said in note for note in notes(facts))
     assert not any('interpolates' in note for note in notes(HEALTHY))
 
 
 def test_a_healthy_environment_has_no_conflict():
     assert not conflicts(HEALTHY)
+
+
+def test_the_forks_of_onedl_are_healthy():
+    facts = change(
+        {
+            **dict.fromkeys(['mmengine', 'mmcv', 'mmdet']),
+            'onedl-mmengine': '0.10.12',
+            'onedl-mmcv': '2.3.6',
+            'onedl-mmdetection': '3.5.1',
+        },
+        bounds={
+            'mmcv': {'mmpose': ('2.0.0rc4', '3.0.0')},
+            'mmengine': {'mmpose': ('0.6.0', '1.0.0')},
+            **doctor.BOUNDS,
+        },
+    )
+    assert not conflicts(facts)
+    assert doctor.list_packages(facts)['onedl-mmengine'] == '0.10.12'
 
 
 def test_a_package_that_pip_does_not_know_is_no_conflict():

@@ -64,7 +64,7 @@ def parse_args():
     args = parser.parse_args()
     if args.epochs < 2:
         parser.error(
-            f'--epochs is {args.epochs}, expected 2 or more: the first is warm-up'
+            f'--epochs is {args.epochs}, expected 2 or more (1 of warm-up)'
         )
     return args
 
@@ -125,13 +125,15 @@ def run(args, method, seed):
     content = json.loads(metrics.read_text())
     if method in ('SAHR', 'SWAHR'):
         scales = folder / 'scales.json'
-        call(log, 'tools/analysis_tools/scale_statistics.py', config,
-             checkpoint, '--out-file', scales, '--device', 'cpu', *common)  # fmt: skip
+        measure = 'tools/analysis_tools/scale_statistics.py'
+        common = ['--out-file', scales, '--device', 'cpu', *common]
+        call(log, measure, config, checkpoint, *common)
         statistics_ = json.loads(scales.read_text())
         content['scales'] = statistics_
-        for level in (0, 1):
-            rho = statistics_[f'level_{level}']['rank_correlation']
-            content[f'rank_correlation_{level}'] = rho
+        for level, found in statistics_.items():
+            if level.startswith('level_'):
+                name = level.replace('level', 'rank_correlation')
+                content[name] = found['rank_correlation']
     content.update(
         method=method, seed=seed, settings=settings, train_seconds=seconds
     )
@@ -169,10 +171,15 @@ def main():
     args = parse_args()
     started = time.monotonic()
     subprocess.run(
-        [sys.executable, MAKE_DATASET, args.data, '--num-train', str(args.num_train),
-         '--num-val', str(args.num_val)],
+        [
+            sys.executable,
+            MAKE_DATASET,
+            args.data,
+            f'--num-train={args.num_train}',
+            f'--num-val={args.num_val}',
+        ],
         check=True,
-    )  # fmt: skip
+    )
     # Seed by seed, so that an early stop leaves complete comparisons.
     plan = [(m, s) for s in args.seeds for m in args.methods]
     results = []

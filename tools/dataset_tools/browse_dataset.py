@@ -1,5 +1,5 @@
 # Copyright (c) swahr_mmpose contributors. Licensed under Apache-2.0.
-"""Look at training samples: augmentation, masks, and targets of both levels.
+"""Draw training samples: augmentation, loss masks and targets of each level.
 
 The code is in :mod:`swahr_mmpose.commands.browse_dataset`.
 """

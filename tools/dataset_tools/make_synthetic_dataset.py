@@ -1,5 +1,5 @@
 # Copyright (c) swahr_mmpose contributors. Licensed under Apache-2.0.
-"""Make a small COCO keypoint data set of drawn people, or beetles.
+"""Make a small COCO keypoint dataset of synthetic people or beetles.
 
 The code is in :mod:`swahr_mmpose.commands.make_synthetic_dataset`.
 """

@@ -1,5 +1,5 @@
 # Copyright (c) swahr_mmpose contributors. Licensed under Apache-2.0.
-"""Merge annotation files into one.
+"""Merge COCO annotation files into one.
 
 The code is in :mod:`swahr_mmpose.commands.merge_annotations`.
 """

@@ -1,5 +1,5 @@
 # Copyright (c) swahr_mmpose contributors. Licensed under Apache-2.0.
-"""Make a config that trains, of a COCO-style file with keypoints of any kind.
+"""Make a config for your own keypoints from a COCO-style annotation file.
 
 The code is in :mod:`swahr_mmpose.commands.new_dataset`.
 """

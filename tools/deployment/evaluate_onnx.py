@@ -1,5 +1,5 @@
 # Copyright (c) swahr_mmpose contributors. Licensed under Apache-2.0.
-"""Test an exported model on the config's test set, and time it.
+"""Evaluate an exported model on the test set of the config, and time it.
 
 The code is in :mod:`swahr_mmpose.commands.evaluate_onnx`.
 """

@@ -1,5 +1,5 @@
 # Copyright (c) swahr_mmpose contributors. Licensed under Apache-2.0.
-"""Make the file that a model zoo offers, from a training checkpoint.
+"""Make a model zoo file from a training checkpoint.
 
 The code is in :mod:`swahr_mmpose.commands.publish_model`.
 """

@@ -12,6 +12,7 @@ of this repository.
 
 import os.path as osp
 import sys
+import textwrap
 from pathlib import Path
 
 import yaml
@@ -106,7 +107,8 @@ def experiments(models):
                 )
             )
         parts.append('\n'.join(lines) + '\n')
-        parts += [f'\n({n}) {text}\n' for n, text in enumerate(notes, 1)]
+        notes = [f'({n}) {text}' for n, text in enumerate(notes, 1)]
+        parts += [f'\n{textwrap.fill(note, 116)}\n' for note in notes]
     return ''.join(parts)
 
 

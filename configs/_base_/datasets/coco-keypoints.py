@@ -42,7 +42,7 @@ test_dataloader = val_dataloader
 # An instance's score is the mean over its keypoints, filled ones not counted;
 # no suppression of whole poses, as official.
 val_evaluator = dict(
-    type='CocoMetric',
+    type='BottomupCocoMetric',
     ann_file=data_root + val_ann_file,
     score_mode='bbox',
     nms_mode='none',

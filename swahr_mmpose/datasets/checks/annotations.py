@@ -9,13 +9,26 @@ from __future__ import annotations
 
 import re
 from collections import Counter
-from reprlib import repr as short
 from typing import Any, Dict, Iterator, List, NamedTuple, Sequence, Tuple
 
-__all__ = ['Problem', 'find_bad_annotations', 'summarize']
+from .schema import (
+    MAX_COORDINATE,
+    are_coordinates,
+    are_finite,
+    find_type_problems,
+    is_integer,
+    is_number,
+)
+from .text import escape, short
 
-# Bound of coordinates; pycocotools crashes on much larger polygons.
-_MAX_COORDINATE = 1e7
+__all__ = [
+    'Problem',
+    'find_bad_annotations',
+    'format_name',
+    'select_records',
+    'summarize',
+]
+
 # Values in messages, which may differ between problems of one kind: quoted
 # text and numbers.
 _VALUE = re.compile(r"'[^']*'|-?\d[\d.e+-]*")
@@ -25,8 +38,8 @@ class Problem(NamedTuple):
     """Problem of an annotation file; subject and message form a sentence.
 
     Attributes:
-        kind (str): Kind of object: file, record, image, annotation or image
-            file.
+        kind (str): Kind of object: file, record, image, annotation,
+            category, image file or dataset.
         subject (str): Name of the object, e.g. ``'image 7'``.
         message (str): Problem, e.g. ``'has no width'``.
     """
@@ -59,34 +72,53 @@ def find_bad_annotations(
         message = 'has no list "images"; is it a COCO annotation file?'
         return [Problem('file', 'the annotation file', message)]
     problems = list(_check_lists(content))
-    images = _select_records(content, 'images')
-    people = _select_records(content, 'annotations')
+    images = select_records(content, 'images')
+    people = select_records(content, 'annotations')
     problems += _find_duplicates('image', images)
     for image in images:
-        subject = f'image {image.get("id")}'
+        subject = format_name('image', image)
         for message in _check_image(image, crowd_index):
             problems.append(Problem('image', subject, message))
     problems += _find_duplicates('annotation', people)
     sizes = {
         image['id']: (image.get('width'), image.get('height'))
         for image in images
-        if _is_integer(image.get('id'))
+        if is_integer(image.get('id'))
     }
     for person in people:
-        subject = (
-            f'annotation {person.get("id")} of image {person.get("image_id")}'
-        )
         messages = [
             *_check_annotation(person, sizes, num_keypoints),
             *_check_required(person, required),
         ]
-        problems += [Problem('annotation', subject, m) for m in messages]
+        if messages:
+            subject = format_name('annotation', person)
+            problems += [Problem('annotation', subject, m) for m in messages]
+    for category in select_records(content, 'categories'):
+        subject = format_name('category', category)
+        for message in find_type_problems(category, 'categories').values():
+            problems.append(Problem('category', subject, message))
     return problems
 
 
-def _select_records(content: dict, key: str) -> List[dict]:
-    """Select the elements of a list that are dicts."""
-    records = content.get(key)
+def format_name(kind: str, record: dict) -> str:
+    """Name a record by its id and image id, escaped for a terminal."""
+    name = f'{kind} {escape(record.get("id"), 40)}'
+    if kind != 'annotation':
+        return name
+    return f'{name} of image {escape(record.get("image_id"), 40)}'
+
+
+def select_records(content: Any, key: str) -> List[dict]:
+    """Select the elements of a list that are dicts.
+
+    Args:
+        content: Parsed annotation file.
+        key (str): ``'images'``, ``'annotations'`` or ``'categories'``.
+
+    Returns:
+        list[dict]: Records; empty if there is no such list.
+    """
+    records = content.get(key) if isinstance(content, dict) else None
     if not isinstance(records, list):
         return []
     return [r for r in records if isinstance(r, dict)]
@@ -112,16 +144,14 @@ def _check_lists(content: dict) -> Iterator[Problem]:
     subject = 'the annotation file'
     if not content.get('categories'):
         yield Problem('file', subject, 'has no list "categories"')
-    elif 1 not in [
-        c.get('id') for c in _select_records(content, 'categories')
-    ]:
+    elif 1 not in [c.get('id') for c in select_records(content, 'categories')]:
         message = 'has no category with id 1, expected for people'
         yield Problem('file', subject, message)
 
 
 def _find_duplicates(kind: str, records: Sequence[dict]) -> List[Problem]:
     """Find ids that occur more than once."""
-    ids = [str(r['id']) for r in records if r.get('id') is not None]
+    ids = [escape(r['id'], 40) for r in records if r.get('id') is not None]
     return [
         Problem(kind, f'{kind} id {name}', f'occurs {count} times')
         for name, count in Counter(ids).items()
@@ -135,12 +165,13 @@ def _check_image(image: dict, crowd_index: bool) -> Iterator[str]:
     missing = [key for key in keys if image.get(key) is None]
     if missing:
         yield f'has no {", ".join(missing)}'
-    if 'id' not in missing and not _is_integer(image['id']):
-        yield f'has the id {short(image["id"])}, expected an integer'
-    if crowd_index and not _is_number(image.get('crowdIndex')):
+    yield from find_type_problems(image, 'images').values()
+    index = image.get('crowdIndex')
+    if crowd_index and not is_number(index):
+        got = '' if index is None else f' but {short(index)}'
         yield (
-            'has no crowdIndex, which defines the AP of easy, medium and hard '
-            'images'
+            f'has no crowdIndex{got}, expected a number, which defines the '
+            'AP of easy, medium and hard images'
         )
 
 
@@ -151,34 +182,59 @@ def _check_annotation(
     for key in ('id', 'image_id', 'category_id', 'bbox', 'keypoints'):
         if annotation.get(key) is None:
             yield f'has no {key}'
-    if annotation.get('id') is not None and not _is_integer(annotation['id']):
-        yield f'has the id {short(annotation["id"])}, expected an integer'
+    wrong = find_type_problems(annotation, 'annotations')
+    yield from wrong.values()
     image_id = annotation.get('image_id')
-    known = _is_integer(image_id) and image_id in sizes
-    if not known:
+    known = is_integer(image_id) and image_id in sizes
+    if not known and 'image_id' not in wrong:
         yield 'has an image_id that is not in "images"'
-    meaning = f'(x, y, v) of {num_keypoints} keypoints'
-    yield from _check_numbers(
-        annotation, 'keypoints', 3 * num_keypoints, meaning
-    )
-    yield from _check_numbers(annotation, 'bbox', 4, '(x, y, w, h)')
-    yield from _check_values(annotation)
+    if 'keypoints' not in wrong:
+        yield from _check_keypoints(annotation.get('keypoints'), num_keypoints)
+    if 'bbox' not in wrong:
+        yield from _check_box(annotation.get('bbox'))
+    category = annotation.get('category_id')
+    if 'category_id' not in wrong and category not in (None, 1):
+        yield f'has category_id {short(category)}, expected 1 for people'
     size = sizes[image_id] if known else (None, None)
     yield from _check_segmentation(annotation.get('segmentation'), size)
 
 
-def _check_values(annotation: dict) -> Iterator[str]:
-    """Check the box size, the category and the optional numbers."""
-    box: Any = annotation.get('bbox')
-    if _are_numbers(box) and len(box) == 4 and min(box[2:]) < 0:
+def _check_keypoints(values: Any, num_keypoints: int) -> Iterator[str]:
+    """Check number and magnitude; unlabelled keypoints may be NaN."""
+    if values is None:
+        return
+    count = 3 * num_keypoints
+    if len(values) != count:
+        yield (
+            f'has {len(values)} numbers in keypoints, expected {count}: '
+            f'(x, y, v) of {num_keypoints} keypoints'
+        )
+    elif not are_finite(values):
+        labelled = [
+            number
+            for n in range(0, count, 3)
+            for number in (values[n : n + 3] if values[n + 2] != 0 else ())
+        ]
+        if not are_finite(labelled):
+            yield (
+                'has values in keypoints that are not finite numbers below '
+                f'{MAX_COORDINATE:.0e}'
+            )
+
+
+def _check_box(box: Any) -> Iterator[str]:
+    """Check number, magnitude and sign of (x, y, w, h)."""
+    if box is None:
+        return
+    if len(box) != 4:
+        yield f'has {len(box)} numbers in bbox, expected 4: (x, y, w, h)'
+    elif not are_finite(box):
+        yield (
+            'has values in bbox that are not finite numbers below '
+            f'{MAX_COORDINATE:.0e}'
+        )
+    elif min(box[2:]) < 0:
         yield f'has a bbox of negative size, {box}, expected (x, y, w, h)'
-    if annotation.get('category_id') not in (None, 1):
-        category = short(annotation['category_id'])
-        yield f'has category_id {category}, expected 1 for people'
-    for key in ('area', 'iscrowd', 'num_keypoints'):
-        value = annotation.get(key, 0)
-        if value is not None and not (_is_number(value) and value >= 0):
-            yield f'has {key} {short(value)}, expected 0 or more'
 
 
 def _check_required(
@@ -199,7 +255,8 @@ def _check_segmentation(segmentation: Any, size: Any) -> Iterator[str]:
         return
     polygons: Any = segmentation if isinstance(segmentation, list) else [0]
     if not all(
-        _are_numbers(p) and len(p) >= 6 and len(p) % 2 == 0 for p in polygons
+        are_coordinates(p) and len(p) >= 6 and len(p) % 2 == 0
+        for p in polygons
     ):
         yield (
             'has a segmentation that is neither an RLE mask nor a list of '
@@ -216,7 +273,7 @@ def _check_mask(mask: dict, size: Any) -> Iterator[str]:
             f'has an RLE mask of size {short(mask["size"])}, expected '
             f'[{size[1]}, {size[0]}] (height, width) as of its image'
         )
-    elif all(_is_integer(side) for side in size):
+    elif all(is_integer(side) for side in size):
         lengths = _decode_run_lengths(mask['counts'])
         if sum(lengths) != size[0] * size[1] or min(lengths) < 0:
             yield (
@@ -233,8 +290,9 @@ def _decode_run_lengths(counts: Any) -> List[int]:
     the sign.  From the fourth run on, numbers are differences to the run two
     positions before.
     """
-    if _are_numbers(counts):
-        return counts or [0]
+    if isinstance(counts, list):
+        valid = all(is_integer(n) for n in counts)
+        return counts if counts and valid else [0]
     lengths: List[int] = []
     value = shift = 0
     for char in counts if isinstance(counts, str) else '':
@@ -249,41 +307,6 @@ def _decode_run_lengths(counts: Any) -> List[int]:
         lengths.append(value + (lengths[-2] if len(lengths) > 2 else 0))
         value = shift = 0
     return lengths if lengths and not shift else [0]
-
-
-def _check_numbers(
-    annotation: dict, key: str, count: int, meaning: str
-) -> Iterator[str]:
-    """Check that a value is a list of ``count`` finite numbers."""
-    values = annotation.get(key)
-    if values is None:
-        return
-    if not isinstance(values, list) or len(values) != count:
-        got = len(values) if isinstance(values, list) else short(values)
-        yield f'has {got} numbers in {key}, expected {count}: {meaning}'
-    elif not _are_numbers(values):
-        yield (
-            f'has values in {key} that are not finite numbers below '
-            f'{_MAX_COORDINATE:.0e}'
-        )
-
-
-def _is_number(value: Any) -> bool:
-    """Return whether a value is a finite number of usual magnitude."""
-    return isinstance(value, (int, float)) and abs(value) < 1e15
-
-
-def _is_integer(value: Any) -> bool:
-    """Return whether a value is a number without a fraction."""
-    return _is_number(value) and value == int(value)
-
-
-def _are_numbers(values: Any) -> bool:
-    """Return whether a value is a list of valid coordinates."""
-    return isinstance(values, list) and all(
-        isinstance(v, (int, float)) and abs(v) < _MAX_COORDINATE
-        for v in values
-    )
 
 
 def summarize(problems: Sequence[Problem], max_shown: int) -> List[str]:

@@ -10,20 +10,36 @@ from __future__ import annotations
 import io
 import os
 import os.path as osp
+import stat
 from concurrent.futures import ThreadPoolExecutor
-from pathlib import PureWindowsPath
-from reprlib import repr as short
-from typing import Any, Dict, Iterable, Iterator, Mapping, Optional, Tuple
+from typing import (
+    Any,
+    Dict,
+    Iterable,
+    Iterator,
+    Mapping,
+    NamedTuple,
+    Optional,
+    Tuple,
+)
 
 import cv2
 from PIL import Image
 
+from .file_names import is_inside, is_link_outside
+from .orientation import find_orientation_problem, read_frame
+from .schema import is_integer
+from .text import escape, short
+
 __all__ = [
     'LARGEST_RATIO',
+    'ImageReport',
     'check_record',
     'find_broken_images',
     'find_file_problem',
+    'find_irregular_file',
     'image_sizes',
+    'inspect_images',
     'is_inside',
     'is_truncated',
     'lacks_end_marker',
@@ -32,11 +48,14 @@ __all__ = [
 
 # First bytes of a format, and the marker near its end.
 _END_MARKERS = {b'\xff\xd8': b'\xff\xd9', b'\x89PNG': b'IEND'}
+_MARKED = ('JPEG', 'MPO', 'PNG')
 # Bytes at the end of a file in which the end marker is searched.
 _TAIL = 4096
 # Formats, by Pillow's names, that every supported OpenCV reads; OpenCV 5 reads
 # GIF as well.
 _FORMATS = 'JPEG MPO PNG BMP TIFF WEBP PPM JPEG2000'.split()
+# First bytes of the files in which macOS keeps attributes, as "._a.jpg".
+_APPLE_DOUBLE = b'\x00\x05\x16\x07'
 # Threads that read files; they mostly wait for the disk.
 _THREADS = 16
 # Maximum of long side / short side: the short side of a test image is resized
@@ -58,13 +77,14 @@ def check_record(image: dict, test_side: Optional[int]) -> Iterator[str]:
         str: Problem.  Missing keys are not reported.
     """
     name, size = image.get('file_name'), _read_size(image)
-    if name is not None and not is_inside(name):
+    if isinstance(name, str) and not is_inside(name):
         yield (
             f'has the file_name {short(name)}, which leaves the image folder; '
             'expected a relative path without ".."'
         )
     given = [image.get(key) for key in ('width', 'height')]
-    if size is None and None not in given:
+    # Values of another type are reported by the schema.
+    if size is None and all(map(is_integer, given)):
         yield (
             f'has width {short(given[0])} and height {short(given[1])}, '
             'expected positive integers'
@@ -93,18 +113,6 @@ def image_sizes(images: Iterable[dict]) -> Dict[str, Optional[Size]]:
         for image in images
         if is_inside(image.get('file_name'))
     }
-
-
-def is_inside(name: Any) -> bool:
-    """Return whether a file name stays inside the folder it is relative to.
-
-    Args:
-        name: Value of ``file_name``; anything but a string is outside.
-    """
-    if not isinstance(name, str) or '\0' in name or '://' in name:
-        return False
-    path = PureWindowsPath(name)  # handles both kinds of slashes
-    return bool(path.parts) and not path.anchor and '..' not in path.parts
 
 
 def _read_size(image: dict) -> Optional[Size]:
@@ -144,62 +152,158 @@ def is_truncated(content: bytes) -> bool:
     if not lacks_end_marker(content):
         return False
     try:
-        with Image.open(io.BytesIO(content)) as image:
+        with Image.open(io.BytesIO(content), formats=_MARKED) as image:
             image.load()
     except Exception:  # Pillow raises errors of many kinds
         return True
     return False
 
 
-def find_file_problem(path: str, size: Optional[Size]) -> Optional[str]:
+class ImageReport(NamedTuple):
+    """Result of the check of an image file.
+
+    Attributes:
+        problem (str, optional): What is wrong with the file, or ``None``.
+        doubt (str, optional): What the user should decide, or ``None``.
+    """
+
+    problem: Optional[str] = None
+    doubt: Optional[str] = None
+
+
+def find_file_problem(
+    path: str, size: Optional[Size], ignore_orientation: Optional[bool] = None
+) -> Optional[str]:
     """Find what is wrong with an image file.
 
     Args:
         path (str): Path of the file.
-        size (tuple, optional): Expected ``(width, height)`` in pixels, before
-            any EXIF rotation.  ``None``: any size.
+        size (tuple, optional): Expected ``(width, height)`` in pixels.
+            ``None``: any size.
+        ignore_orientation (bool, optional): Whether the pipeline ignores the
+            EXIF orientation.  Defaults to ``None``, it does not.
 
     Returns:
         str, optional: Problem, or ``None``.
     """
+    return _inspect_image(path, size, ignore_orientation).problem
+
+
+def find_irregular_file(path: str) -> Optional[str]:
+    """Find out whether a path is a folder, pipe or device.
+
+    Reading a named pipe waits for a writer, and a device may never end.
+
+    Args:
+        path (str): Path of the file.
+
+    Returns:
+        str, optional: Problem, or ``None``.
+
+    Raises:
+        OSError: If the file does not exist or its name is invalid.
+    """
+    mode = os.stat(path).st_mode
+    if stat.S_ISREG(mode):
+        return None
+    kinds = [
+        (stat.S_ISDIR, 'a folder'),
+        (stat.S_ISFIFO, 'a named pipe'),
+        (stat.S_ISSOCK, 'a socket'),
+        (stat.S_ISCHR, 'a device'),
+        (stat.S_ISBLK, 'a device'),
+    ]
+    kind = next((name for test, name in kinds if test(mode)), 'special')
+    return f'cannot be read (it is {kind}, expected a regular file)'
+
+
+def _inspect_image(
+    path: str, size: Optional[Size], ignore_orientation: Optional[bool]
+) -> ImageReport:
+    """Inspect the ends of a file, and its header."""
     try:
+        problem = find_irregular_file(path)
+        if problem:
+            return ImageReport(problem)
         with open(path, 'rb') as file:
             head = file.read(16)
             file.seek(max(os.fstat(file.fileno()).st_size - _TAIL, 0))
             tail = file.read()
     except FileNotFoundError:
-        return 'does not exist'
+        return ImageReport('does not exist')
     except (OSError, ValueError) as error:
-        return f'cannot be read ({getattr(error, "strerror", error)})'
+        reason = getattr(error, 'strerror', error)
+        return ImageReport(f'cannot be read ({reason})')
     if not head:
-        return 'is empty'
+        return ImageReport('is empty')
     if lacks_end_marker(head + tail):
         with open(path, 'rb') as file:
             if is_truncated(file.read()):
-                return 'is truncated'
-    return _find_header_problem(path, size)
+                return ImageReport('is truncated')
+    return _inspect_header(path, head, size, ignore_orientation)
 
 
-def _find_header_problem(path: str, size: Optional[Size]) -> Optional[str]:
+def _inspect_header(
+    path: str,
+    head: bytes,
+    size: Optional[Size],
+    ignore_orientation: Optional[bool],
+) -> ImageReport:
     """Find an unreadable format, or a size other than the expected one."""
     try:
         with Image.open(path) as image:
-            actual, kind = image.size, image.format
+            frame, kind = read_frame(image), image.format
     except Image.DecompressionBombError:
-        return 'has more than 178 million pixels; make it smaller'
+        return ImageReport('has more than 178 million pixels; make it smaller')
     except Exception:  # Pillow raises errors of many kinds
-        return 'is not an image file'
+        why = ''
+        if head.startswith(_APPLE_DOUBLE):
+            why = ', but a file of macOS with attributes; remove its record'
+        return ImageReport(f'is not an image file{why}')
     if kind not in _FORMATS and not cv2.haveImageReader(path):
-        return (
+        return ImageReport(
             f'is a {kind} file, which OpenCV cannot read; expected JPEG or PNG'
         )
-    if size is None or actual == tuple(size):
-        return None
+    size = None if size is None else tuple(size)  # type: ignore[assignment]
+    problem, doubt = find_orientation_problem(frame, size, ignore_orientation)
+    actual = frame.get_read_size(ignore_orientation)
+    if problem is None and size is not None and actual != size:
+        problem = _format_difference(actual, size)
+    return ImageReport(problem, doubt)
+
+
+def _format_difference(actual: Size, size: Size) -> str:
+    """Format a size that differs from that of the annotation file."""
     swapped = ': width and height are swapped' if actual == size[::-1] else ''
     return (
         f'is {actual[0]} x {actual[1]}, expected {size[0]} x {size[1]} as in '
         f'the annotation file{swapped}'
     )
+
+
+def inspect_images(
+    sizes: Mapping[str, Optional[Size]],
+    ignore_orientation: Optional[bool] = None,
+) -> Dict[str, ImageReport]:
+    """Inspect image files: missing, incomplete or other than expected.
+
+    Args:
+        sizes (Mapping): Expected ``(width, height)`` in pixels by path of a
+            local file; ``None``: any size.
+        ignore_orientation (bool, optional): Whether the pipeline ignores the
+            EXIF orientation.  Defaults to ``None``, it does not.
+
+    Returns:
+        dict[str, ImageReport]: Reports that are not empty, by path, in the
+        order of ``sizes``.
+    """
+
+    def inspect(item: Tuple[str, Optional[Size]]) -> ImageReport:
+        return _inspect_image(*item, ignore_orientation)
+
+    with ThreadPoolExecutor(_THREADS) as pool:
+        reports = pool.map(inspect, sizes.items(), chunksize=64)
+        return {p: report for p, report in zip(sizes, reports) if any(report)}
 
 
 def find_broken_images(sizes: Mapping[str, Optional[Size]]) -> Dict[str, str]:
@@ -212,11 +316,8 @@ def find_broken_images(sizes: Mapping[str, Optional[Size]]) -> Dict[str, str]:
     Returns:
         dict[str, str]: Problem by path, in the order of ``sizes``.
     """
-    with ThreadPoolExecutor(_THREADS) as pool:
-        problems = pool.map(
-            find_file_problem, sizes.keys(), sizes.values(), chunksize=64
-        )
-        return {p: what for p, what in zip(sizes, problems) if what}
+    reports = inspect_images(sizes)
+    return {p: r.problem for p, r in reports.items() if r.problem}
 
 
 def refuse_paths_outside(dataset: Any) -> None:
@@ -226,17 +327,20 @@ def refuse_paths_outside(dataset: Any) -> None:
         dataset (BaseDataset): Dataset, or a wrapper of datasets of any depth.
 
     Raises:
-        ValueError: With the first path that is outside.
+        ValueError: With the first path that is outside, by its name or by a
+            symbolic link.
     """
+    resolved: Dict[str, str] = {}
     for part in _iter_base_datasets(dataset):
         folder = osp.join(part.data_prefix.get('img', ''), '')
         for index in range(len(part)):
             path = part.get_data_info(index)['img_path']
-            inside = path.startswith(folder)
-            if not (inside and is_inside(path[len(folder) :])):
+            inside = path.startswith(folder) and is_inside(path[len(folder) :])
+            if not inside or is_link_outside(path, folder, resolved):
                 raise ValueError(
-                    f'image {path} is not in {folder or "a relative folder"}, '
-                    'expected from data_prefix.img; correct file_name in the '
+                    f'image {escape(path)} is not in '
+                    f'{folder or "a relative folder"}, expected from '
+                    'data_prefix.img; correct file_name in the '
                     'annotation file or data_prefix in the config, and do not '
                     'trust an annotation file with paths to other files'
                 )

@@ -15,9 +15,16 @@ from mmcv.transforms import BaseTransform
 from mmpose.registry import TRANSFORMS
 
 from swahr_mmpose.datasets.seeding import get_rng
+from swahr_mmpose.utils.flip_marker import make_flip_marker
 
 from . import geometry
 from .loss_mask import valid_region, warp_loss_mask
+from .placement import (
+    AffineRecord,
+    find_placement,
+    is_stored_image,
+    prepend_flips,
+)
 
 __all__ = [
     'BottomupGetLossMask',
@@ -39,9 +46,11 @@ class BottomupRandomSquareAffine(BaseTransform):
     ``keypoints_visible``, ``bbox``.
     Modified Keys: the same, except ``flip_indices``.  ``bbox`` becomes the
     axis-aligned box around its transformed corners.
-    Added Keys: ``input_size``, ``warp_mat`` (2, 3) before the flip, ``flip``,
-    ``flip_direction``; with ``bbox`` also ``person_width`` (N,), the widths
-    of the boxes before rotation, in output pixels.
+    Added Keys: ``input_size``, ``warp_mat`` (2, 3) from the stored image,
+    before the flip, ``flip``, ``flip_direction``, ``img_mask`` (a marker that
+    later flips of MMPose flip too), ``square_affine``; with ``bbox`` also
+    ``person_width`` (N,), the widths of the boxes before rotation, in output
+    pixels.
 
     Args:
         input_size (tuple): Output size ``(w, h)`` in pixels, a square.
@@ -133,6 +142,11 @@ class BottomupRandomSquareAffine(BaseTransform):
         Returns:
             dict: ``results`` with the keys listed for the class.
         """
+        record = AffineRecord(
+            prepend_flips(matrix, results),
+            self.input_size,
+            is_stored_image(results),
+        )
         results['img'] = cv2.warpAffine(
             results['img'], matrix, self.input_size
         )
@@ -149,8 +163,10 @@ class BottomupRandomSquareAffine(BaseTransform):
         results.update(
             flip=flip,
             flip_direction='horizontal' if flip else None,
+            img_mask=make_flip_marker(flip),
             input_size=self.input_size,
-            warp_mat=matrix,
+            warp_mat=record.matrix,
+            square_affine=record,
         )
         return results
 
@@ -159,7 +175,7 @@ class BottomupRandomSquareAffine(BaseTransform):
         last = self.input_size[0] - 1
         results['img'] = np.ascontiguousarray(results['img'][:, ::-1])
         if 'keypoints' in results:
-            order = list(results['flip_indices'])
+            order = _get_flip_order(results)
             keypoints = results['keypoints'][:, order]
             keypoints[..., 0] = last - keypoints[..., 0]
             results['keypoints'] = keypoints
@@ -169,6 +185,21 @@ class BottomupRandomSquareAffine(BaseTransform):
             boxes = results['bbox'].copy()
             boxes[:, [0, 2]] = last - boxes[:, [2, 0]]
             results['bbox'] = boxes
+
+
+def _get_flip_order(results: Dict[str, Any]) -> List[int]:
+    """Return ``flip_indices``; raise ValueError if they do not fit."""
+    order, number = (
+        list(results['flip_indices']),
+        results['keypoints'].shape[1],
+    )
+    if len(order) != number:
+        raise ValueError(
+            f'got {len(order)} flip_indices for {number} keypoints (image '
+            f'{results.get("img_path")}); after KeypointConverter, flip in '
+            "the pipeline of CombinedDataset, which has the target's metainfo"
+        )
+    return order
 
 
 def _warp_boxes(boxes: np.ndarray, matrix: np.ndarray) -> np.ndarray:
@@ -186,12 +217,17 @@ class BottomupGetLossMask(BaseTransform):
 
     Runs after ``GenerateTarget``.  It replaces ``BottomupGetHeatmapMask`` of
     MMPose, which skips COCO's crowd regions (run-length encoded masks) and
-    samples on another grid.
+    samples on another grid.  Flips of MMPose's ``RandomFlip`` before and
+    after ``BottomupRandomSquareAffine`` are followed; other geometric
+    transforms beside it are refused.
 
-    Required Keys: ``heatmaps`` (list), ``ori_shape``, ``warp_mat``, ``flip``,
-    ``input_size``, ``raw_ann_info``.
-    Added Keys: ``heatmap_mask``, a list of bool arrays (h, w), ``False`` in
-    crowd regions, on people without labelled keypoints and outside the image.
+    Required Keys: ``ori_shape``; optional ``heatmaps``, ``raw_ann_info`` (or
+    MMPose's ``invalid_segs``), ``warp_mat`` and ``input_size``, ``flip`` and
+    ``flip_direction``.
+    Added Keys: ``heatmap_mask``, a list of bool arrays (h, w) for a list of
+    heatmaps, else one array; ``False`` in crowd regions, on people without
+    labelled keypoints and outside the image.  Without ``heatmaps`` it has the
+    size of the image.
 
     Args:
         unbiased (bool): Whether to use the exact coordinate convention; must
@@ -205,32 +241,55 @@ class BottomupGetLossMask(BaseTransform):
         """Add ``results['heatmap_mask']``.
 
         Raises:
-            ValueError: If a segmentation cannot be decoded.
+            ValueError: If a segmentation cannot be decoded, or the image was
+                moved by transforms that cannot be followed.
         """
         region = _decode_valid_region(results)
-        masks: List[np.ndarray] = []
-        for heatmaps in results['heatmaps']:
-            size = (heatmaps.shape[2], heatmaps.shape[1])
-            matrix = geometry.scale_matrix(
-                results['warp_mat'], results['input_size'], size, self.unbiased
+        matrix, input_size, flips = find_placement(results)
+        heatmaps = results.get('heatmaps')
+        if heatmaps is None:
+            sizes = [input_size]
+        else:
+            levels = heatmaps if isinstance(heatmaps, list) else [heatmaps]
+            sizes = [(level.shape[2], level.shape[1]) for level in levels]
+        masks = [
+            warp_loss_mask(
+                region,
+                geometry.scale_matrix(matrix, input_size, size, self.unbiased),
+                size,
+                *flips,
             )
-            masks.append(warp_loss_mask(region, matrix, size, results['flip']))
-        results['heatmap_mask'] = masks
+            for size in sizes
+        ]
+        several = isinstance(heatmaps, list)
+        results['heatmap_mask'] = masks if several else masks[0]
         return results
 
 
 def _decode_valid_region(results: Dict[str, Any]) -> np.ndarray:
     """Return the valid region of the image; name the file in errors."""
-    height, width = results['ori_shape'][:2]
-    annotations = [a for a in results.get('raw_ann_info') or () if a]
+    height, width = results.get('ori_shape', results.get('img_shape'))[:2]
     try:
-        return valid_region(annotations, (width, height))
+        return valid_region(_list_annotations(results), (width, height))
     except Exception as error:  # pycocotools raises errors of many kinds
         raise ValueError(
             f'image {results.get("img_path")}: a segmentation cannot be '
             f'decoded ({type(error).__name__}: {error}); find it with '
             'tools/dataset_tools/check_dataset.py and correct it'
         ) from error
+
+
+def _list_annotations(results: Dict[str, Any]) -> List[dict]:
+    """List the annotations of an image, from MMPose's keys."""
+    annotations = results.get('raw_ann_info')
+    if isinstance(annotations, dict):
+        return [annotations]
+    if annotations is None:
+        return [
+            dict(iscrowd=1, segmentation=segmentation)
+            for segmentation in results.get('invalid_segs') or ()
+        ]
+    return [a for a in annotations if a]
 
 
 @TRANSFORMS.register_module()

@@ -17,6 +17,7 @@ import numpy as np
 __all__ = [
     'Resized',
     'apply_affine',
+    'flip_matrix',
     'resize_image',
     'resize_matrix',
     'resized_geometry',
@@ -75,6 +76,24 @@ def scale_matrix(
     if unbiased:
         scaled[:, 2] += (factors - 1) / 2
     return scaled
+
+
+def flip_matrix(size: Size, horizontal: bool, vertical: bool) -> np.ndarray:
+    """Compute the matrix that flips an image of a size.
+
+    Args:
+        size (tuple): Size of the image.
+        horizontal (bool): Whether to exchange left and right.
+        vertical (bool): Whether to exchange top and bottom.
+
+    Returns:
+        np.ndarray: float64, shape (3, 3).
+    """
+    matrix = np.eye(3)
+    for axis, flip in enumerate((horizontal, vertical)):
+        if flip:
+            matrix[axis, axis], matrix[axis, 2] = -1, size[axis] - 1
+    return matrix
 
 
 def scale_factor(matrix: np.ndarray) -> float:

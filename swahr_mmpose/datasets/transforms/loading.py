@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+import os.path as osp
 from typing import Any, Dict, Optional
 
 import cv2
@@ -12,14 +13,18 @@ from mmcv.transforms import BaseTransform
 from mmengine import fileio
 from mmpose.registry import TRANSFORMS
 
-from swahr_mmpose.datasets.checks.image_files import is_truncated
+from swahr_mmpose.datasets.checks.image_files import (
+    find_irregular_file,
+    is_truncated,
+)
+from swahr_mmpose.datasets.checks.text import escape
 
 __all__ = ['BottomupLoadImage', 'as_bgr', 'read_image']
 
 
 @TRANSFORMS.register_module()
 class BottomupLoadImage(BaseTransform):
-    """Load an image in the orientation in which it was annotated.
+    """Load an image upright, or as its pixels are stored.
 
     A file that is missing, unreadable or truncated raises an error with its
     path.
@@ -27,15 +32,22 @@ class BottomupLoadImage(BaseTransform):
     Required Keys: ``img_path``, or ``img`` (an array that is used instead).
     Added Keys: ``img``, ``img_shape``, ``ori_shape``.
 
+    Annotations refer to one of two frames where a file has an EXIF
+    orientation: phones store pixels as the sensor reads them, annotation
+    tools and browsers show them upright, and MMPose's ``LoadImage`` reads
+    them upright.  Upright is therefore the default.  Images of COCO have no
+    orientation, so that both settings give the same numbers there; the
+    official implementation ignores it.  The check before a run compares the
+    sizes in the annotation file with this setting.
+
     Args:
         backend_args (dict, optional): Arguments of MMEngine's file backend.
             Defaults to ``None``, local files.
         ignore_orientation (bool, optional): Whether to ignore the EXIF
-            orientation and keep pixels as they are stored.  ``None``: ignore
-            it for images of a dataset (those with an ``img_id``), as COCO's
-            annotations do; apply it to other images, e.g. from MMPose's
-            inferencers, which draw on the upright image.  Defaults to
-            ``None``.
+            orientation and keep pixels as they are stored.  ``None`` reads
+            the image upright, as ``False`` does, but the check warns if sizes
+            cannot show which frame the annotations refer to.  Set it equally
+            in all pipelines of a dataset.  Defaults to ``None``.
     """
 
     def __init__(
@@ -54,11 +66,10 @@ class BottomupLoadImage(BaseTransform):
             ValueError: If the file or array is not a complete image.
         """
         if results.get('img') is None:
-            ignored = self.ignore_orientation
-            if ignored is None:
-                ignored = results.get('img_id') is not None
             results['img'] = read_image(
-                results['img_path'], ignored, self.backend_args
+                results['img_path'],
+                bool(self.ignore_orientation),
+                self.backend_args,
             )
         results['img'] = as_bgr(results['img'])
         results.setdefault('img_path', None)
@@ -85,11 +96,13 @@ def read_image(
         FileNotFoundError: If the file does not exist.
         ValueError: If the file is not an image, or truncated.
     """
+    name = escape(path)
     try:
+        _refuse_irregular_file(path)
         content = fileio.get(path, backend_args=backend_args)
     except FileNotFoundError as error:
         raise FileNotFoundError(
-            f'image {path} does not exist; check data_root, data_prefix '
+            f'image {name} does not exist; check data_root, data_prefix '
             'and the file names in the annotation file'
         ) from error
     image = cause = None
@@ -103,10 +116,21 @@ def read_image(
         cause = error
     if image is None or is_truncated(content):
         raise ValueError(
-            f'image {path} ({len(content)} bytes) is not a complete image '
+            f'image {name} ({len(content)} bytes) is not a complete image '
             'file; download it again or remove it from the annotation file'
         ) from cause
     return image
+
+
+def _refuse_irregular_file(path: str) -> None:
+    """Raise if a local path is a pipe or device, which may block forever."""
+    if osp.exists(path):
+        problem = find_irregular_file(path)
+        if problem:
+            raise ValueError(
+                f'image {escape(path)} {problem}; remove it, or its record '
+                'from the annotation file'
+            )
 
 
 def as_bgr(image: Any) -> np.ndarray:

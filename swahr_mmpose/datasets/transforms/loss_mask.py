@@ -8,25 +8,28 @@ pixels; masks are bool arrays (h, w).
 
 from __future__ import annotations
 
-from typing import Any, Optional, Sequence, Tuple
+from typing import Any, List, Sequence, Tuple, Union
 
 import cv2
 import numpy as np
 from pycocotools import mask as coco_mask
 
-__all__ = ['valid_region', 'warp_loss_mask']
+__all__ = ['read_run_lengths', 'valid_region', 'warp_loss_mask']
 
 Size = Tuple[int, int]
 
 # Bound of polygon coordinates; pycocotools may crash on larger ones.
 _MAX_COORDINATE = 1e7
+# Bits of a compressed run length before its last character.
+_MAX_SHIFT = 60
 
 
 def valid_region(annotations: Sequence[dict], size: Size) -> np.ndarray:
     """Compute the region of an image in which the heatmap loss counts.
 
-    Crowd regions and people without a labelled keypoint are excluded.
-    Instances without a segmentation cannot be excluded (CrowdPose has none).
+    Crowd regions and people without a labelled keypoint are excluded;
+    without ``num_keypoints``, labelled keypoints are counted. Instances
+    without a segmentation cannot be excluded (CrowdPose has none).
 
     Args:
         annotations (Sequence[dict]): All COCO annotations of the image.
@@ -37,14 +40,16 @@ def valid_region(annotations: Sequence[dict], size: Size) -> np.ndarray:
 
     Raises:
         ValueError: If a segmentation does not fit the image, or has
-            coordinates that are not finite or too large.
+            coordinates that are not finite or too large, or run lengths that
+            do not cover the image.
         Exception: Any error of pycocotools on other invalid segmentations.
     """
     region = np.ones((size[1], size[0]), dtype=bool)
     for annotation in annotations:
         labelled = annotation.get('num_keypoints')
         if labelled is None:
-            labelled = np.count_nonzero(annotation['keypoints'][2::3])
+            keypoints = annotation.get('keypoints') or ()
+            labelled = np.count_nonzero(keypoints[2::3])
         unlabelled = annotation.get('iscrowd', 0) or labelled == 0
         if unlabelled and annotation.get('segmentation'):
             region &= ~_decode_segmentation(annotation, size)
@@ -55,45 +60,138 @@ def _decode_segmentation(annotation: dict, size: Size) -> np.ndarray:
     """Decode the segmentation of an annotation, bool (h, w)."""
     w, h = size
     segmentation = annotation['segmentation']
-    problem = _find_problem(segmentation, size)
-    if problem:
+    try:
+        if isinstance(segmentation, dict):
+            counts = read_run_lengths(segmentation, size)
+            rle = coco_mask.frPyObjects(dict(size=[h, w], counts=counts), h, w)
+            return coco_mask.decode(rle).astype(bool)
+        polygons = _check_polygons(segmentation)
+    except ValueError as error:
         raise ValueError(
             f'annotation {annotation.get("id")} of image '
-            f'{annotation.get("image_id")}: segmentation {problem}; '
+            f'{annotation.get("image_id")}: segmentation {error}; '
             'correct the annotation file'
-        )
-    if isinstance(segmentation, dict):
-        if isinstance(segmentation['counts'], list):
-            segmentation = coco_mask.frPyObjects(segmentation, h, w)
-        return coco_mask.decode(segmentation).astype(bool)
-    parts = coco_mask.frPyObjects(segmentation, h, w)
+        ) from error
+    if not polygons:
+        return np.zeros((h, w), bool)
+    parts = coco_mask.frPyObjects(polygons, h, w)
     return coco_mask.decode(parts).astype(bool).any(axis=2)
 
 
-def _find_problem(segmentation: Any, size: Size) -> Optional[str]:
-    """Find input that makes pycocotools crash or return a random mask."""
-    w, h = size
-    if isinstance(segmentation, dict):
-        got, counts = list(segmentation['size']), segmentation['counts']
-        if got != [h, w]:
-            return f'has size {got}, expected the image size {[h, w]} (h, w)'
-        if isinstance(counts, list) and sum(counts) != h * w:
-            return (
-                f'has counts that add up to {sum(counts)} pixels, expected '
-                f'{h * w} as in the image'
-            )
-        return None
-    numbers = np.array([n for part in segmentation for n in part], float)
+def _check_polygons(segmentation: Any) -> List[Any]:
+    """Return the polygons that are not empty.
+
+    Raises:
+        ValueError: If a coordinate makes pycocotools crash.
+    """
+    polygons = [part for part in segmentation if len(part)]
+    numbers = np.array([n for part in polygons for n in part], float)
     if not (np.abs(numbers) < _MAX_COORDINATE).all():
-        return (
+        raise ValueError(
             'has coordinates that are not finite numbers below '
             f'{_MAX_COORDINATE:.0e}'
         )
-    return None
+    return polygons
+
+
+def read_run_lengths(segmentation: dict, size: Size) -> List[int]:
+    """Read and check the run lengths of a run-length encoded mask.
+
+    Pycocotools does not check them and returns uninitialised memory where
+    they do not cover the image.
+
+    Args:
+        segmentation (dict): COCO's ``size`` ``[h, w]`` and ``counts``, a list
+            or a compressed string.
+        size (tuple): Image size ``(w, h)`` in pixels.
+
+    Returns:
+        list[int]: Lengths of the runs of 0 and 1, alternating, in columns.
+
+    Raises:
+        ValueError: If the size is not that of the image, or the run lengths
+            are not integers of 0 or more that add up to its pixels.
+    """
+    (w, h), counts = size, segmentation.get('counts')
+    got = segmentation.get('size')
+    if not isinstance(got, (list, tuple)) or list(got) != [h, w]:
+        raise ValueError(
+            f'has size {got}, expected the image size {[h, w]} (h, w)'
+        )
+    if isinstance(counts, (str, bytes)):
+        counts = _decompress_run_lengths(counts)
+    elif not isinstance(counts, (list, tuple)):
+        raise ValueError(
+            f'has counts of type {type(counts).__name__}, expected a list of '
+            'run lengths or a compressed string'
+        )
+    for index, count in enumerate(counts):
+        if not _is_whole_number(count) or not 0 <= count <= h * w:
+            raise ValueError(
+                f'has the run length {count!r} (counts[{index}]), expected '
+                f'an integer from 0 to {h * w}, the pixels of the image'
+            )
+    lengths = [int(count) for count in counts]
+    if sum(lengths) != h * w:
+        raise ValueError(
+            f'has counts that add up to {sum(lengths)} pixels, expected '
+            f'{h * w} as in the image'
+        )
+    return lengths
+
+
+def _is_whole_number(value: Any) -> bool:
+    """Whether a value is an integer; 4.0 is one, true and '4' are not."""
+    numbers = (int, float, np.integer, np.floating)
+    if isinstance(value, bool) or not isinstance(value, numbers):
+        return False
+    return bool(np.isfinite(value)) and value == int(value)
+
+
+def _decompress_run_lengths(counts: Union[str, bytes]) -> List[int]:
+    """Decompress the run lengths of COCO's compressed format.
+
+    Each character holds 5 bits of a number, lowest bits first, a flag for
+    more characters and an offset of 48. Negative numbers have the fifth bit
+    of their last character set. From the fourth run, the difference to the
+    run before the previous one is stored.
+
+    Raises:
+        ValueError: If the string is truncated or has other characters.
+    """
+    data = counts.encode() if isinstance(counts, str) else counts
+    lengths: List[int] = []
+    value = shift = 0
+    for index, code in enumerate(data):
+        bits = code - 48
+        if not 0 <= bits < 64 or shift > _MAX_SHIFT:
+            raise ValueError(
+                f'has compressed counts with {data[index : index + 1]!r} at '
+                f'position {index}, expected run lengths of characters from '
+                "'0' to 'o'"
+            )
+        value |= (bits & 31) << shift
+        shift += 5
+        if bits & 32:
+            continue
+        if bits & 16:
+            value -= 1 << shift
+        lengths.append(value + (lengths[-2] if len(lengths) > 2 else 0))
+        value = shift = 0
+    if shift:
+        raise ValueError(
+            f'has compressed counts of {len(data)} characters that end '
+            'within a number, expected a complete string'
+        )
+    return lengths
 
 
 def warp_loss_mask(
-    region: np.ndarray, matrix: np.ndarray, size: Size, flip: bool
+    region: np.ndarray,
+    matrix: np.ndarray,
+    size: Size,
+    flip: bool,
+    flip_vertical: bool = False,
 ) -> np.ndarray:
     """Warp the valid region of an image onto a heatmap level.
 
@@ -102,6 +200,8 @@ def warp_loss_mask(
         matrix (np.ndarray): Matrix (2, 3) from the image to the level.
         size (tuple): Size ``(w, h)`` of the level in cells.
         flip (bool): Whether to flip the mask horizontally after warping.
+        flip_vertical (bool): Whether to flip it vertically after warping.
+            Defaults to ``False``.
 
     Returns:
         np.ndarray: bool, shape (h, w) of the level; ``False`` outside the
@@ -109,4 +209,5 @@ def warp_loss_mask(
     """
     warped = cv2.warpAffine(region.astype(np.uint8) * 255, matrix, size)
     mask = warped > 127  # > 0.5 of 255
-    return mask[:, ::-1].copy() if flip else mask
+    rows, columns = (-1 if f else 1 for f in (flip_vertical, flip))
+    return np.ascontiguousarray(mask[::rows, ::columns])

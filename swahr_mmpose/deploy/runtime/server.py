@@ -57,7 +57,7 @@ def parse_args() -> argparse.Namespace:
     parser.add_argument(
         '--max-pixels',
         type=float,
-        default=5e7,
+        default=50_000_000,
         help='maximum number of pixels of an image',
     )
     return parser.parse_args()

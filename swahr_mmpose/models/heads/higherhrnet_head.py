@@ -17,7 +17,13 @@ from mmpose.models.heads.base_head import BaseHead
 from mmpose.registry import KEYPOINT_CODECS, MODELS
 from torch import Tensor, nn
 
-from swahr_mmpose.structures import HeadOutput, stack_heatmaps, stack_masks
+from swahr_mmpose.structures import (
+    HeadOutput,
+    mask_keypoints,
+    stack_annotated,
+    stack_heatmaps,
+    stack_masks,
+)
 
 from .fusion import Maps, decoded_size, fuse_levels, merge_flipped
 from .layers import expand_dilations, make_deconv_stage, make_scale_branch
@@ -234,7 +240,10 @@ class HigherHRNetHead(BaseHead):
             batch_data_samples (Sequence[PoseDataSample]): Samples with
                 ``gt_fields.heatmaps`` and ``gt_fields.heatmap_mask`` (lists,
                 one entry per level) and
-                ``gt_instance_labels.keypoint_indices`` (N, K, 2).
+                ``gt_instance_labels.keypoint_indices`` (N, K, 2); optional
+                ``gt_instance_labels.keypoints_visible_weights`` (N, K), 0 for
+                keypoints that the dataset does not annotate: their heatmaps
+                have no loss in this image.
             train_cfg (dict, optional): Not used.
 
         Returns:
@@ -244,24 +253,23 @@ class HigherHRNetHead(BaseHead):
         """
         output = self.forward(feats, with_scale_maps=True)
         fields = [s.gt_fields for s in batch_data_samples]
+        labels = [s.gt_instance_labels for s in batch_data_samples]
+        annotated = stack_annotated(labels, self.num_keypoints)
         losses = {}
         for level, heatmaps in enumerate(output.heatmaps):
             alpha = output.scale_maps[level] if output.scale_maps else None
+            mask = stack_masks(fields, level)
             regression, regularizer = self.keypoint_loss(
                 heatmaps,
                 alpha,
                 stack_heatmaps(fields, level),
-                stack_masks(fields, level),
+                mask_keypoints(mask, annotated, heatmaps.shape[2:]),
             )
             losses[f'loss_kpt.{level}'] = regression
             if alpha is not None:
                 losses[f'loss_scale.{level}'] = regularizer
         losses['loss_pull'], losses['loss_push'] = self.tag_loss(
-            output.tags,
-            [
-                s.gt_instance_labels.keypoint_indices
-                for s in batch_data_samples
-            ],
+            output.tags, [label.keypoint_indices for label in labels]
         )
         return losses
 

@@ -51,7 +51,8 @@ def swahr_loss(
             the target is not adapted, the regularizer loss is 0.
         target (Tensor): Target heatmaps H, same shape, not negative.
         mask (Tensor, optional): Loss mask, 1 where the loss counts, shape
-            (B, H, W). Defaults to ``None``, everywhere.
+            (B, H, W) or, by keypoint, (B, K, H, W). Defaults to ``None``,
+            everywhere.
         gamma (float, optional): Exponent of the soft boundary of Eq. 13, see
             :func:`~.functional.adaptive_weight`; ``None``: W = 1. Defaults to
             0.01.
@@ -91,7 +92,9 @@ class _TargetRows(NamedTuple):
         return rows.index_select(0, self.indices)
 
     def select_mask(self, mask: Tensor, num_keypoints: int) -> Tensor:
-        """Select these rows of a mask (B, H, W), shape (R, length)."""
+        """Select these rows of a mask (B, [K,] H, W), shape (R, length)."""
+        if mask.dim() == 4:
+            return self.select(mask)
         image = self.indices // (num_keypoints * self.per_map)
         row = image * self.per_map + self.indices % self.per_map
         return mask.reshape(-1, self.length).index_select(0, row)
@@ -174,7 +177,7 @@ def _sum_background(
 
     Args:
         pred (Tensor): Predicted heatmaps, shape (B, K, H, W).
-        mask (Tensor, optional): Loss mask, shape (B, H, W).
+        mask (Tensor, optional): Loss mask, shape (B, H, W) or (B, K, H, W).
         rows (_TargetRows): Rows to leave out.
         cubic (bool): Whether the loss is ``|P|^3`` (weighted) or ``P^2``.
 

@@ -87,7 +87,8 @@ class SWAHRLoss(nn.Module):
                 ``None`` if and only if the loss is not scale-adaptive.
             target (Tensor): Target heatmaps H, same shape, not negative.
             mask (Tensor, optional): Loss mask, 1 where the loss counts, shape
-                (B, H, W). Defaults to ``None``, everywhere.
+                (B, H, W) or, by keypoint, (B, K, H, W). Defaults to ``None``,
+                everywhere.
 
         Returns:
             tuple[Tensor, Tensor]: Regression loss, and regularizer loss times
@@ -132,8 +133,9 @@ class SWAHRLoss(nn.Module):
                 'heatmap_sizes and num_keypoints of codec, pipeline and head'
             )
         expected = (target.shape[0], *target.shape[2:])
-        if mask is not None and mask.shape != expected:
+        if mask is not None and mask.shape not in (expected, target.shape):
             raise ValueError(
                 f'mask has shape {tuple(mask.shape)}, expected {expected}, '
-                '(B, H, W) of the target; make it with BottomupGetLossMask'
+                '(B, H, W) of the target, or (B, K, H, W); make it with '
+                'BottomupGetLossMask'
             )

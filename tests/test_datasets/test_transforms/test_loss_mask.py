@@ -5,6 +5,7 @@ from pycocotools import mask as coco_mask
 
 from swahr_mmpose.datasets.transforms import geometry
 from swahr_mmpose.datasets.transforms.loss_mask import (
+    read_run_lengths,
     valid_region,
     warp_loss_mask,
 )
@@ -34,6 +35,14 @@ def test_crowds_and_people_without_keypoints_do_not_count():
     np.testing.assert_array_equal(region, expected)
 
 
+def test_a_person_without_the_key_keypoints_does_not_count():
+    polygon = [4, 0, 6, 0, 6, 4, 4, 4]
+    region = valid_region([dict(id=7, segmentation=[[], polygon])], (6, 4))
+    expected = np.ones((4, 6), bool)
+    expected[:, 4:] = False
+    np.testing.assert_array_equal(region, expected)
+
+
 def test_compressed_crowd_masks_are_read_too():
     packed = coco_mask.encode(np.asfortranarray(np.eye(4, 6, dtype=np.uint8)))
     region = valid_region(
@@ -42,11 +51,29 @@ def test_compressed_crowd_masks_are_read_too():
     np.testing.assert_array_equal(region, ~np.eye(4, 6, dtype=bool))
 
 
+def test_run_lengths_of_compressed_masks_are_decoded_exactly():
+    rng = np.random.default_rng(0)
+    for _ in range(100):
+        h, w = rng.integers(1, 90, 2).tolist()
+        mask = (rng.random((h, w)) < rng.random() ** 3).astype(np.uint8)
+        packed = coco_mask.encode(np.asfortranarray(mask))
+        text = packed['counts'].decode()
+        for counts in (packed['counts'], text):
+            lengths = read_run_lengths(dict(packed, counts=counts), (w, h))
+            runs = np.repeat(np.arange(len(lengths)) % 2, lengths)
+            np.testing.assert_array_equal(runs, mask.T.reshape(-1))
+        floats = [float(n) for n in lengths]
+        assert lengths == read_run_lengths(dict(packed, counts=floats), (w, h))
+
+
 def test_without_segmentation_everything_counts():
     people = [
         annotation(num_keypoints=0),
         annotation(iscrowd=1),
         annotation(segmentation=[]),
+        annotation(segmentation=[[]]),
+        annotation(segmentation=None),
+        dict(id=1),
     ]
     assert valid_region(people, (6, 4)).all()
     assert valid_region([], (6, 4)).all()
@@ -74,6 +101,34 @@ def test_a_mask_of_another_size_is_named():
         ([[0, 0, 3, 0, 3, None]], 'not finite'),
         ([[0, 0, 3, 0, 3, 1e9]], r'below 1e\+07'),
         ([[0, 0, 3, 0, 3, float('nan')]], 'not finite'),
+        *(
+            (dict(size=[4, 6], counts=counts), message)
+            for counts, message in (
+                ([0, 3.5, 20.5], r'run length 3.5 \(counts\[1\]\)'),
+                ([-4, 28], r'run length -4 .*integer from 0 to 24'),
+                ([4, -4, 24], r'run length -4 \(counts\[1\]\)'),
+                ([0, 2**32 + 24], 'run length 4294967320'),
+                ([0, 48, -24], 'run length 48'),
+                ([0, '24'], "run length '24'"),
+                ([True, 23], 'run length True'),
+                ([0, None], 'run length None'),
+                ([[0, 24]], r'run length \[0, 24\]'),
+                ([float('nan'), 24], 'run length nan'),
+                ([float('inf'), 24], 'run length inf'),
+                ([], 'add up to 0 pixels'),
+                (None, 'counts of type NoneType'),
+                (24, 'counts of type int'),
+                ('', 'add up to 0 pixels'),
+                ('08', 'add up to 8 pixels, expected 24'),
+                ('0' + 'o' * 12 + '0', "b'o' at position 13"),
+                ('0X1', 'end within a number'),
+                ('0 8', r"b' ' at position 1"),
+                ('0\xe98', 'at position 1'),
+                ('@h0', 'run length -16'),
+            )
+        ),
+        (dict(counts=[0, 24]), 'has size None'),
+        (dict(size=24, counts=[0, 24]), 'has size 24'),
     ],
 )
 def test_masks_that_would_crash_or_be_random_are_refused(

@@ -1,0 +1,235 @@
+# Copyright (c) swahr_mmpose contributors. Licensed under Apache-2.0.
+"""Check of a dataset: its annotation file and the images that it names."""
+
+from __future__ import annotations
+
+import json
+import os.path as osp
+from typing import Any, Dict, List, NamedTuple, Optional, Sequence, Tuple
+
+from .annotations import (
+    Problem,
+    find_bad_annotations,
+    format_name,
+    select_records,
+    summarize,
+)
+from .file_names import FolderIndex, is_inside, is_link_outside
+from .image_files import check_record, image_sizes, inspect_images
+from .plausibility import find_implausible
+from .text import escape
+from .trial import select_sample
+
+__all__ = ['DatasetReport', 'check_dataset']
+
+_ANNOTATION_REMEDY = (
+    'Correct the annotation file, or the dataset type in the config.'
+)
+_IMAGE_REMEDY = (
+    'Set data_prefix in the config, download the image files again, remove '
+    'them from the annotation file, or correct their size there (boxes are '
+    'clipped to it, and people outside of it dropped).'
+)
+
+
+class DatasetReport(NamedTuple):
+    """Result of the check of a dataset without errors.
+
+    Attributes:
+        images (int): Number of images.
+        annotations (int): Number of annotations.
+        warnings (list[str]): What may be wrong, with remedies.
+        paths (frozenset[str]): Absolute paths of the image files.
+        sample (dict): Annotation file of a few images of each kind.
+    """
+
+    images: int
+    annotations: int
+    warnings: List[str]
+    paths: frozenset
+    sample: dict
+
+
+def check_dataset(
+    ann_file: str,
+    image_dir: str,
+    num_keypoints: int,
+    *,
+    crowd_index: bool,
+    required: Sequence[str],
+    test_side: Optional[int],
+    needs_annotations: bool = True,
+    max_shown: int = 5,
+    ignore_orientation: Optional[bool] = None,
+) -> DatasetReport:
+    """Check an annotation file and the images that it names.
+
+    Args:
+        ann_file (str): COCO annotation file.
+        image_dir (str): Folder of the images.
+        num_keypoints (int): Keypoints per person, K.
+        crowd_index (bool): Whether each image must have a ``crowdIndex``.
+        required (Sequence[str]): Keys of annotations that the metric
+            requires.
+        test_side (int, optional): Short side of test images after resizing,
+            in pixels.  ``None`` or 0: the images are not used for testing.
+        needs_annotations (bool): Whether a file without annotations, as of a
+            test set, is an error.  Defaults to ``True``.
+        max_shown (int): Maximum number of problems of a kind that the error
+            lists.  Defaults to 5.
+        ignore_orientation (bool, optional): Setting of the pipeline, see
+            :class:`.BottomupLoadImage`.  Defaults to ``None``.
+
+    Returns:
+        DatasetReport: Counts and warnings.
+
+    Raises:
+        FileNotFoundError: If there is no annotation file.
+        ValueError: With all problems, counted by kind.
+    """
+    content = _read_json(ann_file)
+    problems = find_bad_annotations(
+        content, num_keypoints, crowd_index, required
+    )
+    broken, doubts = _check_images(
+        content, image_dir, test_side, ignore_orientation
+    )
+    problems += broken
+    people = content.get('annotations') if isinstance(content, dict) else None
+    if needs_annotations and not people:
+        subject = 'the annotation file'
+        problems.append(Problem('file', subject, 'has no annotations'))
+    findings = find_implausible(
+        content, num_keypoints, bool(test_side) and not crowd_index
+    )
+    problems += [
+        Problem('dataset', 'all annotations:', finding.message)
+        for finding in findings
+        if finding.stops
+    ]
+    warnings = [f.message for f in findings if not f.stops]
+    if doubts:
+        warnings += summarize(doubts, max_shown)[1:]
+    if problems:
+        text = _format_problems(ann_file, problems, max_shown)
+        raise ValueError('\n'.join([text, *_format_warnings(warnings)]))
+    return DatasetReport(
+        len(content['images']),
+        len(people or ()),
+        warnings,
+        frozenset(_list_paths(content, image_dir)),
+        select_sample(content),
+    )
+
+
+def _format_warnings(warnings: Sequence[str]) -> List[str]:
+    """Format the warnings that follow errors."""
+    return [f'warning: {text}' for text in warnings]
+
+
+def _list_paths(content: dict, image_dir: str) -> List[str]:
+    """List the absolute paths of the image files."""
+    folder = osp.abspath(image_dir)
+    return [
+        osp.join(folder, image['file_name']) for image in content['images']
+    ]
+
+
+def _read_json(ann_file: str) -> Any:
+    """Parse an annotation file; name the file in errors."""
+    if not osp.isfile(ann_file):
+        raise FileNotFoundError(
+            f'annotation file {ann_file} does not exist; set data_root and '
+            'ann_file in the config, or correct the path'
+        )
+    if osp.getsize(ann_file) == 0:
+        raise ValueError(
+            f'annotation file {ann_file} is empty; download it again'
+        )
+    try:
+        with open(ann_file, encoding='utf-8') as file:
+            return json.load(file)
+    except (ValueError, RecursionError) as error:
+        raise ValueError(
+            f'annotation file {ann_file} is not valid JSON '
+            f'({error}); download it again'
+        ) from error
+
+
+def _check_images(
+    content: Any,
+    image_dir: str,
+    test_side: Optional[int],
+    ignore_orientation: Optional[bool],
+) -> Tuple[List[Problem], List[Problem]]:
+    """Check names and sizes in image records, and the files.
+
+    Returns:
+        tuple[list, list]: Problems, and doubts about the orientation.
+    """
+    images = select_records(content, 'images')
+    index = FolderIndex(image_dir)
+    problems = [
+        Problem('image', format_name('image', image), message)
+        for image in images
+        for message in _check_image(image, test_side, index)
+    ]
+    names = image_sizes(images)
+    resolved: Dict[str, str] = {}
+    sizes = {}
+    for name, size in names.items():
+        path = osp.join(image_dir, name)
+        if is_link_outside(path, image_dir, resolved):
+            message = (
+                'is a link that leaves the image folder; copy the file, or '
+                'set data_prefix to the folder with the files themselves'
+            )
+            problems.append(Problem('image file', escape(path), message))
+        else:
+            sizes[path] = (name, size)
+    return _inspect_files(problems, sizes, index, ignore_orientation)
+
+
+def _check_image(
+    image: dict, test_side: Optional[int], index: FolderIndex
+) -> List[str]:
+    """Check name and size of a record; suggest a name inside the folder."""
+    messages = list(check_record(image, test_side))
+    name = image.get('file_name')
+    if messages and isinstance(name, str) and not is_inside(name):
+        messages[0] += index.suggest(name)
+    return messages
+
+
+def _inspect_files(
+    problems: List[Problem],
+    files: Dict[str, Tuple[str, Any]],
+    index: FolderIndex,
+    ignore_orientation: Optional[bool],
+) -> Tuple[List[Problem], List[Problem]]:
+    """Add the problems of the files, by (name, size) by path."""
+    doubts = []
+    sizes = {path: size for path, (_, size) in files.items()}
+    reports = inspect_images(sizes, ignore_orientation)
+    for path, report in reports.items():
+        subject = escape(path)
+        if report.doubt:
+            doubts.append(Problem('image file', subject, report.doubt))
+        if report.problem:
+            message = report.problem
+            if message == 'does not exist':
+                message += index.suggest(files[path][0])
+            problems.append(Problem('image file', subject, message))
+    return problems, doubts
+
+
+def _format_problems(
+    ann_file: str, problems: Sequence[Problem], max_shown: int
+) -> str:
+    """Format the problems of a dataset, followed by the remedies."""
+    count, *lines = summarize(problems, max_shown)
+    if any(p.kind != 'image file' for p in problems):
+        lines.append(_ANNOTATION_REMEDY)
+    if any(p.kind == 'image file' for p in problems):
+        lines.append(_IMAGE_REMEDY)
+    return '\n'.join([f'{ann_file}: {count}', *lines])

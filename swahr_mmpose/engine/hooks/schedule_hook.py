@@ -1,0 +1,281 @@
+# Copyright (c) swahr_mmpose contributors. Licensed under Apache-2.0.
+"""Hook that checks the length of a training against its schedules."""
+
+from __future__ import annotations
+
+from typing import Any, Dict, List, Optional
+
+from mmengine.hooks import Hook
+from mmengine.optim import OptimWrapperDict
+from mmengine.runner import BaseLoop
+from mmpose.registry import HOOKS
+
+from swahr_mmpose.engine.schedule import (
+    Position,
+    ScheduleError,
+    build_dummy_schedule,
+    differs,
+    format_options,
+    get_ends,
+    has_epochs,
+    scale_for_accumulation,
+    step_schedule,
+)
+
+__all__ = ['ScheduleHook']
+
+# Below this part of its maximum a learning rate does not train.
+_NEGLIGIBLE = 1e-2
+_META = 'schedule'  # key of a checkpoint's meta
+
+
+@HOOKS.register_module()
+class ScheduleHook(Hook):
+    """Keep training length, schedules, batch size and checkpoint consistent.
+
+    Before the run:
+
+    * A training that goes on after its schedule has reached a learning rate
+      of (nearly) 0 is refused. One that ends before its schedule is reported.
+    * ``auto_scale_lr`` takes gradient accumulation into account.
+    * A total batch size other than that of the learning rate is reported.
+
+    When a training is resumed:
+
+    * If the config's schedule or the number of iterations per epoch (other
+      batch size, other number of processes) differs from that of the
+      checkpoint, the schedule of the config is continued at the epoch
+      reached. MMEngine continues that of the checkpoint.
+    * A complete training is reported; one that is longer than the config says
+      is refused.
+    """
+
+    priority = 'HIGH'
+
+    def before_run(self, runner: Any) -> None:
+        """Scale the learning rate, and check the schedules.
+
+        Args:
+            runner (Runner): Runner of a training, test or validation.
+
+        Raises:
+            ScheduleError: If the learning rate is 0 before the end.
+        """
+        if not isinstance(runner._train_loop, BaseLoop):
+            return
+        auto_scale = runner.auto_scale_lr or {}
+        if auto_scale.get('enable'):
+            factor = scale_for_accumulation(runner)
+            if factor > 1:
+                runner.logger.info(
+                    f'Gradients are accumulated over {factor} iterations: '
+                    f'the learning rate is scaled by {factor} once more, for '
+                    f'{_get_total_batch(runner)} images per step'
+                )
+        elif 'base_batch_size' in auto_scale:
+            _report_batch_size(runner, auto_scale['base_batch_size'])
+        if isinstance(runner.param_schedulers, list):
+            _check_length(runner)
+
+    def after_load_checkpoint(self, runner: Any, checkpoint: dict) -> None:
+        """Adapt the state of schedulers and optimizer, and the iteration.
+
+        Args:
+            runner (Runner): Runner of a training, test or validation.
+            checkpoint (dict): Content of the checkpoint; changed in place.
+
+        Raises:
+            ScheduleError: If the checkpoint is of a later epoch than the last
+                one, or its schedules cannot be adapted.
+        """
+        training = isinstance(runner._train_loop, BaseLoop)
+        if not (training and runner._resume and 'meta' in checkpoint):
+            return
+        meta = checkpoint['meta']
+        done = Position(meta.get('epoch', 0), meta.get('iter', 0))
+        _report_progress(runner, done)
+        reasons = _list_changes(runner, checkpoint, done)
+        if reasons:
+            _continue_schedule(runner, checkpoint, done, reasons)
+
+    def before_save_checkpoint(self, runner: Any, checkpoint: dict) -> None:
+        """Add the epoch length and the batch size to the metadata.
+
+        Args:
+            runner (Runner): Runner of a training.
+            checkpoint (dict): Content to save.
+        """
+        checkpoint['meta'][_META] = dict(
+            epoch_length=len(runner.train_dataloader),
+            total_batch_size=_get_total_batch(runner),
+        )
+
+
+def _get_total_batch(runner: Any) -> int:
+    """Compute the number of images per step of the optimizer."""
+    loader, wrappers = runner.train_dataloader, runner.optim_wrapper
+    size = loader.batch_size
+    if size is None:  # a batch sampler
+        size = getattr(loader.batch_sampler, 'batch_size', None) or 1
+    if isinstance(wrappers, OptimWrapperDict):
+        wrappers = next(iter(wrappers.values()))
+    return size * runner.world_size * wrappers._accumulative_counts
+
+
+def _report_batch_size(runner: Any, base: int) -> None:
+    """Warn if the learning rate is for another total batch size."""
+    total = _get_total_batch(runner)
+    if total != base:
+        runner.logger.warning(
+            f'The learning rate of the config is for {base} images per step '
+            f'(auto_scale_lr.base_batch_size), and there are {total}. Add '
+            '--auto-scale-lr to scale it'
+        )
+
+
+def _check_length(runner: Any) -> None:
+    """Compare the length of the training with the end of its schedules."""
+    loop, epoch_length = runner.train_loop, len(runner.train_dataloader)
+    by_epochs = has_epochs(loop)
+    length = loop.max_epochs if by_epochs else loop.max_iters
+    unit = 'epoch' if by_epochs else 'iteration'
+    key = 'train_cfg.max_epochs' if by_epochs else 'train_cfg.max_iters'
+    schedulers = [s for s in runner.param_schedulers if s.param_name == 'lr']
+    ends = get_ends(schedulers, loop, epoch_length)
+    end = max(ends, default=float('inf'))
+    if end == float('inf') or end == length:
+        return
+    shown = int(end) if end == int(end) else round(end, 2)
+    if end > length:
+        runner.logger.warning(
+            f'{key} is {length}, but the learning rate falls until {unit} '
+            f'{shown}: the training ends before it is low. To end both '
+            f'together, add {format_options(runner, length)}'
+        )
+    elif _get_final_part(runner) < _NEGLIGIBLE:
+        raise ScheduleError(
+            f'{key} is {length}, but the schedule ends at {unit} {shown} '
+            f'with {_get_final_part(runner):.2g} of its highest learning '
+            'rate: nothing would be learned after it. To set both together, '
+            f'add {format_options(runner, length)}'
+        )
+
+
+def _get_final_part(runner: Any) -> float:
+    """Compute the last learning rate, as a part of the highest one."""
+    schedulers, optimizer = build_dummy_schedule(runner)
+    initial = [g['initial_lr'] for g in optimizer.param_groups]
+    length = len(runner.train_dataloader)
+    last = max(
+        s.end * (length if s.by_epoch else 1)
+        for s in schedulers
+        if s.param_name == 'lr'
+    )
+    step_schedule(schedulers, Position(last // length, last), length)
+    return max(
+        group['lr'] / value if value else 0.0
+        for group, value in zip(optimizer.param_groups, initial)
+    )
+
+
+def _report_progress(runner: Any, done: Position) -> None:
+    """Report a complete training; refuse one that is too long."""
+    loop = runner.train_loop
+    if has_epochs(loop):
+        key, unit, now, length = 'epochs', 'epoch', done.epoch, loop.max_epochs
+    else:
+        key, unit, now = 'iters', 'iteration', done.iteration
+        length = loop.max_iters
+    if now < length:
+        return
+    longer = format_options(runner, 2 * now)
+    text = (
+        f'the checkpoint {runner._load_from or "to resume from"} is of '
+        f'{unit} {now}, and train_cfg.max_{key} is {length}'
+    )
+    if now > length:
+        raise ScheduleError(
+            f'{text}. Resume from an earlier checkpoint '
+            '(--resume CHECKPOINT), or train longer, e.g. with '
+            f'{longer}'
+        )
+    runner.logger.warning(
+        f'{text}: the training is complete, and nothing is trained. To train '
+        f'longer, add e.g. {longer}'
+    )
+
+
+def _list_changes(
+    runner: Any, checkpoint: Dict[str, Any], done: Position
+) -> List[str]:
+    """List in what the schedule differs from that of the checkpoint."""
+    reasons = []
+    old = _get_epoch_length(runner, checkpoint, done)
+    length = len(runner.train_dataloader)
+    if has_epochs(runner.train_loop) and old != length:
+        reasons.append(f'iterations per epoch: {old} -> {length}')
+    before = checkpoint['meta'].get(_META, {}).get('total_batch_size')
+    total = _get_total_batch(runner)
+    if before is not None and before != total:
+        reasons.append(f'images per step: {before} -> {total}')
+    states, schedulers = (
+        checkpoint.get('param_schedulers'),
+        runner.param_schedulers,
+    )
+    if isinstance(states, list) and isinstance(schedulers, list):
+        reasons += differs(states, schedulers)
+    elif reasons and (states or schedulers):
+        raise ScheduleError(
+            'the schedules of several optimizers cannot be adapted to '
+            f'{"; ".join(reasons)}. Resume with the settings of the '
+            'checkpoint'
+        )
+    return reasons
+
+
+def _get_epoch_length(
+    runner: Any, checkpoint: Dict[str, Any], done: Position
+) -> int:
+    """Get the number of iterations per epoch of the checkpoint's training."""
+    saved: Optional[int] = (
+        checkpoint['meta'].get(_META, {}).get('epoch_length')
+    )
+    if saved is not None:
+        return saved
+    length = len(runner.train_dataloader)
+    # Older checkpoints: saved at the end of an epoch, or within one.
+    within = done.epoch * length <= done.iteration < (done.epoch + 1) * length
+    return length if within else done.iteration // max(done.epoch, 1)
+
+
+def _continue_schedule(
+    runner: Any, checkpoint: Dict[str, Any], done: Position, reasons: List[str]
+) -> None:
+    """Put the config's schedule at the position reached."""
+    schedulers, optimizer = build_dummy_schedule(runner)
+    if any(getattr(s, 'need_val_args', False) for s in schedulers):
+        raise ScheduleError(
+            f'the settings differ from those of the checkpoint: '
+            f'{"; ".join(reasons)}. A schedule that depends on metrics '
+            'cannot be computed again; resume with the same settings'
+        )
+    length = len(runner.train_dataloader)
+    if has_epochs(runner.train_loop):
+        old = _get_epoch_length(runner, checkpoint, done)
+        partial = done.iteration - done.epoch * old if old == length else 0
+        done = Position(done.epoch, done.epoch * length + partial)
+    step_schedule(schedulers, done, length)
+    checkpoint['meta']['iter'] = done.iteration
+    checkpoint['param_schedulers'] = [s.state_dict() for s in schedulers]
+    groups = checkpoint.get('optimizer', {}).get('param_groups', [])
+    before = groups[0]['lr'] if groups else None
+    for group, new in zip(groups, optimizer.param_groups):
+        group.update(
+            {k: v for k, v in new.items() if k in ('lr', 'initial_lr')}
+        )
+    runner.logger.warning(
+        'The training is resumed with other settings than those of the '
+        f'checkpoint ({"; ".join(reasons)}). The schedule of the config is '
+        f'continued at epoch {done.epoch}, iteration {done.iteration}: '
+        f'learning rate {before} -> {optimizer.param_groups[0]["lr"]}'
+    )

@@ -1,0 +1,31 @@
+import runpy
+import sys
+
+import pytest
+from helpers import ROOT
+
+from swahr_mmpose.deploy.requirements import require_packages
+
+
+def test_missing_packages_are_named_together():
+    require_packages('numpy', 'torch')
+    message = 'nothere, other not installed.*pip install nothere other'
+    with pytest.raises(SystemExit, match=message):
+        require_packages('numpy', 'nothere', 'other')
+
+
+@pytest.mark.parametrize(
+    ('tool', 'arguments'),
+    [
+        ('export_onnx', ['c.py', 'a.pth']),
+        ('evaluate_onnx', ['c.py', 'a.onnx']),
+    ],
+)
+def test_tools_name_a_missing_package(monkeypatch, tool, arguments):
+    path = str(ROOT / f'tools/deployment/{tool}.py')
+    monkeypatch.setattr(sys, 'argv', [path, *arguments])
+    monkeypatch.setattr(
+        'swahr_mmpose.deploy.requirements.find_spec', lambda name: None
+    )
+    with pytest.raises(SystemExit, match='onnxruntime.* not installed'):
+        runpy.run_path(path, run_name='__main__')

@@ -1,0 +1,122 @@
+"""The command ``swahr`` and its subcommands."""
+
+import os
+import subprocess
+import sys
+
+import pytest
+from helpers import ROOT
+
+from swahr_mmpose import __main__ as command
+from swahr_mmpose import __version__
+
+
+@pytest.fixture
+def swahr(monkeypatch, capsys):
+    """Run ``swahr`` in this process; return status, output and errors."""
+
+    def call(*words):
+        monkeypatch.setattr(sys, 'argv', ['/usr/bin/swahr', *words])
+        monkeypatch.setattr(sys, 'path', list(sys.path))
+        with pytest.raises(SystemExit) as exit_info:
+            command.main()
+        return (exit_info.value.code, *capsys.readouterr())
+
+    return call
+
+
+@pytest.mark.parametrize('name', command.COMMANDS)
+def test_every_subcommand_has_help(swahr, name):
+    if name == 'onnx serve':
+        pytest.importorskip('onnxruntime')
+    status, out, err = swahr(*name.split(), '--help')
+    assert (status, err) == (0, '')
+    assert out.startswith(f'usage: swahr {name} ')
+    assert f'\n  swahr {name}' in out  # an example
+    assert '%' not in out
+
+
+@pytest.mark.parametrize('option', ['-h', '--help'])
+def test_help_lists_all_subcommands(swahr, option):
+    status, out, err = swahr(option)
+    assert (status, err) == (0, '')
+    assert out.startswith('usage: swahr COMMAND')
+    for name, (_, summary) in command.COMMANDS.items():
+        assert any(
+            line.split('  ')[1:2] == [name] and line.endswith(f'  {summary}')
+            for line in out.splitlines()
+        )
+
+
+def test_help_of_a_group_lists_its_subcommands(swahr):
+    status, out, _ = swahr('dataset', '--help')
+    assert status == 0
+    assert 'dataset merge' in out
+    assert 'onnx export' not in out
+
+
+def test_version(swahr):
+    assert swahr('--version') == (0, f'swahr_mmpose {__version__}\n', '')
+
+
+@pytest.mark.parametrize(
+    ('words', 'message'),
+    [
+        ([], 'error: no command'),
+        (['trian', 'CONFIG'], "error: unknown command 'trian'"),
+        (['--quick'], "error: unknown command '--quick'"),
+        (['onnx'], "error: unknown command 'onnx'"),
+        (['onnx', 'x'], "error: unknown command 'onnx x'"),
+        (['onnx', '--version'], "error: unknown command 'onnx --version'"),
+    ],
+)
+def test_an_unknown_command_exits_with_2_and_the_usage(swahr, words, message):
+    status, out, err = swahr(*words)
+    assert (status, out) == (2, '')
+    assert err.startswith('usage: swahr COMMAND')
+    assert message in err
+
+
+def test_options_of_a_subcommand_are_checked_by_argparse(swahr):
+    status, out, err = swahr('infer', '--nonsense')
+    assert (status, out) == (2, '')
+    assert err.startswith('usage: swahr infer ')
+
+
+def run_broken(folder, *arguments):
+    """Run Python where importing torch fails."""
+    (folder / 'torch.py').write_text("raise RuntimeError('torch is broken')")
+    return subprocess.run(
+        [sys.executable, *arguments],
+        cwd=ROOT,
+        env=dict(os.environ, PYTHONPATH=f'{folder}:{ROOT}'),
+        capture_output=True,
+        text=True,
+    )
+
+
+DOCTORS = {
+    'module': (['-m', 'swahr_mmpose', 'doctor'], 'python -m swahr_mmpose'),
+    'tool': (['tools/doctor.py'], 'python tools/doctor.py'),
+}
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize('doctor', DOCTORS)
+def test_the_doctor_works_where_torch_does_not_import(tmp_path, doctor):
+    arguments, program = DOCTORS[doctor]
+    done = run_broken(tmp_path, *arguments)
+    assert done.returncode == 1, done.stderr
+    assert 'RuntimeError: torch is broken' in done.stdout
+    assert 'SWAHR cannot train here' in done.stdout
+    assert not done.stderr
+    done = run_broken(tmp_path, *arguments, '--help')
+    assert done.returncode == 0, done.stderr
+    assert done.stdout.startswith(f'usage: {program}')
+
+
+@pytest.mark.slow
+def test_other_commands_report_the_broken_import(tmp_path):
+    done = run_broken(tmp_path, '-m', 'swahr_mmpose', 'infer', '--help')
+    assert done.returncode == 1
+    assert 'torch is broken' in done.stderr
