@@ -70,6 +70,7 @@ setup(
     extras_require=dict(
         docs=['furo', 'myst-parser', 'sphinx'],
         export=['onnx>=1.17', 'onnxruntime>=1.17', 'onnxscript>=0.5'],
+        serve=['onnxruntime>=1.17', 'pillow', 'uvicorn>=0.22'],
         test=[
             'coverage',
             'hypothesis',

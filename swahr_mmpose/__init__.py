@@ -45,10 +45,12 @@ if not _is_doctor():
         BottomupVisualizationHook,
         CheckCheckpointHook,
         CheckLossHook,
+        CheckMetricHook,
         CheckPathsHook,
         SafeCheckpointHook,
+        ScheduleHook,
     )
-    from .evaluation import CrowdPoseMetric
+    from .evaluation import BottomupCocoMetric, CrowdPoseMetric
     from .models import (
         BottomupPyramidDataPreprocessor,
         BottomupPyramidPoseEstimator,
@@ -59,6 +61,7 @@ if not _is_doctor():
     from .structures import HeadOutput
 
     __all__ = [
+        'BottomupCocoMetric',
         'BottomupGetLossMask',
         'BottomupLoadImage',
         'BottomupPackInputs',
@@ -69,6 +72,7 @@ if not _is_doctor():
         'BottomupVisualizationHook',
         'CheckCheckpointHook',
         'CheckLossHook',
+        'CheckMetricHook',
         'CheckPathsHook',
         'CrowdPoseMetric',
         'EqualSizeBatchSampler',
@@ -79,6 +83,7 @@ if not _is_doctor():
         'SWAHRLoss',
         'SafeCheckpointHook',
         'ScaleAwareAssociativeEmbedding',
+        'ScheduleHook',
         'SeededSampler',
         '__version__',
     ]

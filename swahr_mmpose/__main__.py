@@ -50,6 +50,10 @@ COMMANDS: Dict[str, Tuple[str, str]] = {
         'deploy.runtime.server',
         'serve an exported model over HTTP',
     ),
+    'run': (
+        'commands.run_script',
+        'run a script of MMPose after importing swahr_mmpose',
+    ),
     'convert': (
         'commands.convert_checkpoint',
         'convert checkpoints from and to other layouts',

@@ -15,6 +15,8 @@ Applied once by ``import swahr_mmpose``:
   restricted reader with the same allow-list is registered instead.
 * NumPy >= 2.4: MMPose's ``draw_circles`` passes the radius as an array of one
   element, which NumPy no longer converts to a scalar. It is converted first.
+* Segmentations: MMPose cannot join people with and without a segmentation in
+  one image (``TypeError``). A missing one is read as an empty one.
 """
 
 from __future__ import annotations

@@ -5,9 +5,16 @@ import pytest
 import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from mmengine.structures import InstanceData
 from mmpose.structures import MultilevelPixelData, PoseDataSample
 
-from swahr_mmpose.structures import SparseFields, stack_heatmaps, stack_masks
+from swahr_mmpose.structures import (
+    SparseFields,
+    mask_keypoints,
+    stack_annotated,
+    stack_heatmaps,
+    stack_masks,
+)
 
 SIZES = [(5, 7), (10, 14)]
 
@@ -82,3 +89,35 @@ def test_unequal_fields_are_not_stacked():
     other = [h.transpose(0, 2, 1) for h in heatmaps]
     with pytest.raises(ValueError, match='expected equal target shapes'):
         stack_heatmaps([SparseFields.pack(h) for h in (heatmaps, other)], 0)
+
+
+def label(weights=None, people=2):
+    data = InstanceData(keypoint_indices=torch.zeros(people, 3, 2))
+    if weights is not None:
+        data.keypoints_visible_weights = torch.tensor(weights).view(-1, 3)
+    return data
+
+
+def test_a_keypoint_counts_if_it_is_annotated_for_all_people_of_the_image():
+    labels = [
+        label([[1.0, 0.0, 1.0], [1.0, 0.0, 1.0]]),
+        label([[1.0, 0.0, 1.0], [0.0, 1.0, 1.0]]),
+        label(),  # of a dataset that annotates all
+        label([], people=0),  # no people: background for all keypoints
+    ]
+    annotated = stack_annotated(labels, 3)
+    expected = [[1, 0, 1], [0, 0, 1], [1, 1, 1], [1, 1, 1]]
+    assert annotated.tolist() == [[bool(n) for n in row] for row in expected]
+    assert stack_annotated([label(), label()], 3) is None
+
+    mask = torch.rand(4, 5, 7) > 0.5
+    both = mask_keypoints(mask, annotated, (5, 7))
+    alone = mask_keypoints(None, annotated, (5, 7))
+    for image in range(4):
+        for k, counts in enumerate(expected[image]):
+            assert torch.equal(both[image, k], mask[image] & bool(counts))
+            assert torch.equal(
+                alone[image, k], torch.full((5, 7), bool(counts))
+            )
+    assert mask_keypoints(mask, None, (5, 7)) is mask
+    assert mask_keypoints(None, None, (5, 7)) is None

@@ -9,10 +9,15 @@ if [ $# -lt 2 ]; then
 fi
 CONFIG=$1
 GPUS=$2
+PORT=${PORT:-29500}
+if ! [[ $PORT =~ ^[0-9]{1,5}$ ]] || ((10#$PORT < 1 || 10#$PORT > 65535)); then
+    echo "error: PORT is $PORT, expected 1 to 65535" >&2
+    exit 2
+fi
 exec python -m torch.distributed.run \
     --nnodes="${NNODES:-1}" \
     --node_rank="${NODE_RANK:-0}" \
     --master_addr="${MASTER_ADDR:-127.0.0.1}" \
-    --master_port="${PORT:-29500}" \
+    --master_port="$PORT" \
     --nproc_per_node="$GPUS" \
     "$(dirname "$0")/train.py" "$CONFIG" --launcher pytorch "${@:3}"

@@ -21,6 +21,11 @@ __all__ = ['diagnose', 'is_healthy', 'version_of']
 
 Facts = Dict[str, Any]
 UNUSED = 'not needed; swahr_mmpose provides a placeholder'
+# MMPose imports mmcv.ops before a script reads its config.
+SCRIPTS = (
+    'Start scripts that import MMPose first (get_flops, demos) with '
+    '"swahr run SCRIPT", or import swahr_mmpose in them'
+)
 SEVERITIES = ('error', 'warning', 'note')
 FRESH = 'PYTHON=python3.11 bash tools/dev/setup_venv.sh'
 SETUPTOOLS = "'setuptools<81'"  # later ones have no pkg_resources
@@ -205,7 +210,8 @@ def _check_mmcv(facts: Facts) -> Iterator[Finding]:
         return
     if "No module named 'mmcv._ext'" in operators['error']:
         got = f'{version_of(facts, "mmcv")[0]} has no compiled operators'
-        yield Finding('note', got, f'{UNUSED} for mmcv._ext', None)
+        expected = f'{UNUSED} for mmcv._ext. {SCRIPTS}'
+        yield Finding('note', got, expected, None)
     else:
         got = f'mmcv._ext does not import: {operators["error"]}'
         expected = 'an mmcv built for this torch, or mmcv-lite'
@@ -293,7 +299,7 @@ def _check_others(facts: Facts) -> Iterator[Finding]:
     name, version = version_of(facts, 'cv2')
     if number(version) >= (5,):
         got = f'{name} {version} interpolates differently from OpenCV 4'
-        yield Finding('note', got, 'up to 8 gray levels of 255', None)
+        yield Finding('note', got, 'a few gray levels of 255', None)
 
 
 def _check_plugin(facts: Facts, healthy: bool) -> Iterator[Finding]:

@@ -19,6 +19,10 @@ custom_hooks = [
     dict(type='CheckLossHook', interval=50),
     # Targets, predictions and scale maps of two training samples.
     dict(type='BottomupVisualizationHook', interval=10, num_samples=2),
+    # Training length, schedules, batch size and checkpoint must agree.
+    dict(type='ScheduleHook'),
+    # Metrics evaluate the tested images.
+    dict(type='CheckMetricHook'),
 ]
 
 env_cfg = dict(

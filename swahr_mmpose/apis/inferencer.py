@@ -14,7 +14,6 @@ Dataset files are not read.
 
 from __future__ import annotations
 
-import copy
 from dataclasses import dataclass
 from typing import (
     Any,
@@ -27,6 +26,7 @@ from typing import (
     Optional,
     Sequence,
     Tuple,
+    Type,
     Union,
     cast,
 )
@@ -39,6 +39,8 @@ from mmengine.device import get_device
 from torch import nn
 
 from swahr_mmpose.evaluation.pose_nms import boxes_of, select_people
+from swahr_mmpose.utils.config import name_types, read_config
+from swahr_mmpose.utils.registry_errors import build_errors
 from swahr_mmpose.visualization.drawing import draw_poses
 
 from .input_sources import Inputs, Item, Source, open_source
@@ -128,9 +130,9 @@ def _check_arguments(nms: Optional[float], **counts: Optional[int]) -> None:
 def _load_config(config: Union[str, Config], options: dict) -> Config:
     """Load or copy a config and override settings."""
     if isinstance(config, Config):
-        cfg = copy.deepcopy(config)
+        cfg = name_types(config)
     else:
-        cfg = Config.fromfile(config)
+        cfg = read_config(config)
     cfg.merge_from_dict(options)
     return cfg
 
@@ -192,7 +194,8 @@ class Inferencer:
         self.metainfo: Dict[str, Any] = self.model.dataset_meta
         if flip is not None:
             self.model.test_cfg['flip_test'] = flip
-        self.pipeline = Compose(cfg.test_dataloader.dataset.pipeline)
+        with build_errors():
+            self.pipeline = Compose(cfg.test_dataloader.dataset.pipeline)
         self.selection: Dict[str, Any] = dict(
             sigmas=np.asarray(self.metainfo['sigmas']),
             threshold=threshold,
@@ -302,7 +305,10 @@ def _name_item(item: Item, error: Exception) -> Exception:
     name = item.path or item.name
     if item.path is not None and name in str(error):
         return error
-    kind = ValueError if isinstance(error, ValueError) else RuntimeError
+    kind: Type[Exception] = RuntimeError
+    for expected in (ValueError, OSError):
+        if isinstance(error, expected):
+            kind = expected
     named = kind(f'image {name}: {error}')
     named.__cause__ = error
     return named

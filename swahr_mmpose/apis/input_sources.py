@@ -62,7 +62,7 @@ class Item:
                 side is too long for the other.
         """
         if self.path is not None:
-            image = read_image(self.path, ignore_orientation)
+            image = read_image(self.path, ignore_orientation, annotated=False)
         else:
             image = as_bgr(self.image)
         h, w = image.shape[:2]

@@ -13,10 +13,14 @@ from mmpose.apis.inference import dataset_meta_from_config
 from mmpose.registry import DATASETS, MODELS
 from torch import nn
 
+from swahr_mmpose.checkpoints.averaged import report_averaged_weights
 from swahr_mmpose.checkpoints.compare import refuse_other_weights
 from swahr_mmpose.checkpoints.download import local_file
 from swahr_mmpose.checkpoints.io import read_checkpoint
 from swahr_mmpose.datasets.checks.image_files import refuse_paths_outside
+from swahr_mmpose.utils.config import name_types
+from swahr_mmpose.utils.device import require_device
+from swahr_mmpose.utils.registry_errors import build_errors
 
 __all__ = ['keypoint_index', 'load_dataset', 'load_model']
 
@@ -42,15 +46,20 @@ def load_model(
     Raises:
         FileNotFoundError: If the checkpoint does not exist.
         ValueError: If weights are missing, unexpected or of another shape,
-            or if the file holds more than weights.
+            if the file holds more than weights, if the config has an unknown
+            type or argument, or if the device cannot be used.
     """
-    init_default_scope(cfg.get('default_scope', 'mmpose'))
+    require_device(device)
+    cfg = name_types(cfg)
+    init_default_scope(cfg.default_scope)
     settings = cfg.model.copy()
     settings.backbone.init_cfg = None
-    model = MODELS.build(settings)
+    with build_errors():
+        model = MODELS.build(settings)
     content = read_checkpoint(local_file(checkpoint))
     _load_checkpoint_to_model(model, content)
     refuse_other_weights(model, content, checkpoint)
+    report_averaged_weights(content, checkpoint)
     meta = (content.get('meta') or {}).get('dataset_meta')
     model.dataset_meta = meta or dataset_meta_from_config(cfg, 'test')
     model.to(device)
@@ -74,14 +83,17 @@ def load_dataset(
         BaseDataset: Dataset; its samples are the inputs of the model.
 
     Raises:
-        ValueError: If an image path leads outside of the image folder.
+        ValueError: If an image path leads outside of the image folder, or the
+            config has an unknown type or argument.
     """
-    init_default_scope(cfg.get('default_scope', 'mmpose'))
+    cfg = name_types(cfg)
+    init_default_scope(cfg.default_scope)
     settings = cfg[f'{split}_dataloader'].dataset.copy()
     loader = cfg.train_dataloader if training else cfg.test_dataloader
     settings.pipeline = loader.dataset.pipeline
     settings.test_mode = not training
-    dataset = DATASETS.build(settings)
+    with build_errors():
+        dataset = DATASETS.build(settings)
     refuse_paths_outside(dataset)
     return dataset
 

@@ -32,6 +32,7 @@ from swahr_mmpose.evaluation.coco_results import (
     results_of,
 )
 from swahr_mmpose.utils.atomic_write import replaced_file
+from swahr_mmpose.utils.screen import require_screen
 
 from .inferencer import Result
 from .input_sources import Item, Source
@@ -173,22 +174,17 @@ class Window:
         wait (float): Seconds that an image is shown; 0 waits for a key.
 
     Raises:
-        RuntimeError: If there is no screen or OpenCV has no window support.
+        OSError: If there is no screen or OpenCV has no window support.
     """
 
     def __init__(self, title: str, wait: float) -> None:
         self.title = title
         self.milliseconds = max(1, round(wait * 1000)) if wait > 0 else 0
-        screen = os.environ.get('DISPLAY') or os.environ.get('WAYLAND_DISPLAY')
-        if sys.platform.startswith('linux') and not screen:
-            raise RuntimeError(
-                'no screen for a window: neither DISPLAY nor WAYLAND_DISPLAY '
-                'is set; write to files instead'
-            )
+        require_screen()
         try:
             cv2.namedWindow(title, cv2.WINDOW_NORMAL)
         except cv2.error as error:
-            raise RuntimeError(
+            raise OSError(
                 'this OpenCV has no window support; install opencv-python '
                 'instead of opencv-python-headless'
             ) from error

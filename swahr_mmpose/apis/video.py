@@ -156,7 +156,7 @@ class VideoWriter:
 
         Raises:
             ValueError: If its size differs from that of the first frame.
-            RuntimeError: If OpenCV cannot encode the video.
+            OSError: If OpenCV cannot encode the video.
         """
         if self.writer is None:
             self._open((frame.shape[1], frame.shape[0]))
@@ -180,7 +180,7 @@ class VideoWriter:
                 code = cv2.VideoWriter.fourcc(*self.codec)
                 writer = cv2.VideoWriter(temporary, code, self.fps, even)
             if writer is None or not writer.isOpened():
-                raise RuntimeError(
+                raise OSError(
                     f'OpenCV cannot write {self.path}: it has no encoder '
                     f'{self.codec}, or it does not accept frames of size '
                     f'{even}. Write frames as images, or an .avi file, or '

@@ -3,11 +3,12 @@
 
 from __future__ import annotations
 
-from typing import List, Mapping, Optional
+from typing import Any, List, Mapping, Optional
 
+import torch
 from torch import Tensor, nn
 
-__all__ = ['compare_state_dicts', 'refuse_other_weights']
+__all__ = ['compare_state_dicts', 'refuse_non_finite', 'refuse_other_weights']
 
 
 # The scale branch is needed in training only: published baselines have none,
@@ -35,6 +36,8 @@ def compare_state_dicts(
         if key not in given:
             if not key.startswith(_OPTIONAL):
                 problems.append(f'{key} is missing')
+        elif not isinstance(given[key], Tensor):
+            problems.append(f'{key} is {type(given[key]).__name__}, no tensor')
         elif given[key].shape != tensor.shape:
             problems.append(
                 f'{key} has shape {tuple(given[key].shape)}, the '
@@ -48,13 +51,36 @@ def compare_state_dicts(
     return problems
 
 
+def refuse_non_finite(state: Mapping[str, Any], name: Optional[str]) -> None:
+    """Raise if a weight is NaN or infinite.
+
+    Args:
+        state (Mapping[str, Tensor]): State dict.
+        name (str, optional): File name, for the message.
+
+    Raises:
+        ValueError: If a tensor has such values. The message names the first.
+    """
+    for key, value in state.items():
+        if not isinstance(value, Tensor) or not value.is_floating_point():
+            continue
+        number = value.numel() - int(torch.isfinite(value).sum())
+        if number > 0:
+            raise ValueError(
+                f'checkpoint {name or ""}: {key} has {number} NaN or infinite '
+                f'value(s) of {value.numel()}, expected finite weights. The '
+                'training has diverged or the file is damaged; use an earlier '
+                'checkpoint'
+            )
+
+
 def refuse_other_weights(
     model: nn.Module,
     checkpoint: dict,
     name: Optional[str],
     fine_tuning: bool = False,
 ) -> None:
-    """Raise unless the weights of a checkpoint fit a model.
+    """Raise unless the weights of a checkpoint fit a model and are finite.
 
     Args:
         model (nn.Module): Model without wrapper (DDP).
@@ -64,10 +90,15 @@ def refuse_other_weights(
             must still fit. Defaults to False.
 
     Raises:
-        ValueError: If entries are missing, unexpected or of another shape.
-            The message lists the first five.
+        ValueError: If entries are missing, unexpected or of another shape
+            (the message lists the first five), or NaN or infinite.
     """
     state = checkpoint.get('state_dict', checkpoint)
+    if not isinstance(state, Mapping):
+        raise ValueError(
+            f'checkpoint {name or ""}: state_dict is {type(state).__name__}, '
+            'expected a dict of tensors'
+        )
     given = {_normalize_key(k): v for k, v in state.items() if _is_weight(k)}
     expected = {k: v for k, v in model.state_dict().items() if _is_weight(k)}
     problems = compare_state_dicts(given, expected)
@@ -79,6 +110,7 @@ def refuse_other_weights(
             if not p.startswith('head.')
         ]
     if not problems:
+        refuse_non_finite(given, name)
         return
     shown = '\n  '.join(problems[:5])
     raise ValueError(
@@ -94,7 +126,11 @@ def _fits(
 ) -> bool:
     """Whether a non-scalar entry has the same shape on both sides."""
     shape = expected[key].shape
-    return key in given and len(shape) > 0 and given[key].shape == shape
+    return (
+        key in given
+        and len(shape) > 0
+        and getattr(given[key], 'shape', None) == shape
+    )
 
 
 def _normalize_key(key: str) -> str:

@@ -5,10 +5,10 @@ from __future__ import annotations
 
 from typing import Any, Callable, Dict, List, Mapping, NamedTuple
 
-import numpy as np
 import torch
 from torch import Tensor
 
+from .compare import refuse_non_finite
 from .layouts import (
     detect_layout,
     from_mmpose_0x,
@@ -17,6 +17,7 @@ from .layouts import (
     to_official,
     unwrap,
 )
+from .meta import select_meta
 from .model_spec import ModelShape, check_hrnet, is_hrnet, read_model_shape
 
 __all__ = ['LAYOUTS', 'Converted', 'convert', 'prepare_to_publish']
@@ -27,17 +28,6 @@ _TO_OURS: Dict[str, Callable[[Dict[str, Tensor]], Dict[str, Tensor]]] = {
     'mmpose-0.x': from_mmpose_0x,
     'mmpose': dict,
 }
-# Published entries of ``meta``. The config is left out: it names local
-# folders, and the model zoo names the config.
-_META = (
-    'dataset_meta',
-    'epoch',
-    'iter',
-    'mmengine_version',
-    'source',
-    'swahr_mmpose_version',
-    'time',
-)
 
 
 class Converted(NamedTuple):
@@ -114,11 +104,13 @@ def prepare_to_publish(
 
     Returns:
         dict: ``state_dict`` with contiguous CPU tensors that share no
-        storage, and ``meta`` with plain Python values, so that
-        ``torch.load`` reads the file with ``weights_only=True``.
+        storage, and ``meta`` with the values that :func:`select_meta`
+        accepts, so that ``torch.load`` reads the file with
+        ``weights_only=True``.
 
     Raises:
-        ValueError: See :func:`convert`.
+        ValueError: If a weight is NaN or infinite, or see :func:`convert`
+            and :func:`select_meta`.
     """
     state = convert(content).state_dict
     weights = {
@@ -126,21 +118,6 @@ def prepare_to_publish(
         for key, value in state.items()
         if scale_maps or not key.startswith('head.scale_layers.')
     }
+    refuse_non_finite(weights, 'to publish')
     meta = content.get('meta') if isinstance(content, Mapping) else None
-    known = {k: v for k, v in (meta or {}).items() if k in _META}
-    return dict(meta=_to_builtin(known), state_dict=weights)
-
-
-def _to_builtin(value: Any) -> Any:
-    """Convert NumPy values and sets to built-in types, recursively."""
-    if isinstance(value, Mapping):
-        return {_to_builtin(k): _to_builtin(v) for k, v in value.items()}
-    if isinstance(value, np.ndarray):
-        return value.tolist()
-    if isinstance(value, np.generic):
-        return value.item()
-    if isinstance(value, (set, frozenset)):
-        return sorted(_to_builtin(v) for v in value)
-    if isinstance(value, (list, tuple)):
-        return [_to_builtin(v) for v in value]
-    return value
+    return dict(meta=select_meta(meta)[0], state_dict=weights)

@@ -18,7 +18,17 @@ from mmengine.dist import barrier
 
 from .io import read_checkpoint
 
-__all__ = ['drop_config', 'load_from_http', 'load_from_local', 'local_file']
+__all__ = [
+    'DownloadError',
+    'drop_config',
+    'load_from_http',
+    'load_from_local',
+    'local_file',
+]
+
+
+class DownloadError(OSError, RuntimeError):
+    """A file that cannot be downloaded."""
 
 
 def local_file(checkpoint: str, folder: Optional[str] = None) -> str:
@@ -39,7 +49,7 @@ def local_file(checkpoint: str, folder: Optional[str] = None) -> str:
 
     Raises:
         ValueError: If the URL has no file name.
-        RuntimeError: If the download fails or its hash differs.
+        DownloadError: If the download fails or its hash differs.
     """
     if '://' not in checkpoint:
         return osp.expanduser(checkpoint)
@@ -68,7 +78,7 @@ def _download(url: str, path: str) -> None:
             url, path, hash_prefix=hashed and hashed.group(1)
         )
     except (OSError, RuntimeError) as error:
-        raise RuntimeError(
+        raise DownloadError(
             f'cannot download {url} ({error}); download it manually and save '
             f'it as {path}, or give another file'
         ) from error
@@ -111,7 +121,7 @@ def load_from_http(
         Any: Content without ``meta['config']``; see :func:`drop_config`.
 
     Raises:
-        RuntimeError: If the download fails or its hash differs.
+        DownloadError: If the download fails or its hash differs.
         ValueError: See :func:`local_file` and :func:`read_checkpoint`.
     """
     path = local_file(filename, model_dir)

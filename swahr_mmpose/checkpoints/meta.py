@@ -28,8 +28,22 @@ def select_meta(meta: Any) -> Tuple[Dict[str, Any], List[str]]:
     Returns:
         tuple[dict, list[str]]: Entries with built-in Python values, and the
         names of entries that are left out.
+
+    Raises:
+        ValueError: If keypoint names cannot be published, or the metadata
+            has more than a million values.
     """
-    return _select(_to_builtin(meta, 0), _META, '')
+    plain = _to_builtin(meta, 0, [_MAX_VALUES])
+    kept, removed = _select(plain, _META, '')
+    for key in ('keypoint_id2name', 'keypoint_name2id'):
+        if f'dataset_meta.{key}' in removed:
+            got = plain['dataset_meta'][key]
+            raise ValueError(
+                f'meta.dataset_meta.{key} is {got!r:.200}, expected '
+                'names of at most 100 printable characters without "{{", and '
+                'their indices; rename the keypoints in the metainfo'
+            )
+    return kept, removed
 
 
 def _select(
@@ -40,10 +54,10 @@ def _select(
     removed: List[str] = []
     for key, item in value.items() if isinstance(value, dict) else ():
         check = checks.get(key) if isinstance(key, str) else None
-        if isinstance(check, dict):
+        if isinstance(check, dict) and isinstance(item, dict):
             kept[key], below = _select(item, check, f'{prefix}{key}.')
             removed += below
-        elif check is not None and check(item):
+        elif callable(check) and check(item):
             kept[key] = item
         else:
             removed.append(f'{prefix}{key!s:.40}')
@@ -51,15 +65,22 @@ def _select(
 
 
 _MAX_DEPTH = 6
+_MAX_VALUES = 1_000_000
 
 
-def _to_builtin(value: Any, depth: int) -> Any:
-    """Convert NumPy values and sets to built-in types, recursively."""
+def _to_builtin(value: Any, depth: int, left: List[int]) -> Any:
+    """Convert NumPy values and sets to built-in types, recursively.
+
+    ``left`` counts values: shared lists may have exponentially many.
+    """
+    left[0] -= 1
+    if left[0] < 0:
+        raise ValueError(f'meta has more than {_MAX_VALUES} values')
     if depth > _MAX_DEPTH:
         return None  # no metadata is nested as deep
     if isinstance(value, Mapping):
         return {
-            _to_builtin(k, depth + 1): _to_builtin(v, depth + 1)
+            _to_key(k): _to_builtin(v, depth + 1, left)
             for k, v in value.items()
         }
     if isinstance(value, np.ndarray):
@@ -67,10 +88,17 @@ def _to_builtin(value: Any, depth: int) -> Any:
     if isinstance(value, np.generic):
         return value.item()
     if isinstance(value, (set, frozenset)):
-        return sorted((_to_builtin(v, depth + 1) for v in value), key=str)
+        return sorted((_to_key(v) for v in value), key=str)
     if isinstance(value, (list, tuple)):
-        return [_to_builtin(v, depth + 1) for v in value]
+        return [_to_builtin(v, depth + 1, left) for v in value]
     return value
+
+
+def _to_key(value: Any) -> Any:
+    """Convert a key of a mapping to a built-in type."""
+    if isinstance(value, np.generic):
+        value = value.item()
+    return value if isinstance(value, (str, int, float)) else repr(value)
 
 
 def _matches(pattern: str) -> Check:
@@ -110,13 +138,26 @@ def _is_dict(check_key: Check, check_value: Check) -> Check:
 # Words of a name. Slashes, backslashes, colons, braces and "$" would allow
 # paths, addresses and templates.
 _is_name = _matches(r'[\w .()+,-]{1,100}')
+
+
+# Names of keypoints may have any printable character: they are needed.
+def _is_keypoint_name(value: Any) -> bool:
+    """Whether a value is printable and no template of MMEngine."""
+    return (
+        isinstance(value, str)
+        and len(value) <= 100
+        and value.isprintable()
+        and '{{' not in value
+    )
+
+
 _is_version = _matches(r'[\w.+-]{1,40}')
 _is_category = _is_dict(
     _is_name,
     lambda value: (
         _is_number(value)
         or _is_name(value)
-        or _is_list(_is_name)(value)
+        or _is_list(_is_keypoint_name)(value)
         or _is_list(_is_list(_is_count))(value)
     ),
 )
@@ -140,8 +181,8 @@ _META: Dict[str, Any] = dict(
     dataset_meta=dict(
         dataset_name=_is_name,
         num_keypoints=_is_count,
-        keypoint_id2name=_is_dict(_is_count, _is_name),
-        keypoint_name2id=_is_dict(_is_name, _is_count),
+        keypoint_id2name=_is_dict(_is_count, _is_keypoint_name),
+        keypoint_name2id=_is_dict(_is_keypoint_name, _is_count),
         upper_body_ids=_is_indices,
         lower_body_ids=_is_indices,
         flip_indices=_is_indices,

@@ -11,6 +11,7 @@ from mmengine.model import update_init_info
 from mmengine.registry import WEIGHT_INITIALIZERS
 from torch import Tensor, nn
 
+from .compare import refuse_non_finite
 from .download import local_file
 from .io import read_checkpoint
 from .layouts import select_backbone_weights, unwrap
@@ -50,13 +51,14 @@ class PretrainedBackbone:
             FileNotFoundError: If the file does not exist.
             RuntimeError: If the download fails or its hash differs.
             ValueError: If the file is not a checkpoint, or an entry of the
-                backbone is missing or has another shape. BatchNorm's
-                ``num_batches_tracked`` may be missing.
+                backbone is missing, has another shape or is NaN or infinite.
+                BatchNorm's ``num_batches_tracked`` may be missing.
         """
         content = read_checkpoint(local_file(self.checkpoint))
         expected = module.state_dict()
         given, unused = select_backbone_weights(unwrap(content)[0], expected)
         _check_weights(given, expected, self.checkpoint)
+        refuse_non_finite(given, self.checkpoint)
         module.load_state_dict({**expected, **given})
         self._protect(module)
         if hasattr(module, '_params_init_info'):

@@ -209,28 +209,22 @@ class ScaleAwareAssociativeEmbedding(BaseKeypointCodec):
         if keypoints_visible is None:
             keypoints_visible = np.ones(keypoints.shape[:2])
         people = select_people(keypoints_visible, iscrowd, num_keypoints)
-        keypoints, keypoints_visible, person_width, weights = (
-            None if rows is None else np.asarray(rows)[people]
-            for rows in (
-                keypoints,
-                keypoints_visible,
-                person_width,
-                keypoints_visible_weights,
-            )
-        )
-        flipped = read_flips(img_mask, flip, flip_direction).horizontal
         encoded = self._draw(
-            keypoints, keypoints_visible, person_width, flipped
+            np.asarray(keypoints)[people],
+            np.asarray(keypoints_visible)[people],
+            None if person_width is None else np.asarray(person_width)[people],
+            read_flips(img_mask, flip, flip_direction).horizontal,
         )
-        if weights is not None:
+        if keypoints_visible_weights is not None:
+            weights = np.asarray(keypoints_visible_weights)[people]
             encoded['keypoints_visible_weights'] = weights
         return encoded
 
     def _draw(
         self,
-        keypoints: Any,
-        keypoints_visible: Any,
-        person_width: Any,
+        keypoints: np.ndarray,
+        keypoints_visible: np.ndarray,
+        person_width: Optional[np.ndarray],
         flip: bool,
     ) -> dict:
         """Draw the targets of all people, see :meth:`encode`."""
@@ -277,7 +271,9 @@ class ScaleAwareAssociativeEmbedding(BaseKeypointCodec):
         """Decode heatmaps and tags into people.
 
         NaN and infinity in heatmaps count as 0. A tag that is not finite
-        belongs to no person.
+        belongs to no person. The search for missing keypoints is bounded:
+        where it would read more than 67 million cells of an image, some are
+        placed at a good cell instead of the best one, with a warning.
 
         Args:
             batch_heatmaps (Tensor): Shape (B, K, H, W).

@@ -23,6 +23,8 @@ __all__ = ['BestCells', 'BlockSelection', 'search_blocks']
 
 # Blocks that are read in one step: they fit into the CPU cache.
 _CHUNK_SIZE = 1 << 13
+# Pairs of a map that are read; more occur where tags are not smooth.
+_MAX_PAIRS = 1 << 15
 
 
 class BlockSelection(NamedTuple):
@@ -47,7 +49,8 @@ class BestCells(NamedTuple):
 
     ``blocks`` are int64 block indices and ``columns`` those of the cell within
     its block; ``values`` are the heatmap there and ``objectives`` the maxima
-    of the objective, ``-inf`` where no cell has a finite distance.
+    of the objective, ``-inf`` where no cell has a finite distance, NaN for the
+    queries of maps that were not searched.
     """
 
     blocks: np.ndarray
@@ -65,7 +68,9 @@ def search_blocks(
 ) -> BestCells:
     """Find the first cell of each query with the largest objective.
 
-    A NaN distance counts as infinite, a NaN objective as ``-inf``.
+    A NaN distance counts as infinite, a NaN objective as ``-inf``.  Maps in
+    which few blocks can be skipped, see ``_MAX_PAIRS``, are not searched:
+    :mod:`.tag_search` is for them.
 
     Args:
         selection (BlockSelection): Maps with at least one block each.
@@ -89,7 +94,7 @@ def search_blocks(
     queries = torch.arange(len(means), device=device)
     likely_blocks = torch.from_numpy(likely).to(device)
     reached = _maximize_blocks(selection, likely_blocks, all_means, queries)
-    query, block = _select_pairs(
+    query, block, searched = _select_pairs(
         selection, bounds, np.maximum(reached, lowest), likely
     )
     query_t, block_t = (
@@ -101,6 +106,7 @@ def search_blocks(
     columns = _compute_objectives(selection, chosen, all_means, queries)
     columns = columns.argmax(dim=1)
     values = selection.values[selection.indices[chosen], columns]
+    best[~searched] = np.nan
     return BestCells(
         block[first], columns.cpu().numpy(), values.cpu().numpy(), best
     )
@@ -197,10 +203,11 @@ def _select_pairs(
     bounds: Sequence[np.ndarray],
     reached: np.ndarray,
     likely: np.ndarray,
-) -> Tuple[np.ndarray, np.ndarray]:
+) -> Tuple[np.ndarray, np.ndarray, np.ndarray]:
     """Select pairs of query and block whose bound is not below ``reached``.
 
-    The most likely block of each query is always selected.
+    The most likely block of each query is always selected, and only this one
+    in a map with more than ``_MAX_PAIRS`` pairs.
 
     Args:
         selection (BlockSelection): M blocks.
@@ -209,20 +216,24 @@ def _select_pairs(
         likely (np.ndarray): Most likely block of each query, shape (G,).
 
     Returns:
-        tuple[np.ndarray, np.ndarray]: int64 queries, increasing, and blocks,
-        (N,) each.
+        tuple[np.ndarray, np.ndarray, np.ndarray]: int64 queries, increasing,
+        and blocks, (N,) each; whether all pairs of a query are selected, bool
+        (G,).
     """
     queries, blocks = [], []
+    searched = np.ones(len(reached), bool)
     query = start = 0
     for bound, end in zip(bounds, selection.ends):
         rows = np.arange(query, query + len(bound))
         selected = ~(bound < reached[rows, None])
+        if np.count_nonzero(selected) > _MAX_PAIRS:
+            selected[:] = searched[rows] = False
         selected[rows - query, likely[rows] - start] = True
         row, column = np.divmod(np.flatnonzero(selected), bound.shape[1])
         queries.append(row + query)
         blocks.append(column + start)
         query, start = query + len(bound), end
-    return np.concatenate(queries), np.concatenate(blocks)
+    return np.concatenate(queries), np.concatenate(blocks), searched
 
 
 def _compute_objectives(
@@ -239,8 +250,21 @@ def _compute_objectives(
         squared += other
     indices = selection.indices.index_select(0, block)
     values = selection.values.index_select(0, indices)
-    objectives = values.sub_(squared.sqrt_().round_())
+    objectives = values.sub_(_take_root(squared).round_())
     return objectives.nan_to_num_(-torch.inf, torch.inf, -torch.inf)
+
+
+def _take_root(squared: Tensor) -> Tensor:
+    """Replace values by their square root, correctly rounded.
+
+    torch, by MKL, is off by one unit in the last place at times, which moves
+    distances across the limit of rounding.
+    """
+    if squared.device.type != 'cpu':
+        return squared.sqrt_()
+    array = squared.numpy()
+    np.sqrt(array, out=array)
+    return squared
 
 
 def _maximize_blocks(

@@ -8,7 +8,8 @@ implementation.
 
 The search begins in the blocks above the threshold of the block-max index.
 All blocks are searched only where the best objective there does not
-exceed the threshold.
+exceed the threshold.  Maps in which few blocks can be skipped, such as noise,
+are searched in the order of their tags.
 
 P people, K keypoints, L tag dimensions, map size H x W, G missing keypoints
 (queries), M selected blocks.
@@ -16,7 +17,7 @@ P people, K keypoints, L tag dimensions, map size H x W, G missing keypoints
 
 from __future__ import annotations
 
-from typing import List, Sequence, Tuple
+from typing import Iterator, List, Sequence, Tuple
 
 import numpy as np
 import torch
@@ -27,12 +28,17 @@ from swahr_mmpose.utils.tensor_ops import enlarge
 from .block_max import BLOCK_SIZE, BlockMax, split_into_blocks
 from .block_search import BestCells, BlockSelection, search_blocks
 from .grouping import People
+from .tag_search import search_by_tags
 
 __all__ = ['fill_missing_keypoints']
 
 # Maximum number of bounds (queries x blocks of a map) for which the keypoints
-# of an image are searched together.
-_MAX_BOUNDS = 1 << 23
+# of an image are searched together, and for which a map is searched by rows.
+_MAX_JOINT_BOUNDS = 1 << 22
+_MAX_BOUNDS = 1 << 20
+# Maximum number of pairs of a query and a block that the search by tags reads
+# in an image, 67 million cells.  Noise stays far below.
+_MAX_TAG_PAIRS = 1 << 19
 
 
 def fill_missing_keypoints(
@@ -94,17 +100,21 @@ class _ImageMaps:
     ) -> None:
         self.blocks, self._tags = blocks, tags
         self._size = heatmaps.shape[1:]
-        self._count = len(blocks.values) // len(heatmaps)  # per map
+        self.count = len(blocks.values) // len(heatmaps)  # per map
         # Buffer for the enlarged tags of one keypoint.
         self._enlarged = tags.new_empty(len(tags), *self._size)
+
+    def count_above(self, k: int) -> int:
+        """Count the blocks of keypoint ``k`` above the threshold."""
+        return len(self.blocks.select_part(k, self._tags.shape[1]).above)
 
     def select_all(self, k: int) -> BlockSelection:
         """Select all blocks of keypoint ``k``."""
         blocks = self.blocks.select_part(k, self._tags.shape[1])
-        indices = torch.arange(self._count, device=blocks.values.device)
+        indices = torch.arange(self.count, device=blocks.values.device)
         tags = self._enlarge_tags(k)
         return BlockSelection(
-            blocks.values, blocks.maxima, indices, tags, indices, [self._count]
+            blocks.values, blocks.maxima, indices, tags, indices, [self.count]
         )
 
     def select_above(
@@ -128,7 +138,7 @@ class _ImageMaps:
         ]
         local = [above if len(above) else first for above in local]
         indices = torch.cat(
-            [above + k * self._count for k, above in zip(keypoints, local)]
+            [above + k * self.count for k, above in zip(keypoints, local)]
         )
         selection = BlockSelection(
             self.blocks.values,
@@ -175,38 +185,81 @@ def _search_image(
         BestCells: Cells, with blocks counted within their map.
     """
     threshold = maps.blocks.threshold
-    keypoints = np.unique(keypoint).tolist()
-    # All keypoints at once, unless the matrices of bounds would be large.
-    num_bounds = len(means) * len(maps.blocks.above) / len(keypoints)
-    batches = [keypoints]
-    if num_bounds > _MAX_BOUNDS:
-        batches = [[k] for k in keypoints]
-    parts = [_search_above(maps, keypoint, means, ks) for ks in batches]
-    best = BestCells(*(np.concatenate(arrays) for arrays in zip(*parts)))
+    best = _search_above(maps, keypoint, means)
     # Cells not above the threshold have no objective above it.
-    remaining = np.flatnonzero(~(best.objectives > threshold))
-    for k in np.unique(keypoint[remaining]).tolist():
-        queries = remaining[keypoint[remaining] == k]
+    remaining = best.objectives <= threshold
+    for k, queries in _split_queries(keypoint, remaining):
+        if len(queries) * maps.count > _MAX_BOUNDS:
+            best.objectives[queries] = np.nan
+            continue
         cells = search_blocks(
             maps.select_all(k), means[queries], [len(queries)]
         )
-        for array, values in zip(best, cells):
-            array[queries] = values
+        _put(best, queries, cells)
+    hard = list(_split_queries(keypoint, np.isnan(best.objectives)))
+    for k, queries in hard:
+        max_pairs = _MAX_TAG_PAIRS // len(hard)
+        cells = _search_by_tags(maps, k, means[queries], max_pairs)
+        _put(best, queries, cells)
     return best
+
+
+def _split_queries(
+    keypoint: np.ndarray, chosen: np.ndarray
+) -> Iterator[Tuple[int, np.ndarray]]:
+    """Split the chosen queries by keypoint: keypoints and int64 queries."""
+    for k in np.unique(keypoint[chosen]).tolist():
+        yield k, np.flatnonzero(chosen & (keypoint == k))
+
+
+def _put(best: BestCells, queries: np.ndarray, cells: BestCells) -> None:
+    """Write the cells of some queries into those of all queries."""
+    for array, values in zip(best, cells):
+        array[queries] = values
 
 
 def _search_above(
-    maps: _ImageMaps,
-    keypoint: np.ndarray,
-    means: np.ndarray,
-    keypoints: Sequence[int],
+    maps: _ImageMaps, keypoint: np.ndarray, means: np.ndarray
 ) -> BestCells:
-    """Search the blocks above the threshold for queries of ``keypoints``."""
-    counts = [int((keypoint == k).sum()) for k in keypoints]
-    selection, local = maps.select_above(keypoints)
-    queries = np.isin(keypoint, keypoints)
-    best = search_blocks(
-        selection, means[queries], counts, maps.blocks.threshold
+    """Search the blocks above the threshold.
+
+    Objectives are NaN where that would take too long.
+    """
+    best = BestCells(
+        np.zeros(len(means), np.int64),
+        np.zeros(len(means), np.int64),
+        np.zeros(len(means), np.float32),
+        np.full(len(means), np.nan, np.float32),
     )
-    best.blocks[:] = local[best.blocks]
+    sizes = [
+        (k, (keypoint == k).sum() * maps.count_above(k))
+        for k in np.unique(keypoint).tolist()
+    ]
+    easy = [k for k, size in sizes if size <= _MAX_BOUNDS]
+    # All keypoints at once, unless the matrices of bounds would be large.
+    together = sum(size for _, size in sizes) <= _MAX_JOINT_BOUNDS
+    for keypoints in [easy] if together and easy else [[k] for k in easy]:
+        selection, local = maps.select_above(keypoints)
+        queries = np.flatnonzero(np.isin(keypoint, keypoints))
+        counts = [int((keypoint == k).sum()) for k in keypoints]
+        cells = search_blocks(
+            selection, means[queries], counts, maps.blocks.threshold
+        )
+        cells.blocks[:] = local[cells.blocks]
+        _put(best, queries, cells)
     return best
+
+
+def _search_by_tags(
+    maps: _ImageMaps, k: int, means: np.ndarray, max_pairs: int
+) -> BestCells:
+    """Search a complete map in the order of its tags."""
+    selection = maps.select_all(k)
+    cells, values, objectives = search_by_tags(
+        selection.values.reshape(-1).cpu().numpy(),
+        [tag.reshape(-1).cpu().numpy() for tag in selection.tags],
+        means,
+        max_pairs,
+    )
+    blocks, columns = np.divmod(cells, BLOCK_SIZE)
+    return BestCells(blocks, columns, values, objectives)

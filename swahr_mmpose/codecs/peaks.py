@@ -11,6 +11,7 @@ from __future__ import annotations
 from typing import Any, List, NamedTuple, Sequence, Tuple
 
 import torch
+import torch.nn.functional as F
 from torch import Tensor
 
 from swahr_mmpose.utils.tensor_ops import read_maps, true_indices
@@ -24,6 +25,12 @@ __all__ = [
     'log_parabola_shift',
     'quarter_shift',
 ]
+
+
+# Peaks, relative to those needed, from which they are not sorted completely.
+_MANY_PEAKS = 4
+# Cells are compared one by one up to this share of all cells, its inverse.
+_DENSE_SHARE = 16
 
 
 class Candidates(NamedTuple):
@@ -66,8 +73,10 @@ def find_candidates(
         Candidates: M candidates per heatmap.
     """
     batch, num_keypoints, height, width = heatmaps.shape
+    flat = blocks.values.view(-1)
     peaks = find_peaks(heatmaps, blocks, threshold, kernel)
-    scores = blocks.values.view(-1)[peaks]
+    peaks = _keep_strongest(flat, peaks, batch * num_keypoints, topk)
+    scores = flat[peaks]
     row, x = peaks // blocks.width, peaks % blocks.width  # rows of all maps
     maps = row // height
     order, ranks = _rank_within_maps(scores, maps, batch * num_keypoints)
@@ -85,6 +94,41 @@ def find_candidates(
         _scatter_rows(y * width + x, maps, ranks, shape),
         _scatter_rows(peak_tags, maps, ranks, shape),
     )
+
+
+def _keep_strongest(
+    values: Tensor, peaks: Tensor, num_maps: int, topk: int
+) -> Tensor:
+    """Drop peaks that cannot be among the ``topk`` of their map.
+
+    Only of maps with many peaks, to save sorting them.
+
+    Args:
+        values (Tensor): float32 cells of all maps, shape (N,).
+        peaks (Tensor): int64 indices of cells, increasing, shape (P,).
+        num_maps (int): Number of maps.
+        topk (int): Number of peaks needed of a map; of equal ones the first.
+
+    Returns:
+        Tensor: int64 peaks, increasing.
+    """
+    if len(peaks) <= _MANY_PEAKS * num_maps * topk:
+        return peaks
+    size = len(values) // num_maps
+    starts = torch.arange(1, num_maps, device=peaks.device) * size
+    ends = torch.searchsorted(peaks, starts).tolist() + [len(peaks)]
+    kept, start = [], 0
+    for end in ends:
+        part, start = peaks[start:end], end
+        if len(part) > topk:
+            scores = values.index_select(0, part)
+            least = torch.topk(scores, topk).values[-1]
+            keep = scores > least
+            equal = true_indices(scores == least)
+            keep[equal[: topk - int(keep.sum())]] = True
+            part = part[true_indices(keep)]
+        kept.append(part)
+    return torch.cat(kept)
 
 
 def _rank_within_maps(
@@ -126,7 +170,8 @@ def find_peaks(
 
     Only blocks above the threshold are read, and compared within themselves
     first.  The remaining cells are compared with their neighbours until one of
-    these is larger.  On a plateau every cell is a peak; a cell with a NaN in
+    these is larger; if they are many, by a maximum over all windows instead.
+    On a plateau every cell is a peak; a cell with a NaN in
     its window is not.
 
     Args:
@@ -143,6 +188,10 @@ def find_peaks(
     height, width = heatmaps.shape[-2], blocks.width
     flat = blocks.values.view(-1)
     index = _find_block_peaks(blocks, threshold, kernel > 1)
+    if len(index) > len(flat) // _DENSE_SHARE:
+        return _find_peaks_densely(
+            blocks.values.view(-1, height, width), threshold, kernel
+        )
     value = flat.index_select(0, index)
     x, y = index % width, index // width % height
     for dy, dx in _list_window_offsets(kernel):
@@ -159,6 +208,27 @@ def find_peaks(
                 t.index_select(0, kept) for t in (index, value, x, y)
             )
     return index
+
+
+def _find_peaks_densely(maps: Tensor, threshold: float, kernel: int) -> Tensor:
+    """Find the peaks of :func:`find_peaks` by a maximum over all windows.
+
+    Args:
+        maps (Tensor): Padded maps, shape (R, H, W).
+        threshold (float): Value that a peak must exceed.
+        kernel (int): Window size in cells; odd.
+
+    Returns:
+        Tensor: int64 flat indices, increasing, shape (P,).
+    """
+    found, reach = [], kernel // 2
+    for i, cells in enumerate(maps):  # each fits into the CPU cache
+        # The window is separable; a NaN is the maximum of its window.
+        largest = F.max_pool2d(cells[None], (1, kernel), 1, (0, reach))
+        largest = F.max_pool2d(largest, (kernel, 1), 1, (reach, 0))[0]
+        peaks = true_indices((cells == largest) & (cells > threshold))
+        found.append(peaks + i * cells.numel())
+    return torch.cat(found)
 
 
 def _list_window_offsets(kernel: int) -> List[Tuple[int, int]]:

@@ -19,7 +19,6 @@ import os
 from pathlib import Path
 from typing import Any, Optional, Sequence
 
-from mmengine.config import Config
 from tqdm import tqdm
 
 from swahr_mmpose.apis.loading import keypoint_index, load_dataset
@@ -29,6 +28,7 @@ from swahr_mmpose.utils.cli import (
     Argv,
     add_cfg_options,
     make_parser,
+    read_config,
     user_errors,
 )
 from swahr_mmpose.visualization.inspection import inspect_targets, links_of
@@ -125,7 +125,7 @@ def main(argv: Argv = None) -> None:
     """Write a figure per image and augmentation."""
     args = parse_args(argv)
     with user_errors():
-        cfg = Config.fromfile(args.config)
+        cfg = read_config(args.config)
         cfg.merge_from_dict(args.cfg_options)
         dataset = load_dataset(cfg, args.split, training=True)
         keypoint = keypoint_index(dataset.metainfo, args.keypoint)

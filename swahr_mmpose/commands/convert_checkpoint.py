@@ -22,7 +22,6 @@ import time
 from typing import Any, Dict
 
 import torch
-from mmengine.config import Config
 from mmengine.registry import init_default_scope
 from mmpose.registry import MODELS
 
@@ -34,7 +33,7 @@ from swahr_mmpose.checkpoints.io import (
     read_checkpoint,
     write_checkpoint,
 )
-from swahr_mmpose.utils.cli import Argv, make_parser, user_errors
+from swahr_mmpose.utils.cli import Argv, make_parser, read_config, user_errors
 
 
 def parse_args(argv: Argv = None) -> argparse.Namespace:
@@ -67,8 +66,8 @@ def check_config(path: str, converted: Converted, name: str) -> None:
     Raises:
         ValueError: If the weights do not fit.
     """
-    cfg = Config.fromfile(path)
-    init_default_scope(cfg.get('default_scope', 'mmpose'))
+    cfg = read_config(path)
+    init_default_scope(cfg.default_scope)
     with torch.device('meta'):
         model = MODELS.build(cfg.model)
     refuse_other_weights(model, converted.state_dict, name)

@@ -27,13 +27,14 @@ from mmengine.structures import InstanceData
 from tqdm import tqdm
 
 from swahr_mmpose.apis.loading import load_dataset, load_model
+from swahr_mmpose.datasets.transforms.loading import read_image
 from swahr_mmpose.deploy.requirements import require_packages
 from swahr_mmpose.utils.atomic_write import replaced_path
 from swahr_mmpose.utils.cli import (
     Argv,
     add_cfg_options,
-    find_config,
     make_parser,
+    read_config,
     user_errors,
 )
 
@@ -115,12 +116,12 @@ def main(argv: Argv = None) -> None:
     """Evaluate the models, print the results and write them."""
     args = parse_args(argv)
     require_packages('onnxruntime')
-    cfg = Config.fromfile(find_config(args.config))
-    cfg.merge_from_dict(args.cfg_options)
     if args.threads:
         torch.set_num_threads(args.threads)
         cv2.setNumThreads(args.threads)
     with user_errors():
+        cfg = read_config(args.config)
+        cfg.merge_from_dict(args.cfg_options)
         dataset = load_dataset(cfg)
         predictors = _load_predictors(args, cfg, dataset)
     results = evaluate(predictors, dataset, cfg.test_evaluator)
@@ -164,10 +165,11 @@ def evaluate(
     for evaluator in evaluators.values():
         evaluator.dataset_meta = dataset.metainfo
     seconds: Dict[str, List[float]] = {name: [] for name in predictors}
+    loader = dataset.pipeline.transforms[0]
+    ignore_orientation = bool(getattr(loader, 'ignore_orientation', False))
     for sample in tqdm(dataset):
         path = sample['data_samples'].metainfo['img_path']
-        flags = cv2.IMREAD_COLOR | cv2.IMREAD_IGNORE_ORIENTATION
-        image = cv2.imread(path, flags)
+        image = read_image(path, ignore_orientation)
         for name, predict in predictors.items():
             started = time.perf_counter()
             result = predict(image, sample)

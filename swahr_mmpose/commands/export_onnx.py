@@ -6,14 +6,16 @@
   %(prog)s CONFIG CHECKPOINT --check a.jpg b.jpg
   # flip test and fusion by the runtime, which can disable the flip test
   %(prog)s CONFIG CHECKPOINT --fusion outside
+  # fixed input of one image, for hardware that needs it
+  %(prog)s CONFIG CHECKPOINT --opset 13 --input-shape 512 768
   # 8-bit integers, calibrated on about 100 images: a quarter of the size
   %(prog)s CONFIG CHECKPOINT --int8 images/*.jpg
 
 Writes the model and a folder swahr_runtime beside it, which runs the model
 with ONNX Runtime, NumPy and SciPy (docs/deploy.md). The scale branch is not
-exported. The model accepts any batch size, and any height and width that are
-multiples of 64. Requires onnx, onnxruntime and onnxscript, the extra "export"
-of the package.
+exported. Without --input-shape the model accepts any batch size, and any
+height and width that are multiples of 64. Requires onnx, onnxruntime and
+onnxscript, the extra "export" of the package.
 """
 
 from __future__ import annotations
@@ -33,8 +35,8 @@ from swahr_mmpose.deploy.requirements import require_packages
 from swahr_mmpose.utils.cli import (
     Argv,
     add_cfg_options,
-    find_config,
     make_parser,
+    read_config,
     user_errors,
 )
 
@@ -85,7 +87,18 @@ def _add_graph_options(parser: argparse.ArgumentParser) -> None:
         help='disable the flip test: half the time',
     )
     parser.add_argument(
-        '--opset', type=int, default=18, help='ONNX operator set version'
+        '--opset',
+        type=int,
+        default=18,
+        help='ONNX operator set version, from 11',
+    )
+    parser.add_argument(
+        '--input-shape',
+        type=int,
+        nargs=2,
+        metavar=('HEIGHT', 'WIDTH'),
+        help='fixed size of the network input in pixels, multiples of 64, '
+        'with one image per batch; images are scaled to fit',
     )
 
 
@@ -110,11 +123,11 @@ def main(argv: Argv = None) -> None:
     """Export the model; errors of files and settings end in one line."""
     args = parse_args(argv)
     require_packages('onnx', 'onnxruntime', 'onnxscript')
-    cfg = Config.fromfile(find_config(args.config))
-    cfg.merge_from_dict(args.cfg_options)
-    if args.no_flip:
-        cfg.model.test_cfg.flip_test = False
     with user_errors():
+        cfg = read_config(args.config)
+        cfg.merge_from_dict(args.cfg_options)
+        if args.no_flip:
+            cfg.model.test_cfg.flip_test = False
         model = load_model(cfg, args.checkpoint)
         write_model(args, cfg, model)
         if args.check:
@@ -135,7 +148,9 @@ def write_model(args: argparse.Namespace, cfg: Config, model: Any) -> None:
     settings = onnx_export.build_settings(cfg, model, args.fusion == 'inside')
     folder = osp.dirname(osp.abspath(path))
     os.makedirs(folder, exist_ok=True)
-    onnx_export.export_model(model, settings, path, args.opset)
+    onnx_export.export_model(
+        model, settings, path, args.opset, args.input_shape
+    )
     if args.fp16:
         onnx_quantization.to_float16(path, path)
     if args.int8:

@@ -23,7 +23,6 @@ import signal
 from contextlib import closing, contextmanager
 from typing import Any, Iterator, List
 
-from mmengine.config import Config
 from mmengine.device import get_device
 
 from swahr_mmpose.apis.inferencer import Inferencer
@@ -32,10 +31,11 @@ from swahr_mmpose.apis.output_sinks import OutputSinks
 from swahr_mmpose.utils.cli import (
     Argv,
     add_cfg_options,
-    find_config,
     make_parser,
+    read_config,
     user_errors,
 )
+from swahr_mmpose.utils.screen import require_screen
 
 __all__ = ['main', 'run_inference']
 
@@ -171,10 +171,12 @@ def run_inference(args: argparse.Namespace) -> None:
     Raises:
         OSError, ValueError: If inputs, checkpoint or outputs are not valid.
     """
+    if args.show:
+        require_screen()
     source = open_source(args.inputs, args.every)
     _report_skipped_files(source)
     infer = Inferencer(
-        Config.fromfile(find_config(args.config)),
+        read_config(args.config),
         args.checkpoint,
         args.device,
         threshold=args.score_thr,

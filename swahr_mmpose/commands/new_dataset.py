@@ -4,11 +4,13 @@ r"""Make a config for your own keypoints from a COCO-style annotation file.
 Required are images and, for each annotation, image_id, category_id and
 keypoints (x, y, v). Missing boxes, areas, num_keypoints and iscrowd are filled
 in; crowds and instances without labelled keypoint get a segmentation. The
-rules applied are printed and counted in "info" of the written files.
+rules applied are printed and counted in "info" of the written files. Nothing
+is written before all annotations and images have been checked.
 
 The folder gets train.json, val.json, metainfo.py (MMPose's dataset_info), the
 config, report.txt (the printed report) and skeleton.png: check it first. Flip
-pairs are derived from names with left and right. Keypoints are grouped from
+pairs are derived from names with left and right; twins that may be alike by
+chance, as load and road, have to be confirmed. Keypoints are grouped from
 the most stable one outwards along the skeleton.
 
 Examples:
@@ -16,6 +18,9 @@ Examples:
   # a separate validation file, and a network for a first run on a CPU
   %(prog)s beetles/train.json --img-dir beetles/train \
       --val beetles/val.json --val-img-dir beetles/val --base tiny
+  # two exports of an annotation tool, and every species in them
+  %(prog)s task0/annotations.json task1/annotations.json \
+      --img-dir task0/images --img-dir task1/images --category all
   # what cannot be derived from the file
   %(prog)s fish.json --img-dir fish --flip off \
       --skeleton nose:dorsal dorsal:tail --sigmas 0.03 0.05 0.08
@@ -25,23 +30,28 @@ from __future__ import annotations
 
 import argparse
 import io
-import os
+import shlex
 import sys
+from contextlib import redirect_stdout
 from dataclasses import fields
-from typing import Any, Callable
+from pathlib import Path
+from typing import Any, Callable, Sequence
 
+from matplotlib.font_manager import FontProperties, findfont, get_font
 from mmengine.config import Config
 
 from swahr_mmpose.datasets.checks.preflight import check_before_run
+from swahr_mmpose.datasets.checks.text import escape
 from swahr_mmpose.datasets.custom.config_template import BASES
 from swahr_mmpose.datasets.custom.prepare import (
     DatasetOptions,
     PreparedDataset,
     prepare_dataset,
     read_sample,
-    write_dataset,
 )
+from swahr_mmpose.datasets.custom.reading import as_list
 from swahr_mmpose.datasets.custom.skeleton import SkeletonOptions
+from swahr_mmpose.datasets.custom.writing import write_dataset
 from swahr_mmpose.utils.cli import Argv, make_parser, user_errors
 from swahr_mmpose.visualization.drawing import skeleton_figure
 
@@ -53,16 +63,24 @@ def parse_args(argv: Argv = None) -> argparse.Namespace:
     """Parse the command line."""
     parser = make_parser(__doc__)
     add = parser.add_argument
-    add('ann_file', help='COCO-style annotation file of the training images')
+    add(
+        'ann_file',
+        nargs='+',
+        help='COCO-style annotation files of the training images',
+    )
     add(
         '--img-dir',
         required=True,
+        action='append',
         default=argparse.SUPPRESS,
-        help='folder of the training images',
+        help='folder of the training images; repeat it to give one per '
+        'annotation file',
     )
     _add_data_options(add)
+    _add_selection_options(add)
     _add_config_options(add)
     _add_skeleton_options(add)
+    _add_grouping_options(add)
     add(
         '--overwrite',
         action='store_true',
@@ -77,19 +95,22 @@ def parse_args(argv: Argv = None) -> argparse.Namespace:
 
 
 def _add_data_options(add: Callable[..., Any]) -> None:
-    """Add options on what data to use and where to write it."""
+    """Add options on the validation images."""
     add(
         '--val',
         metavar='ANN_FILE',
         dest='val_ann_file',
+        action='append',
         default=COMPUTED,
-        help='annotation file of the validation images (default: part of the '
-        'training file)',
+        help='annotation file of the validation images; may be repeated '
+        '(default: part of the training images)',
     )
     add(
         '--val-img-dir',
+        action='append',
         default=COMPUTED,
-        help='folder of the images of --val (default: --img-dir)',
+        help='folder of the images of --val; may be repeated (default: '
+        '--img-dir)',
     )
     add(
         '--val-share',
@@ -98,6 +119,10 @@ def _add_data_options(add: Callable[..., Any]) -> None:
         help='fraction of images held out for validation without --val, above '
         '0 up to 0.5',
     )
+
+
+def _add_selection_options(add: Callable[..., Any]) -> None:
+    """Add options on what is selected, and on names."""
     add(
         '--keep-empty',
         action='store_true',
@@ -110,8 +135,11 @@ def _add_data_options(add: Callable[..., Any]) -> None:
     )
     add(
         '--category',
+        nargs='+',
+        metavar='NAME',
         default=COMPUTED,
-        help='name of the category, required if the file has several',
+        help='names of categories with the same keypoints, or all; required '
+        'if the file has several',
     )
     add(
         '--out-dir',
@@ -173,8 +201,8 @@ def _add_skeleton_options(add: Callable[..., Any]) -> None:
         nargs='+',
         metavar='LEFT:RIGHT',
         default=COMPUTED,
-        help='pairs that a horizontal flip exchanges, or none (default: '
-        'derived from names)',
+        help='pairs that a horizontal flip exchanges, or none; '
+        'this also confirms proposed pairs (default: derived from names)',
     )
     add(
         '--flip',
@@ -183,6 +211,10 @@ def _add_skeleton_options(add: Callable[..., Any]) -> None:
         help='horizontal flip in training and testing; auto: if there are '
         'flip pairs',
     )
+
+
+def _add_grouping_options(add: Callable[..., Any]) -> None:
+    """Add options on grouping and metric."""
     add(
         '--keypoint-order',
         nargs='+',
@@ -237,7 +269,10 @@ def draw_skeleton(dataset: PreparedDataset) -> bytes:
         sample.image,
         sample.keypoints,
         skeleton.statistics.mean,
-        [f'{rank[k]} {name}' for k, name in enumerate(skeleton.names)],
+        [
+            _format_label(rank[k], name)
+            for k, name in enumerate(skeleton.names)
+        ],
         skeleton.links,
         [k['color'] for k in dataset.info['keypoint_info'].values()],
     )
@@ -246,17 +281,81 @@ def draw_skeleton(dataset: PreparedDataset) -> bytes:
     return stream.getvalue()
 
 
+def _format_label(rank: int, name: str) -> str:
+    r"""Format a label of characters that the font of figures has.
+
+    Matplotlib reads text between ``$`` as a formula.
+    """
+    glyphs = get_font(findfont(FontProperties())).get_charmap()
+    text = ''.join(
+        c if ord(c) in glyphs else c.encode('unicode_escape').decode()
+        for c in escape(name, 40)
+    )
+    return f'{rank} {text}'.replace('$', r'\$')
+
+
+class FolderCheck:
+    """Check of a dataset in its temporary folder, before it is moved.
+
+    Args:
+        dataset (PreparedDataset): Dataset to write.
+        names (Sequence[str]): Names of the given training and validation
+            files, for errors.
+    """
+
+    def __init__(self, dataset: PreparedDataset, names: Sequence[str]) -> None:
+        self.out_dir = dataset.out_dir
+        self.names = names
+        self.printed = ''
+
+    def __call__(self, config: Path) -> None:
+        """Check a config, its annotations and images; collect the output.
+
+        Args:
+            config (Path): Config in the temporary folder.
+
+        Raises:
+            ValueError: If there are problems; names the given file.
+        """
+        output = io.StringIO()
+        try:
+            with redirect_stdout(output):
+                check_before_run(Config.fromfile(config), ('train', 'val'))
+        except (OSError, ValueError) as error:
+            text = str(error)
+            for split, name in zip(('train', 'val'), self.names):
+                text = text.replace(str(config.parent / f'{split}.json'), name)
+            raise ValueError(f'{text}\nNothing was written.') from error
+        self.printed = output.getvalue().replace(
+            str(config.parent), str(self.out_dir)
+        )
+
+
 def main(argv: Argv = None) -> None:
-    """Prepare, report, write and check a custom dataset."""
+    """Prepare, report, check and write a custom dataset."""
     args = parse_args(argv)
     with user_errors():
-        dataset = prepare_dataset(make_options(args))
+        options = make_options(args)
+        dataset = prepare_dataset(options)
         figure = draw_skeleton(dataset)
         print('\n'.join(dataset.report))
-        config = write_dataset(dataset, figure, args.overwrite)
-        if not args.skip_checks:
-            check_before_run(Config.fromfile(config), ('train', 'val'))
+        train = ', '.join(as_list(options.ann_file))
+        val = ', '.join(as_list(options.val_ann_file)) or train
+        check = FolderCheck(dataset, (train, val))
+        config = write_dataset(
+            dataset,
+            figure,
+            args.overwrite,
+            None if args.skip_checks else check,
+        )
+    print(check.printed, end='')
     script = sys.argv[0].endswith('.py')
-    train = 'python tools/train.py' if script else 'swahr train'
+    command = 'python tools/train.py' if script else 'swahr train'
     print(f'Wrote {dataset.out_dir}; check skeleton.png, then train:')
-    print(f'  {train} {os.path.relpath(config)}')
+    print(f'  {command} {shlex.quote(_shorten_path(config))}')
+
+
+def _shorten_path(path: Path) -> str:
+    """Make a path relative to the working directory if it is below it."""
+    here = Path.cwd().resolve()
+    return str(path.relative_to(here) if here in path.parents else path)

@@ -22,8 +22,10 @@ from typing import Any, Dict, Tuple
 
 import torch
 
+from swahr_mmpose.checkpoints.averaged import report_averaged_weights
 from swahr_mmpose.checkpoints.convert import prepare_to_publish
 from swahr_mmpose.checkpoints.io import read_checkpoint
+from swahr_mmpose.checkpoints.meta import select_meta
 from swahr_mmpose.utils.atomic_write import replaced_file
 from swahr_mmpose.utils.cli import Argv, make_parser, user_errors
 
@@ -52,6 +54,8 @@ def parse_args(argv: Argv = None) -> argparse.Namespace:
 def publish(args: argparse.Namespace) -> Tuple[str, str, Dict[str, Any]]:
     """Write the model zoo file; return its name, SHA-256 and content."""
     content = read_checkpoint(args.source)
+    report_averaged_weights(content, args.source)
+    _report_removed_meta(content)
     result = prepare_to_publish(content, not args.strip_scale_maps)
     buffer = io.BytesIO()
     torch.save(result, buffer)
@@ -62,6 +66,14 @@ def publish(args: argparse.Namespace) -> Tuple[str, str, Dict[str, Any]]:
     with replaced_file(target, overwrite=False) as stream:
         stream.write(buffer.getbuffer())
     return target, digest, result
+
+
+def _report_removed_meta(content: Any) -> None:
+    """Print the metadata that is not published."""
+    meta = content.get('meta') if isinstance(content, dict) else None
+    removed = select_meta(meta)[1]
+    if removed:
+        print(f'not published: {", ".join(f"meta.{key}" for key in removed)}')
 
 
 def main(argv: Argv = None) -> None:

@@ -21,9 +21,11 @@ from typing import Any, Mapping, Optional
 import mmengine
 from mmengine.config import Config
 from mmengine.hooks import Hook
-from mmengine.runner import Runner
 
 from swahr_mmpose.datasets.checks.preflight import check_before_run
+from swahr_mmpose.engine.hooks.work_dir import check_work_dir
+from swahr_mmpose.engine.launch import leave_process_group, make_runner
+from swahr_mmpose.engine.schedule import SettingsError
 from swahr_mmpose.utils.atomic_write import replaced_file
 from swahr_mmpose.utils.cli import (
     Argv,
@@ -33,6 +35,7 @@ from swahr_mmpose.utils.cli import (
     make_parser,
     user_errors,
 )
+from swahr_mmpose.utils.registry_errors import BuildError, build_errors
 
 
 def parse_args(argv: Argv = None) -> argparse.Namespace:
@@ -99,16 +102,23 @@ class _WriteMetrics(Hook):
 def main(argv: Argv = None) -> None:
     """Check the config and its data, then test."""
     args = parse_args(argv)
+    with leave_process_group():
+        _test(args)
+
+
+def _test(args: argparse.Namespace) -> None:
+    """Test in one process of the run."""
     with user_errors():
         cfg = load_config(args)
         merge_args(cfg, args)
         if is_first_process() and not args.skip_checks:
             check_before_run(cfg, ('test',))
-    runner = Runner.from_cfg(cfg)
-    with user_errors():
-        runner.load_or_resume()
+        if is_first_process():
+            check_work_dir(cfg.work_dir)
+    runner = make_runner(cfg)
     if args.out_file:
         runner.register_hook(_WriteMetrics(args.out_file), 'LOWEST')
-    runner.test()
-    if args.show_dir:
+    with user_errors(SettingsError, BuildError), build_errors():
+        runner.test()
+    if args.show_dir and is_first_process():
         print(f'images are in {os.path.abspath(args.show_dir)}')

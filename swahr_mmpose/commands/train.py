@@ -19,10 +19,14 @@ import os.path as osp
 
 import torch
 from mmengine.config import Config
-from mmengine.runner import Runner
 
 from swahr_mmpose.datasets.checks.preflight import check_before_run
-from swahr_mmpose.engine.hooks.checkpoint_hook import find_latest_checkpoint
+from swahr_mmpose.engine.hooks.work_dir import (
+    find_latest_checkpoint,
+    lock_work_dir,
+)
+from swahr_mmpose.engine.launch import leave_process_group, make_runner
+from swahr_mmpose.engine.schedule import SettingsError
 from swahr_mmpose.utils.cli import (
     Argv,
     add_common_arguments,
@@ -31,6 +35,7 @@ from swahr_mmpose.utils.cli import (
     make_parser,
     user_errors,
 )
+from swahr_mmpose.utils.registry_errors import BuildError, build_errors
 
 
 def parse_args(argv: Argv = None) -> argparse.Namespace:
@@ -75,21 +80,43 @@ def merge_args(cfg: Config, args: argparse.Namespace) -> None:
     if args.resume is not None:
         path = args.resume
         if path == 'auto':
-            path = find_latest_checkpoint(cfg.work_dir)
+            hook = cfg.get('default_hooks', {}).get('checkpoint') or {}
+            path = find_latest_checkpoint(cfg.work_dir, hook.get('out_dir'))
             print(f'resuming from {path or "the start"}')
         cfg.resume = path is not None
         cfg.load_from = path or cfg.get('load_from')
     if args.auto_scale_lr:
+        if 'base_batch_size' not in (cfg.get('auto_scale_lr') or {}):
+            raise ValueError(
+                '--auto-scale-lr needs the total batch size of the learning '
+                'rate, but the config has no auto_scale_lr.base_batch_size; '
+                'add --cfg-options auto_scale_lr.base_batch_size=N'
+            )
         cfg.auto_scale_lr.enable = True
 
 
 def main(argv: Argv = None) -> None:
     """Check the config and its data, then train."""
     args = parse_args(argv)
+    with leave_process_group():
+        _train(args)
+
+
+def _train(args: argparse.Namespace) -> None:
+    """Train in one process of the run."""
     with user_errors():
         cfg = load_config(args)
         merge_args(cfg, args)
         if is_first_process() and not args.skip_checks:
             check_before_run(cfg, ('train', 'val'))
-    Runner.from_cfg(cfg).train()
-    print(f'checkpoints and logs are in {osp.abspath(cfg.work_dir)}')
+        if is_first_process():
+            lock_work_dir(cfg.work_dir)
+    runner = make_runner(cfg)
+    try:
+        errors = SettingsError, BuildError, FloatingPointError
+        with user_errors(*errors), build_errors():
+            runner.train()
+    except KeyboardInterrupt:
+        raise KeyboardInterrupt('continue with --resume') from None
+    if is_first_process():
+        print(f'checkpoints and logs are in {osp.abspath(cfg.work_dir)}')

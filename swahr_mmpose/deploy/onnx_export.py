@@ -8,12 +8,13 @@ B images, K keypoints, L tag dimensions.
 
 from __future__ import annotations
 
+import io
 import logging
 import os
 import shutil
 import warnings
 from pathlib import Path
-from typing import Any, Tuple
+from typing import Any, Optional, Sequence, Tuple
 
 import onnx
 import torch
@@ -39,6 +40,11 @@ __all__ = [
 
 # Divides both sides of an input, as in resized_geometry.
 SIZE_FACTOR = 64
+# Maximum side of an input, in multiples of it.
+_MAX_FACTOR = 256
+# Lowest operator sets that torch's tracer and its newer exporter write; older
+# ones lack bilinear interpolation as torch defines it.
+_LOWEST_OPSET, _LOWEST_DYNAMO = 11, 18
 
 
 class PoseGraph(nn.Module):
@@ -69,7 +75,7 @@ class PoseGraph(nn.Module):
             without flip test.
         """
         s, size = self.settings, images.shape[-2:]
-        flip_test = s.fused and s.flip_test
+        batch, flip_test = images.shape[0], s.fused and s.flip_test
         if flip_test:
             images = torch.cat([images, images.flip(-1)])
         feats = self.model.extract_feat(images)
@@ -77,17 +83,20 @@ class PoseGraph(nn.Module):
         if not s.fused:
             return (*output.heatmaps, output.tags)
         if flip_test:
-            output = merge_flipped(*_split_flipped(output), s.flip_indices)
+            output = merge_flipped(
+                *_split_flipped(output, batch), s.flip_indices
+            )
         cells = [n // s.stride for n in size]
         return fuse_levels(output, cells, s.heatmap_levels)
 
 
-def _split_flipped(output: HeadOutput) -> Tuple[HeadOutput, HeadOutput]:
+def _split_flipped(
+    output: HeadOutput, batch: int
+) -> Tuple[HeadOutput, HeadOutput]:
     """Split the output of a batch into that of images and flipped images."""
-    maps = [m.tensor_split(2) for m in (*output.heatmaps, output.tags)]
     first, second = (
-        HeadOutput([m[i] for m in maps[:-1]], maps[-1][i], None)
-        for i in (0, 1)
+        HeadOutput([m[part] for m in output.heatmaps], output.tags[part], None)
+        for part in (slice(batch), slice(batch, None))
     )
     return first, second
 
@@ -188,9 +197,13 @@ def _read_normalization(preprocessor: Any) -> Tuple[list, list, str]:
 
 
 def export_model(
-    model: Any, settings: Settings, path: str, opset: int
+    model: Any,
+    settings: Settings,
+    path: str,
+    opset: int,
+    input_shape: Optional[Sequence[int]] = None,
 ) -> None:
-    """Export a model for any batch size, height and width.
+    """Export a model for any batch size, height and width, or a fixed size.
 
     Height and width are multiples of 64 pixels. The file is written
     atomically.
@@ -201,33 +214,113 @@ def export_model(
             :func:`build_settings`.
         path (str): ONNX file to write.
         opset (int): ONNX operator set version.
+        input_shape (Sequence[int], optional): Fixed height and width of the
+            input in pixels, with one image per batch. Defaults to None, any.
+
+    Raises:
+        ValueError: If the exporter does not support the operator set, or the
+            shape is not valid.
     """
+    _check_input_shape(input_shape)
+    highest = onnx.defs.onnx_opset_version()
+    if not _LOWEST_OPSET <= opset <= highest:
+        raise ValueError(
+            f'got ONNX operator set {opset}, expected {_LOWEST_OPSET} to '
+            f'{highest}; use --opset 18'
+        )
     names = ['heatmaps', 'tags']
     if not settings.fused:
         levels = range(len(model.head.final_layers))
         names = [*(f'heatmaps_{level}' for level in levels), 'tags']
-    sides = {
-        axis: SIZE_FACTOR * torch.export.Dim(name, min=1, max=256)
-        for axis, name in ((2, 'height'), (3, 'width'))
-    }
-    batch = torch.export.Dim('batch', min=1, max=1024)
+    graph = PoseGraph(model, settings).eval()
+    export = _export_program if opset >= _LOWEST_DYNAMO else _export_trace
     # Suppress the warning that torchvision is missing; it is not needed.
     logging.getLogger('torch.onnx').setLevel(logging.ERROR)
     with warnings.catch_warnings(), torch.no_grad():
         warnings.simplefilter('ignore')
-        program = torch.onnx.export(
-            PoseGraph(model, settings).eval(),
-            (torch.zeros(2, 3, 2 * SIZE_FACTOR, 3 * SIZE_FACTOR),),
-            dynamo=True,
-            input_names=['images'],
-            output_names=names,
-            opset_version=opset,
-            dynamic_shapes=dict(images={0: batch, **sides}),
-            verbose=False,
+        try:
+            proto = export(graph, names, opset, input_shape)
+        except (RuntimeError, ValueError) as error:
+            raise ValueError(_describe_opset(opset, error)) from error
+    written = [o.version for o in proto.opset_import if o.domain == '']
+    if written != [opset]:
+        raise ValueError(_describe_opset(opset, f'it writes {written}'))
+    write_settings(_strip_debug_info(proto), settings, path)
+
+
+def _check_input_shape(shape: Optional[Sequence[int]]) -> None:
+    """Raise ValueError for a fixed height or width out of range."""
+    limit = SIZE_FACTOR * _MAX_FACTOR
+    if shape is not None and any(
+        n % SIZE_FACTOR or not 0 < n <= limit for n in shape
+    ):
+        raise ValueError(
+            f'got an input shape of {list(shape)}, expected height and width '
+            f'that are multiples of {SIZE_FACTOR} up to {limit}'
         )
+
+
+def _describe_opset(opset: int, reason: Any) -> str:
+    """Format the message for an operator set that cannot be written."""
+    first = (str(reason).splitlines() or [type(reason).__name__])[0]
+    return (
+        f'torch {torch.__version__} cannot export this model to ONNX operator '
+        f'set {opset} ({first[:200]}); use --opset 18'
+    )
+
+
+def _export_program(
+    graph: PoseGraph,
+    names: Sequence[str],
+    opset: int,
+    input_shape: Optional[Sequence[int]],
+) -> onnx.ModelProto:
+    """Export with ``torch.export``, which writes operator sets from 18."""
+    size, shapes = input_shape, None
+    if size is None:
+        # Not square, so that both sides stay independent.
+        size = 2 * SIZE_FACTOR, 3 * SIZE_FACTOR
+        sides = {
+            axis: SIZE_FACTOR * torch.export.Dim(name, min=1, max=_MAX_FACTOR)
+            for axis, name in ((2, 'height'), (3, 'width'))
+        }
+        batch = torch.export.Dim('batch', min=1, max=1024)
+        shapes = dict(images={0: batch, **sides})
+    program = torch.onnx.export(
+        graph,
+        (torch.zeros(2 if shapes else 1, 3, *size),),
+        dynamo=True,
+        input_names=['images'],
+        output_names=names,
+        opset_version=opset,
+        dynamic_shapes=shapes,
+        verbose=False,
+    )
     assert program is not None
-    proto = _strip_debug_info(program.model_proto)
-    write_settings(proto, settings, path)
+    return program.model_proto
+
+
+def _export_trace(
+    graph: PoseGraph,
+    names: Sequence[str],
+    opset: int,
+    input_shape: Optional[Sequence[int]],
+) -> onnx.ModelProto:
+    """Export with the tracer, which writes older operator sets."""
+    size = input_shape or (2 * SIZE_FACTOR, 3 * SIZE_FACTOR)
+    axes = {0: 'batch', 2: '64*height', 3: '64*width'}
+    stream = io.BytesIO()
+    torch.onnx.export(
+        graph,
+        (torch.zeros(1 if input_shape else 2, 3, *size),),
+        stream,
+        dynamo=False,
+        input_names=['images'],
+        output_names=names,
+        opset_version=opset,
+        dynamic_axes=None if input_shape else dict(images=axes),
+    )
+    return onnx.load_from_string(stream.getvalue())
 
 
 def _strip_debug_info(proto: onnx.ModelProto) -> onnx.ModelProto:

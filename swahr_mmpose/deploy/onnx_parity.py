@@ -106,8 +106,7 @@ def compare_model(
     sample = pipeline(
         dict(img_path=path, flip_indices=list(settings.flip_indices))
     )
-    flags = cv2.IMREAD_COLOR | cv2.IMREAD_IGNORE_ORIENTATION
-    image = cv2.imread(path, flags)
+    image = cv2.imread(path, cv2.IMREAD_COLOR)  # upright, as the pipeline's
     batch = model.data_preprocessor(pseudo_collate([sample]))
     inputs, _ = exported.preprocess([image])
     graph = PoseGraph(model, settings._replace(fused=True))

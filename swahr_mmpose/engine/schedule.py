@@ -18,11 +18,12 @@ from mmengine.runner import EpochBasedTrainLoop
 
 __all__ = [
     'Position',
-    'ScheduleError',
+    'SettingsError',
     'build_dummy_schedule',
-    'differs',
     'format_options',
     'get_ends',
+    'has_epochs',
+    'list_differences',
     'scale_for_accumulation',
     'step_schedule',
 ]
@@ -39,7 +40,7 @@ _PROGRESS = (
 )
 
 
-class ScheduleError(ValueError):
+class SettingsError(ValueError):
     """Settings of a training that do not belong together."""
 
 
@@ -94,28 +95,24 @@ def build_dummy_schedule(runner: Any) -> Tuple[List[Any], OptimWrapper]:
         parameter groups have the settings of the runner's optimizer.
     """
     groups = [
-        dict(
-            {k: v for k, v in group.items() if not k.startswith('initial_')},
-            params=[torch.zeros(1, requires_grad=True)],
-            **{
-                k[len('initial_') :]: v
-                for k, v in group.items()
-                if k.startswith('initial_')
-            },
-        )
-        for group in map(_drop_parameters, runner.optim_wrapper.param_groups)
+        dict(_reset(group), params=[torch.zeros(1, requires_grad=True)])
+        for group in runner.optim_wrapper.param_groups
     ]
     optimizer = OptimWrapper(torch.optim.SGD(groups, lr=1.0))
     config = runner.cfg.get('param_scheduler') or []
     return runner._build_param_scheduler(config, optimizer), optimizer
 
 
-def _drop_parameters(group: Mapping[str, Any]) -> Dict[str, Any]:
-    """Copy a parameter group without its parameters."""
-    initial = {k[len('initial_') :] for k in group if k.startswith('initial_')}
-    return {
-        k: v for k, v in group.items() if k != 'params' and k not in initial
+def _reset(group: Mapping[str, Any]) -> Dict[str, Any]:
+    """Copy the settings of a parameter group, with their initial values."""
+    prefix = 'initial_'
+    initial = {
+        key[len(prefix) :]: value
+        for key, value in group.items()
+        if key.startswith(prefix)
     }
+    plain = {k: v for k, v in group.items() if not k.startswith(prefix)}
+    return {**plain, **initial}
 
 
 def step_schedule(
@@ -129,10 +126,12 @@ def step_schedule(
         position (Position): Position to reach.
         epoch_length (int): Number of iterations per epoch.
     """
-    by_iteration = [s for s in schedulers if not s.by_epoch]
-    by_epoch = [s for s in schedulers if s.by_epoch]
-    for optimizer in {id(s.optimizer): s.optimizer for s in schedulers}.values():
-        optimizer._global_step = 0  # MMEngine warns before the first step.
+    # A schedule that depends on metrics cannot be stepped without them.
+    plain = [s for s in schedulers if not getattr(s, 'need_val_args', False)]
+    by_iteration = [s for s in plain if not s.by_epoch]
+    by_epoch = [s for s in plain if s.by_epoch]
+    for scheduler in plain:  # MMEngine warns if the optimizer has no step.
+        scheduler.optimizer._global_step = 0
     for iteration in range(1, position.iteration + 1):
         for scheduler in by_iteration:
             scheduler.step()
@@ -143,7 +142,7 @@ def step_schedule(
                 scheduler.step()
 
 
-def differs(
+def list_differences(
     states: Sequence[Mapping[str, Any]], schedulers: Sequence[Any]
 ) -> List[str]:
     """List settings of schedulers that a checkpoint has otherwise.
@@ -181,32 +180,28 @@ def scale_for_accumulation(runner: Any) -> int:
     wrappers = runner.optim_wrapper
     is_dict = isinstance(wrappers, OptimWrapperDict)
     by_name = dict(wrappers.items()) if is_dict else {'': wrappers}
-    schedulers = runner.param_schedulers or []
+    schedulers: Any = runner.param_schedulers or []
     factors = [1]
     for name, wrapper in by_name.items():
         factor = wrapper._accumulative_counts
-        own = schedulers.get(name, []) if is_dict and schedulers else schedulers
+        is_split = isinstance(schedulers, dict)
+        own = schedulers.get(name, []) if is_split else schedulers
+        _scale_learning_rate(wrapper.param_groups, own, factor)
         factors.append(factor)
-        for group in wrapper.optimizer.param_groups:
-            _scale_values(group, ('lr', 'initial_lr'), factor)
-        for scheduler in own:
-            if scheduler.param_name == 'lr':
-                scheduler.base_values = [
-                    v * factor for v in scheduler.base_values
-                ]
-                scheduler._last_value = [
-                    v * factor for v in scheduler._last_value
-                ]
     return max(factors)
 
 
-def _scale_values(
-    group: Dict[str, Any], keys: Sequence[str], factor: float
+def _scale_learning_rate(
+    groups: Sequence[Dict[str, Any]], schedulers: Sequence[Any], factor: int
 ) -> None:
-    """Multiply values of a parameter group."""
-    for key in keys:
-        if key in group:
-            group[key] = group[key] * factor
+    """Multiply the learning rates of an optimizer and its schedulers."""
+    for group in groups:
+        for key in {'lr', 'initial_lr'} & set(group):
+            group[key] *= factor
+    for scheduler in schedulers:
+        if scheduler.param_name == 'lr':
+            for values in (scheduler.base_values, scheduler._last_value):
+                values[:] = [value * factor for value in values]
 
 
 def format_options(runner: Any, length: int) -> str:
@@ -224,7 +219,7 @@ def format_options(runner: Any, length: int) -> str:
     loop = runner.train_loop
     name = 'max_epochs' if has_epochs(loop) else 'max_iters'
     options = [f'train_cfg.{name}={length}']
-    config = runner.cfg.get('param_scheduler') or []
+    config: Any = runner.cfg.get('param_scheduler') or []
     single = isinstance(config, dict)
     entries = [config] if single else list(config)
     ends = get_ends(
@@ -243,7 +238,8 @@ def _set_end(
 ) -> List[str]:
     """Write the options that set the end of a scheduler."""
     epoch_length = len(runner.train_dataloader)
-    epochs, by_epoch = has_epochs(runner.train_loop), entry.get('by_epoch', True)
+    epochs = has_epochs(runner.train_loop)
+    by_epoch = entry.get('by_epoch', True)
     if epochs and not by_epoch:
         length *= epoch_length
     elif by_epoch and not epochs:

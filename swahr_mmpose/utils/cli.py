@@ -8,12 +8,13 @@ import os
 import os.path as osp
 import sys
 from contextlib import contextmanager
-from typing import Any, Iterator, Optional, Sequence
+from typing import Any, Iterator, Optional, Sequence, Type
 
 import torch
 from mmengine.config import Config, DictAction
 
-from swahr_mmpose.utils.resources import find_resource
+from swahr_mmpose.utils.config import find_config, read_config
+from swahr_mmpose.utils.screen import require_screen
 
 __all__ = [
     'Argv',
@@ -24,6 +25,7 @@ __all__ = [
     'is_first_process',
     'load_config',
     'make_parser',
+    'read_config',
     'user_errors',
 ]
 
@@ -58,13 +60,25 @@ def make_parser(description: Optional[str]) -> argparse.ArgumentParser:
             command.
 
     Returns:
-        argparse.ArgumentParser: Parser without options.
+        argparse.ArgumentParser: Parser without options. From then on Ctrl-C
+        is reported in one line.
     """
+    sys.excepthook = _report_exception
     return argparse.ArgumentParser(
         prog=_get_program_name(),
         description=description,
         formatter_class=HelpFormatter,
     )
+
+
+def _report_exception(kind: Any, error: Any, traceback: Any) -> None:
+    """Print one line for Ctrl-C, and the traceback of other exceptions."""
+    if issubclass(kind, KeyboardInterrupt):
+        print(
+            '; '.join(['interrupted', *map(str, error.args)]), file=sys.stderr
+        )
+    else:
+        sys.__excepthook__(kind, error, traceback)
 
 
 def _get_program_name() -> str:
@@ -74,18 +88,22 @@ def _get_program_name() -> str:
 
 
 @contextmanager
-def user_errors() -> Iterator[None]:
+def user_errors(*types: Type[Exception]) -> Iterator[None]:
     """Exit with a one-line message on OSError and ValueError.
 
     Use it for steps that read files and settings of the user; elsewhere
     errors keep their traceback.
 
+    Args:
+        *types (type): Exceptions to report, if not these two.
+
     Raises:
-        SystemExit: If an OSError or ValueError is raised in the context.
+        SystemExit: If such an exception is raised in the context.
     """
+    expected = types or (OSError, ValueError)
     try:
         yield
-    except (OSError, ValueError) as error:
+    except expected as error:
         raise SystemExit(f'error: {error}') from error
 
 
@@ -160,22 +178,6 @@ def _add_visualization_arguments(parser: argparse.ArgumentParser) -> None:
     )
 
 
-def find_config(name: str) -> str:
-    """Find a config file by its path or its name in the shipped configs.
-
-    Args:
-        name (str): Path of a file, or of a shipped config relative to
-            ``configs/``, e.g. ``coco/NAME.py``.
-
-    Returns:
-        str: Path of the file; ``name`` itself if there is none.
-    """
-    if osp.exists(name):
-        return name
-    shipped = find_resource('configs') / name
-    return str(shipped) if shipped.is_file() else name
-
-
 def load_config(args: argparse.Namespace) -> Config:
     """Load the config file and apply the common options.
 
@@ -187,7 +189,7 @@ def load_config(args: argparse.Namespace) -> Config:
         Config: Config to run.
     """
     os.environ.setdefault('LOCAL_RANK', str(args.local_rank))
-    cfg = Config.fromfile(find_config(args.config))
+    cfg = read_config(args.config)
     cfg.launcher = args.launcher
     if getattr(args, 'work_dir', None):
         cfg.work_dir = args.work_dir
@@ -214,9 +216,13 @@ def is_first_process() -> bool:
 
 def _enable_visualization(cfg: Any, args: argparse.Namespace) -> None:
     """Enable the visualization hook with the options of the command."""
-    hook = cfg.default_hooks.visualization
+    hooks = cfg.setdefault('default_hooks', {})
+    hook = hooks.setdefault(
+        'visualization', dict(type='PoseVisualizationHook')
+    )
     hook.update(enable=True, show=args.show, interval=args.interval)
     if args.show:
+        require_screen()
         hook.wait_time = args.wait_time
     if args.show_dir:
         # Absolute: MMPose joins a relative folder again for every image.

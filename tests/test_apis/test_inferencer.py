@@ -391,9 +391,41 @@ def test_the_tool_uses_numbers_in_names_as_ids(main, folder, tmp_path):
 
 def test_the_tool_stops_at_an_unreadable_image(main, folder, tmp_path):
     (folder / 'broken.jpg').write_bytes(b'no image')
-    with pytest.raises(SystemExit, match='broken.jpg .8 bytes. is not a comp'):
+    with pytest.raises(SystemExit, match='broken.jpg .8 bytes.*or remove it$'):
         main(folder, '--out-file', tmp_path / 'a.json')
     assert [p.name for p in tmp_path.iterdir()] == ['images']
+
+
+@pytest.mark.parametrize(
+    ('arguments', 'message'),
+    [
+        (['--device', 'cuda'], "error: device 'cuda' cannot be used .*: cpu"),
+        (['--device', 'gpu'], "error: device 'gpu' cannot be used .* cpu"),
+        (['--show'], 'error: no screen for a window'),
+    ],
+)
+def test_the_tool_reports_a_missing_device_or_screen(
+    main, folder, tmp_path, monkeypatch, arguments, message
+):
+    monkeypatch.delenv('DISPLAY', raising=False)
+    monkeypatch.delenv('WAYLAND_DISPLAY', raising=False)
+    monkeypatch.setattr('sys.platform', 'linux')
+    if torch.cuda.is_available():
+        pytest.skip('there is a GPU')
+    with pytest.raises(SystemExit, match=message):
+        main(folder, '--out-file', tmp_path / 'a.json', *arguments)
+    assert [p.name for p in tmp_path.iterdir()] == ['images']
+
+
+def test_the_tool_names_an_unknown_setting(
+    monkeypatch, checkpoint, folder, tmp_path
+):
+    given = [TOOL, CONFIG, checkpoint, folder, '--out-file', tmp_path / 'a']
+    given += ['--cfg-options', 'model.head.keypoint_loss.gama=1']
+    monkeypatch.setattr(sys, 'argv', list(map(str, given)))
+    message = "error: SWAHRLoss has no argument 'gama', did you mean 'gamma'"
+    with pytest.raises(SystemExit, match=message):
+        runpy.run_path(TOOL, run_name='__main__')
 
 
 def test_the_tool_draws_a_video(main, tmp_path):

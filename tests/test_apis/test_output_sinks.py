@@ -49,7 +49,7 @@ def test_without_a_screen_there_is_no_window(monkeypatch):
     monkeypatch.delenv('DISPLAY', raising=False)
     monkeypatch.delenv('WAYLAND_DISPLAY', raising=False)
     monkeypatch.setattr('sys.platform', 'linux')
-    with pytest.raises(RuntimeError, match='no screen'):
+    with pytest.raises(OSError, match='no screen'):
         Window('a', 1)
 
 
@@ -75,5 +75,5 @@ def test_an_opencv_without_windows_is_reported(monkeypatch):
 
     monkeypatch.setenv('DISPLAY', ':0')
     monkeypatch.setattr(cv2, 'namedWindow', fail)
-    with pytest.raises(RuntimeError, match='install opencv-python'):
+    with pytest.raises(OSError, match='install opencv-python'):
         Window('a', 1)

@@ -260,7 +260,8 @@ def checkpoint(official):
                 sigmas=np.array([0.5, 1.0]),
                 upper_body_ids=[0, 1],
                 keypoint_id2name={0: 'nose'},
-                names={'b', 'a'},
+                classes={'b', 'a'},
+                image_folder='/home/someone/images',
             ),
         ),
         state_dict={
@@ -281,10 +282,17 @@ def test_only_weights_and_plain_meta_are_left(checkpoint):
             sigmas=[0.5, 1.0],
             upper_body_ids=[0, 1],
             keypoint_id2name={0: 'nose'},
-            names=['a', 'b'],
+            classes=['a', 'b'],
         ),
     )
     assert type(result['meta']['iter']) is int
+
+
+@pytest.mark.parametrize('value', [float('nan'), float('inf')])
+def test_weights_that_are_not_finite_are_not_published(checkpoint, value):
+    checkpoint['state_dict']['module.head.final_layers.1.bias'][3] = value
+    with pytest.raises(ValueError, match='final_layers.1.bias has 1 NaN or'):
+        prepare_to_publish(checkpoint)
 
 
 def test_weights_are_unchanged_and_without_prefix(checkpoint, official):

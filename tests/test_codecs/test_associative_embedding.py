@@ -361,3 +361,47 @@ def test_images_are_decoded_independently():
         )
         for one, other in zip(together, alone):
             np.testing.assert_array_equal(one[b], other[0])
+
+
+def test_crowds_are_left_out_with_all_that_belongs_to_them():
+    codec = make_codec(person_scale=dict(base_width=64))
+    keypoints = np.random.default_rng(0).uniform(5, 60, (4, 17, 2))
+    rows = dict(
+        keypoints=keypoints,
+        keypoints_visible=np.ones((4, 17)),
+        person_width=np.array([60.0, 300.0, 20.0, 90.0]),
+        keypoints_visible_weights=np.arange(68.0).reshape(4, 17),
+    )
+    got = codec.encode(
+        **rows, iscrowd=[0, 1, 1, 0], num_keypoints=[0, 0, 2, 17]
+    )
+    expected = codec.encode(**{k: v[[0, 2, 3]] for k, v in rows.items()})
+    assert got.keys() == expected.keys()
+    np.testing.assert_array_equal(
+        got['keypoints_visible_weights'],
+        rows['keypoints_visible_weights'][[0, 2, 3]],
+    )
+    np.testing.assert_array_equal(
+        got['keypoint_indices'], expected['keypoint_indices']
+    )
+    for a, b in zip(got['heatmaps'], expected['heatmaps']):
+        np.testing.assert_array_equal(a, b)
+
+
+def test_without_num_keypoints_visible_keypoints_are_counted():
+    visible = np.zeros((3, 17))
+    visible[:2, 4] = 1
+    encoded = make_codec().encode(
+        np.ones((3, 17, 2)), visible, iscrowd=[0, 1, 1]
+    )
+    assert len(encoded['keypoint_indices']) == 2
+    assert 'keypoints_visible_weights' not in encoded
+
+
+def test_crowds_that_cannot_be_found_among_the_people_are_an_error():
+    people = np.ones((2, 17, 2))
+    with pytest.raises(ValueError, match='3 values of iscrowd .* 2 people'):
+        make_codec().encode(people, iscrowd=[0, 1, 0], num_keypoints=[1, 0, 1])
+    # Without crowds nothing has to be found.
+    encoded = make_codec().encode(people, iscrowd=[0, 0, 0])
+    assert len(encoded['keypoint_indices']) == 2

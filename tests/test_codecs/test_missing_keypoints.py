@@ -1,3 +1,6 @@
+from contextlib import contextmanager
+from unittest import mock
+
 import numpy as np
 import torch
 import torch.nn.functional as F
@@ -5,9 +8,19 @@ from helpers.codecs import plain_fill, random_people
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from swahr_mmpose.codecs import block_search, missing_keypoints
 from swahr_mmpose.codecs.block_max import index_blocks
 from swahr_mmpose.codecs.grouping import People
 from swahr_mmpose.codecs.missing_keypoints import fill_missing_keypoints
+
+
+@contextmanager
+def limit_search(max_bounds, max_pairs):
+    """Limits above which a map is searched in the order of its tags."""
+    with mock.patch.object(
+        missing_keypoints, '_MAX_BOUNDS', max_bounds
+    ), mock.patch.object(block_search, '_MAX_PAIRS', max_pairs):
+        yield
 
 
 @settings(max_examples=1000, deadline=None)
@@ -19,9 +32,10 @@ from swahr_mmpose.codecs.missing_keypoints import fill_missing_keypoints
     odd=st.booleans(),
     low=st.sampled_from([-1.0, 0.02, 0.3, 2.0]),
     size=st.sampled_from([(7, 9), (5, 32), (3, 70), (40, 64)]),
+    limits=st.sampled_from([None, None, (0, 9**9), (9**9, 0), (200, 3)]),
 )
 def test_filling_agrees_with_the_exhaustive_search(
-    seed, people, tag_dim, kind, odd, low, size
+    seed, people, tag_dim, kind, odd, low, size, limits
 ):
     rng = np.random.default_rng(seed)
     shape = (3, *size)
@@ -40,9 +54,10 @@ def test_filling_agrees_with_the_exhaustive_search(
     found = random_people(rng, people, 3, tag_dim)
     expected = plain_fill(found, heatmaps, tags)
     maps = torch.from_numpy(heatmaps)
-    filled = fill_missing_keypoints(
-        found, maps, torch.from_numpy(tags), index_blocks(maps, low)
-    )
+    with limit_search(*(limits or (1 << 20, 1 << 15))):
+        filled = fill_missing_keypoints(
+            found, maps, torch.from_numpy(tags), index_blocks(maps, low)
+        )
     np.testing.assert_array_equal(filled.cells, expected.cells)
     np.testing.assert_array_equal(filled.scores, expected.scores)
     np.testing.assert_array_equal(filled.tags, found.tags)
@@ -102,3 +117,36 @@ def test_of_equally_good_pixels_the_first_is_taken():
 def test_a_keypoint_without_positive_heatmap_stays_missing():
     filled = fill(0, np.array([[-0.1, 0], [-1, -2]]), np.zeros((2, 2)))
     assert filled.scores[0, 1] == 0
+
+
+def test_square_roots_are_correctly_rounded():
+    """Those of torch differ from NumPy, the official form, in the last bit."""
+    rng = np.random.default_rng(0)
+    squared = (rng.random(1 << 21, np.float32) * 1e4) ** 2
+    expected = np.sqrt(squared.astype(np.float64)).astype(np.float32)
+    found = block_search._take_root(torch.from_numpy(squared))
+    np.testing.assert_array_equal(found.numpy(), expected)
+
+
+def test_the_limit_of_the_search_is_shared_by_the_keypoints(monkeypatch):
+    """Rising heatmaps exceed it; others are searched completely."""
+    limits = []
+    monkeypatch.setattr(missing_keypoints, '_MAX_TAG_PAIRS', 90)
+    search = missing_keypoints.search_by_tags
+
+    def record(*args):
+        limits.append(args[-1])
+        return search(*args)
+
+    monkeypatch.setattr(missing_keypoints, 'search_by_tags', record)
+    rng = np.random.default_rng(0)
+    found = random_people(rng, 6, 3, 1)
+    maps = torch.from_numpy(rng.random((3, 9, 33), np.float32))
+    tags = torch.from_numpy(rng.normal(size=(1, 3, 9, 33)).astype(np.float32))
+    with limit_search(0, 0):
+        filled = fill_missing_keypoints(
+            found, maps, tags, index_blocks(maps, 0.02)
+        )
+    expected = plain_fill(found, maps.numpy(), tags.numpy())
+    np.testing.assert_array_equal(filled.cells, expected.cells)
+    assert limits == [30, 30, 30]

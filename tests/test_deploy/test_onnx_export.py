@@ -198,6 +198,79 @@ def test_half_precision_makes_no_cells_equal(inside, tmp_path):
     assert distinct[1] > 0.9 * distinct[0]
 
 
+@pytest.mark.parametrize('fused', [True, False])
+@pytest.mark.parametrize('opset', [11, 13, 17, 20])
+@pytest.mark.parametrize('shape', [None, (64, 128)])
+def test_the_operator_set_is_the_requested_one(
+    model, tmp_path, opset, fused, shape
+):
+    path = str(tmp_path / 'a.onnx')
+    settings = onnx_export.build_settings(config_of(), model, fused)
+    onnx_export.export_model(model, settings, path, opset, shape)
+    versions = {o.domain: o.version for o in onnx.load(path).opset_import}
+    assert versions[''] == opset
+    # The geometry of this image is 64 x 128: the shape changes nothing.
+    image = make_image((75, 50))
+    assert_same(PoseModel(path, threads=1)(image), torch_people(model, image))
+
+
+@pytest.mark.parametrize('opset', [10, 99])
+def test_an_operator_set_that_cannot_be_written_is_refused(
+    model, tmp_path, opset
+):
+    settings = onnx_export.build_settings(config_of(), model, True)
+    path = tmp_path / 'a.onnx'
+    with pytest.raises(ValueError, match=f'operator set {opset}, expected 11'):
+        onnx_export.export_model(model, settings, str(path), opset)
+    assert not path.exists()
+
+
+def test_an_operator_set_that_is_not_written_is_an_error(
+    model, inside, tmp_path, monkeypatch
+):
+    proto = onnx.load(inside)
+    monkeypatch.setattr(onnx_export, '_export_trace', lambda *_: proto)
+    settings = onnx_export.build_settings(config_of(), model, True)
+    path = tmp_path / 'a.onnx'
+    with pytest.raises(ValueError, match=r'set 13 \(it writes \[18\]\)'):
+        onnx_export.export_model(model, settings, str(path), 13)
+    assert not path.exists()
+
+
+@pytest.mark.parametrize('shape', [(64, 100), (0, 64), (64, 64 * 257)])
+def test_an_input_shape_is_checked(model, tmp_path, shape):
+    settings = onnx_export.build_settings(config_of(), model, True)
+    with pytest.raises(ValueError, match='multiples of 64 up to 16384'):
+        onnx_export.export_model(
+            model, settings, str(tmp_path / 'a.onnx'), 18, shape
+        )
+
+
+@pytest.mark.parametrize('fused', [True, False])
+def test_a_fixed_input_shows_all_of_any_image(model, tmp_path, fused):
+    settings = onnx_export.build_settings(config_of(), model, fused)
+    path = str(tmp_path / 'fixed.onnx')
+    onnx_export.export_model(model, settings, path, 18, (64, 128))
+    found = PoseModel(path, threads=1)
+    assert found.size == (128, 64)
+    assert found.session.get_inputs()[0].shape == [1, 3, 64, 128]
+    tall = make_image((50, 75))
+    inputs, resized = found.preprocess([tall])
+    assert inputs.shape == (1, 3, 64, 128)
+    corners = np.array([[0, 0], [49, 74]])
+    scale = 64 / 75
+    inner = (corners - [25, 38]) * scale + [64, 32]
+    np.testing.assert_allclose(resized.to_image(inner), corners, atol=1e-9)
+    assert (inner >= -1).all()
+    assert (inner <= [128, 64]).all()
+    poses = found(tall)
+    assert len(poses.scores) > 0
+    assert np.isfinite(poses.keypoints).all()
+    images = [tall, np.ascontiguousarray(tall[:, ::-1])]
+    for one, image in zip(found.batch(images), images):
+        np.testing.assert_array_equal(one.keypoints, found(image).keypoints)
+
+
 def run_tool(monkeypatch, name, *args):
     monkeypatch.setattr(sys, 'argv', [name, *map(str, args)])
     runpy.run_path(str(ROOT / 'tools' / name), run_name='__main__')

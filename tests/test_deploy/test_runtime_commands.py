@@ -2,8 +2,11 @@
 
 import json
 import os
+import shutil
+import socket
 import subprocess
 import sys
+import time
 import urllib.error
 import urllib.request
 
@@ -18,6 +21,7 @@ from swahr_mmpose.checkpoints.io import TORCH_VERSION
 if TORCH_VERSION < (2, 6):
     pytest.skip('the exporter requires torch 2.6', allow_module_level=True)
 pytest.importorskip('onnx')
+pytest.importorskip('uvicorn')
 onnx_export = pytest.importorskip('swahr_mmpose.deploy.onnx_export')
 pytestmark = pytest.mark.slow
 
@@ -63,6 +67,10 @@ def without_torch(folder):
     return dict(os.environ, PYTHONPATH=str(folder), OMP_NUM_THREADS='1')
 
 
+LIMITS = (
+    '--port 0 --threads 1 --max-pixels 10000 --max-mib 2 --max-requests 1 '
+    '--timeout 4'
+).split()
 SERVERS = {
     'tool': [str(ROOT / 'tools/deployment/serve_onnx.py')],
     'module': ['-m', 'swahr_runtime.server'],
@@ -74,9 +82,8 @@ def test_the_web_service_needs_no_torch(inside, tmp_path, server):
     env = without_torch(tmp_path)
     onnx_export.copy_runtime(str(tmp_path))
     image = cv2.imencode('.png', make_image())[1].tobytes()
-    command = [sys.executable, *SERVERS[server], inside, '--max-pixels']
     with subprocess.Popen(
-        [*command, '10000', '--port', '0', '--threads', '1'],
+        [sys.executable, *SERVERS[server], inside, *LIMITS],
         cwd=tmp_path,
         env=env,
         stdout=subprocess.PIPE,
@@ -84,7 +91,9 @@ def test_the_web_service_needs_no_torch(inside, tmp_path, server):
         text=True,
     ) as service:
         try:
-            check_service(service.stdout.readline().strip(), image)
+            url = service.stdout.readline().strip()
+            check_service(url, image)
+            check_limits(url, image)
         finally:
             service.kill()
 
@@ -111,6 +120,69 @@ def check_service(url, image):
     ):
         with pytest.raises(urllib.error.HTTPError, match=str(code)):
             post(query, body)
+
+
+@pytest.mark.parametrize('command', ['swahr_runtime', 'server', 'tool'])
+def test_modules_beside_a_model_are_not_run(inside, tmp_path, command):
+    onnx_export.copy_runtime(str(tmp_path))
+    for name in ('onnxruntime', 'numpy', 'scipy', 'PIL', 'uvicorn', 'json'):
+        (tmp_path / f'{name}.py').write_text("open('ran', 'w').close()\n")
+    shutil.copy(inside, tmp_path / 'model.onnx')
+    cv2.imwrite(str(tmp_path / 'a.png'), make_image())
+    arguments = {
+        'swahr_runtime': ['-m', 'swahr_runtime', 'model.onnx', 'a.png'],
+        'server': [*SERVERS['module'], '--help'],
+        'tool': [*SERVERS['tool'], '--help'],
+    }[command]
+    for env in ({}, dict(PYTHONPATH=str(tmp_path))):
+        done = subprocess.run(
+            [sys.executable, *arguments],
+            cwd=tmp_path,
+            env={**os.environ, 'OMP_NUM_THREADS': '1', **env},
+            capture_output=True,
+            text=True,
+        )
+        if command == 'tool' and env:
+            continue  # the user put the folder on the path
+        assert done.returncode == 0, done.stderr
+        assert not (tmp_path / 'ran').exists()
+
+
+def connect(url):
+    host, port = url[len('http://') :].split(':')
+    return socket.create_connection((host, int(port)), timeout=20)
+
+
+def read_all(connection):
+    return b''.join(iter(lambda: connection.recv(1 << 16), b''))
+
+
+def check_limits(url, image):
+    """Requests that trickle, write first or come at once are answered."""
+    post = b'POST / HTTP/1.1\r\nHost: a\r\nContent-Length: %d\r\n\r\n'
+    large = bytes(3 << 20)
+    with connect(url) as first:
+        first.sendall(post % len(large) + large)
+        assert b' 413 ' in read_all(first).splitlines()[0]
+    # A body in chunks, without Content-Length.
+    with connect(url) as chunked:
+        chunked.sendall(
+            b'POST / HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: chunked\r\n\r\n'
+            b'%x\r\n%b\r\n0\r\n\r\n' % (len(image), image)
+        )
+        assert b' 200 ' in read_all(chunked).splitlines()[0]
+    started = time.monotonic()
+    with connect(url) as headers, connect(url) as body, connect(url) as more:
+        headers.sendall(b'POST / HTTP/1.1\r\nHost: ')
+        body.sendall(post % 1000 + b'x')
+        time.sleep(0.5)  # the first request is in progress
+        more.sendall(post % len(image) + image)
+        assert b' 503 ' in read_all(more).splitlines()[0]
+        assert time.monotonic() - started < 3
+        assert b' 408 ' in read_all(body).splitlines()[0]
+        assert b' 408 ' in read_all(headers).splitlines()[0]
+    assert time.monotonic() - started < 10
+    assert json.load(urllib.request.urlopen(url, image, timeout=30))['people']
 
 
 def test_the_runtime_command_writes_people(inside, tmp_path):

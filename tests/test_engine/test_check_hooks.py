@@ -31,8 +31,24 @@ class Model(nn.Module):
             self.head.scale_layers = nn.Linear(2, 2)
 
 
-def load(model, state, training=False, resume=False):
+class Log(list):
+    def warning(self, text):
+        self.append(text)
+
+
+TRAINING_STATE = dict(
+    meta=dict(epoch=1, iter=2),
+    message_hub={},
+    optimizer={},
+    param_schedulers=[],
+)
+
+
+def load(model, state, training=False, resume=False, without=()):
+    extra = {k: v for k, v in TRAINING_STATE.items() if k not in without}
     runner = SimpleNamespace(
+        hooks=[],
+        logger=Log(),
         model=model,
         _load_from='some.pth',
         # A runner that only tests keeps the loop's config.
@@ -40,8 +56,9 @@ def load(model, state, training=False, resume=False):
         _resume=resume,
     )
     CheckCheckpointHook().after_load_checkpoint(
-        runner, dict(state_dict=dict(state))
+        runner, dict(extra, state_dict=dict(state))
     )
+    return runner.logger
 
 
 def test_the_own_weights_fit():
@@ -81,6 +98,47 @@ def test_fine_tuning_may_take_a_part():
     load(Model(), {**part, 'old_head.weight': torch.zeros(1)}, training=True)
     with pytest.raises(ValueError, match='old_head.weight is not part'):
         load(Model(), {**part, 'old_head.weight': torch.zeros(1)})
+
+
+@pytest.mark.parametrize('value', [float('nan'), float('-inf')])
+@pytest.mark.parametrize(
+    'kwargs', [{}, dict(training=True), dict(training=True, resume=True)]
+)
+def test_weights_that_are_not_finite_are_refused(value, kwargs):
+    state = Model().state_dict()
+    state['backbone.bias'] = torch.tensor([0, value])
+    with pytest.raises(ValueError, match='some.pth: backbone.bias has 1 NaN'):
+        load(Model(), state, **kwargs)
+
+
+def test_values_that_are_no_tensors_are_refused():
+    state = dict(Model().state_dict(), **{'backbone.bias': 3})
+    with pytest.raises(ValueError, match='backbone.bias is int, no tensor'):
+        load(Model(), state)
+
+
+def test_resuming_without_optimizer_is_reported():
+    state = Model().state_dict()
+    resumed = dict(training=True, resume=True)
+    assert load(Model(), state, **resumed) == []
+    log = load(Model(), state, **resumed, without=['optimizer'])
+    assert len(log) == 1
+    assert 'some.pth has no optimizer: momentum' in log[0]
+    (line,) = load(Model(), state, **resumed, without=['param_schedulers'])
+    assert 'learning rate schedule starts again' in line
+    assert load(Model(), state, without=TRAINING_STATE) == []
+
+
+@pytest.mark.parametrize('key', ['meta', 'message_hub'])
+def test_resuming_from_a_published_file_is_refused(key):
+    with pytest.raises(ValueError, match=f'has no {key}.*load_from=some.pth'):
+        load(
+            Model(),
+            Model().state_dict(),
+            training=True,
+            resume=True,
+            without=[key],
+        )
 
 
 def test_missing_and_unexpected_keys_are_listed():

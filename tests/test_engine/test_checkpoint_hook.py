@@ -157,3 +157,48 @@ def test_the_latest_checkpoint_of_a_moved_work_dir(tmp_path):
     paths = [checkpoint(tmp_path / f'epoch_{n}.pth', n) for n in (1, 2)]
     (tmp_path / 'last_checkpoint').write_text('/elsewhere/epoch_1.pth')
     assert find_latest_checkpoint(str(tmp_path)) == paths[0]
+
+
+def test_paths_elsewhere_are_not_resumed_from(tmp_path):
+    elsewhere = tmp_path / 'a'
+    work_dir = tmp_path / 'b'
+    elsewhere.mkdir()
+    work_dir.mkdir()
+    other = checkpoint(elsewhere / 'epoch_9.pth', 9)
+    for named in (other, '../a/epoch_9.pth', 'epoch_9.pth'):
+        (work_dir / 'last_checkpoint').write_text(named)
+        assert find_latest_checkpoint(str(work_dir)) is None
+    own = checkpoint(work_dir / 'epoch_9.pth', 9)
+    assert find_latest_checkpoint(str(work_dir)) == own
+
+
+@pytest.mark.parametrize(
+    'content', [b'\xff\xfe\x00x', b'\0', bytes(9999), b'']
+)
+def test_a_binary_pointer_is_ignored_and_reported(tmp_path, content, capsys):
+    complete = checkpoint(tmp_path / 'epoch_2.pth', 2)
+    (tmp_path / 'last_checkpoint').write_bytes(content)
+    assert find_latest_checkpoint(str(tmp_path)) == complete
+    assert 'last_checkpoint has no file name' in capsys.readouterr().out
+
+
+def test_a_checkpoint_partly_zeros_is_not_chosen(tmp_path, capsys):
+    complete = checkpoint(tmp_path / 'epoch_2.pth', 2)
+    damaged = tmp_path / 'epoch_3.pth'
+    torch.save(dict(weight=torch.rand(99999)), damaged)
+    content = bytearray(damaged.read_bytes())
+    content[100000:104096] = bytes(4096)
+    damaged.write_bytes(content)
+    (tmp_path / 'last_checkpoint').write_text('epoch_3.pth')
+    assert find_latest_checkpoint(str(tmp_path)) == complete
+    assert 'epoch_3.pth is truncated or damaged' in capsys.readouterr().out
+
+
+def test_checkpoints_of_another_folder_are_found(tmp_path):
+    (tmp_path / 'out/run').mkdir(parents=True)
+    (tmp_path / 'run').mkdir()
+    (tmp_path / 'run/last_checkpoint').write_text('epoch_1.pth')
+    path = checkpoint(tmp_path / 'out/run/epoch_1.pth', 1)
+    out_dir = str(tmp_path / 'out')
+    assert find_latest_checkpoint(str(tmp_path / 'run'), out_dir) == path
+    assert find_latest_checkpoint(str(tmp_path / 'run')) is None

@@ -14,7 +14,7 @@ from mmengine.dataset import pseudo_collate
 from mmengine.model import MMDistributedDataParallel
 from mmengine.optim import OptimWrapper
 
-from swahr_mmpose import CrowdPoseMetric
+from swahr_mmpose import BottomupCocoMetric, CrowdPoseMetric
 
 INDICES = [0.05, 0.3, 0.9, 0.5, 0.0, 0.95, 0.4, 0.2, 0.7]
 # Number of people in each of four images, two per process.
@@ -82,6 +82,29 @@ def test_two_processes_with_half_the_batch_are_one_with_the_whole(
             torch.testing.assert_close(actual, reference, rtol=1e-5, atol=1e-6)
     for one, other in zip(*ranks):
         assert all(torch.equal(a, b) for a, b in zip(one, other))
+
+
+def part_evaluator(rank, folder):
+    """Evaluate three of the images of a dataset, in one of two processes."""
+    dist.init_process_group(
+        'gloo', f'file://{folder}/meet', rank=rank, world_size=2
+    )
+    path = Path(folder, 'crowdpose.json')
+    samples = predict(json.loads(path.read_text()))[:3]
+    metric = BottomupCocoMetric(str(path), use_area=False)
+    metric.dataset_meta = META
+    metric.process([], samples[rank::2])
+    metric.evaluate(len(samples))
+    tested = metric.tested if rank == 0 else [s['img_id'] for s in samples]
+    torch.save(tested, f'{folder}/{rank}.pt')
+    leave()
+
+
+def test_images_of_both_processes_are_evaluated(tmp_path):
+    make_set(tmp_path, INDICES)
+    mp.spawn(part_evaluator, (str(tmp_path),), nprocs=2)
+    tested, expected = (torch.load(tmp_path / f'{n}.pt') for n in range(2))
+    assert tested == expected
 
 
 def evaluator(rank, folder):

@@ -19,10 +19,13 @@ BLOCK = re.compile(r'([^\n]*)\n```bash\n(.*?)```', re.DOTALL)
 # Pages that write files for the others.
 RUN_FIRST = ['tutorial']
 # Modules without a page: commands are documented by --help.
-NOT_PUBLIC = re.compile(r'__\w+__|commands\.|^inference$|^runtime$')
+NOT_PUBLIC = re.compile(r'(^|\.)_|commands\.|^inference$|^runtime$')
 
-# Values in a quoted message.
-VALUE = re.compile(r'\.\.\.|\bN\b|True|False|loss_kpt\.0|\(\.\.\..*')
+# Values in a quoted message, and ends of its parts.
+VALUE = re.compile(
+    r"\.\.\.|\bN\b|\d+|True|False|loss_kpt\.0|'[^']*'?|\([^)]*\)|\[[^\]]*\]"
+    r'|[;,:] '
+)
 
 
 def find_blocks(path):
@@ -82,6 +85,17 @@ def test_api_pages_list_every_public_module():
             r'^   ~swahr_mmpose\.(\S+)$', page.read_text(), re.M
         )
     assert sorted(listed) == sorted(public)
+
+
+def test_registered_names_are_explained():
+    page = (ROOT / 'docs/how_it_works.md').read_text()
+    names = []
+    for path in (ROOT / 'swahr_mmpose').rglob('*.py'):
+        names += re.findall(
+            r'register_module\(.*\)\nclass (\w+)', path.read_text()
+        )
+    assert len(names) > 10
+    assert not [n for n in names if f'`{n}`' not in page]
 
 
 def read_messages():

@@ -23,10 +23,11 @@ REGISTERED = {
     DATA_SAMPLERS: ['EqualSizeBatchSampler', 'SeededSampler'],
     HOOKS: [
         'BottomupVisualizationHook', 'CheckCheckpointHook', 'CheckLossHook',
-        'CheckPathsHook', 'SafeCheckpointHook'
+        'CheckMetricHook', 'CheckPathsHook', 'SafeCheckpointHook',
+        'ScheduleHook'
     ],
     KEYPOINT_CODECS: ['ScaleAwareAssociativeEmbedding'],
-    METRICS: ['CrowdPoseMetric'],
+    METRICS: ['BottomupCocoMetric', 'CrowdPoseMetric'],
     MODELS: [
         'BottomupPyramidDataPreprocessor', 'BottomupPyramidPoseEstimator',
         'HigherHRNetHead', 'PullPushLoss', 'SWAHRLoss'

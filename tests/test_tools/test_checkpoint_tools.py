@@ -261,7 +261,7 @@ def write_crowdpose(tmp_path):
             image_id=n,
             category_id=1,
             bbox=[1, 1, 20, 20],
-            keypoints=[5] * 42,
+            keypoints=[5, 5, 2] * 14,
             num_keypoints=14,
             iscrowd=0,
         )

@@ -1,6 +1,7 @@
 """From annotations with keypoints only to a config that trains."""
 
 import json
+import random
 import runpy
 import shutil
 import sys
@@ -8,6 +9,7 @@ from pathlib import Path
 
 import cv2
 import mmpose
+import numpy as np
 import pytest
 import torch
 from helpers import ROOT
@@ -17,6 +19,7 @@ from mmengine.registry import init_default_scope
 from mmpose.datasets.datasets.utils import parse_pose_metainfo
 from mmpose.registry import DATASETS, MODELS
 
+from swahr_mmpose.commands.new_dataset import main
 from swahr_mmpose.datasets.checks.preflight import (
     check_before_run,
     check_config,
@@ -26,15 +29,13 @@ from swahr_mmpose.datasets.custom.config_template import (
     ConfigRecipe,
     choose_epochs,
     format_config,
-    format_metainfo,
 )
-from swahr_mmpose.datasets.custom.metainfo import make_dataset_info
 from swahr_mmpose.datasets.custom.prepare import (
     DatasetOptions,
     prepare_dataset,
     read_sample,
-    write_dataset,
 )
+from swahr_mmpose.datasets.custom.writing import write_dataset
 from swahr_mmpose.datasets.synthetic import KINDS, make_synthetic_dataset
 
 NAMES = KINDS['beetles'].keypoints
@@ -121,7 +122,7 @@ def test_report_and_figure_are_written(made):
     for part in (
         'bbox missing or empty: from labelled keypoints',
         'area missing or 0: 0.53 of the box',
-        'left_hind_leg:right_hind_leg',
+        'left_hind_leg:right_hind_leg (the words left and right)',
         '1 images without annotation',
         'AP depends on them',
         'cells at 1/4 of 128',
@@ -251,11 +252,15 @@ def test_default_settings_are_those_of_the_shipped_config(
         flip=shipped.model.test_cfg.flip_test,
     )
     cfg = load(recipe, tmp_path)
-    for key in ('optim_wrapper', 'param_scheduler', 'default_hooks'):
+    for key in ('param_scheduler', 'default_hooks'):
         assert cfg[key] == shipped[key]
-    assert cfg.auto_scale_lr.base_batch_size == (
-        shipped.auto_scale_lr.base_batch_size
-    )
+    # For one GPU; the shipped learning rate is for eight (tiny: one).
+    assert not cfg.auto_scale_lr.enable
+    assert cfg.auto_scale_lr.base_batch_size == batch_size
+    share = batch_size / shipped.auto_scale_lr.base_batch_size
+    lr = cfg.optim_wrapper.optimizer.pop('lr')
+    assert lr == share * shipped.optim_wrapper.optimizer.pop('lr')
+    assert cfg.optim_wrapper == shipped.optim_wrapper
     assert cfg.val_pipeline == shipped.val_pipeline
     flip_prob = 0.5 if recipe.flip else 0.0
     affine = dict(shipped.train_pipeline[1], flip_prob=flip_prob)
@@ -291,24 +296,105 @@ def test_the_input_size_is_changed_everywhere(tmp_path, base, flip):
     assert cfg.train_cfg.max_epochs == 200
 
 
-MARK = '{{ fileDirname }}'
-ODD_NAMES = ["it's", 'a\nb', f'{MARK}{{{MARK}', "'); 1 / 0 #"]
+def write_changed(beetles, path, change):
+    """The training file with a change of its content."""
+    ann = beetles / 'annotations/beetle_keypoints_train.json'
+    content = json.loads(ann.read_text())
+    change(content)
+    path.write_text(json.dumps(content))
+    return path
 
 
-def test_names_and_paths_are_literals(tmp_path):
-    """Neither code nor, in double braces, marks that MMEngine replaces."""
-    folder = tmp_path / "o'brien"
-    recipe = make_recipe('tiny', 4, image_dirs=(*ODD_NAMES[2:],))
-    cfg = load(recipe, folder)
-    assert cfg.train_dataloader.dataset.data_prefix.img == ODD_NAMES[2]
-    assert cfg.val_dataloader.dataset.data_prefix.img == ODD_NAMES[3]
-    assert cfg.data_root == f'{folder}/'
-    info = make_dataset_info(
-        'it', ODD_NAMES, [(0, 1)], [(1, 2)], [0.05] * 4, [True] * 4
-    )
-    (folder / 'metainfo.py').write_text(format_metainfo(info))
-    meta = parse_pose_metainfo(dict(from_file=cfg.metainfo.from_file))
-    assert list(meta['keypoint_id2name'].values()) == ODD_NAMES
+def set_text(content):
+    content['annotations'][3]['keypoints'][0] = '5'
+
+
+def point_outside(content):
+    content['images'][0]['file_name'] = '../a.jpg'
+
+
+def use_fractions(content):
+    for a in content['annotations']:
+        k = a['keypoints']
+        k[0::3] = [x / 160 for x in k[0::3]]
+        k[1::3] = [y / 128 for y in k[1::3]]
+
+
+@pytest.mark.parametrize('change', [set_text, point_outside, use_fractions])
+def test_a_failed_try_writes_nothing_and_blocks_nothing(
+    monkeypatch, beetles, tmp_path, change
+):
+    path = write_changed(beetles, tmp_path / 'given.json', change)
+    out = tmp_path / 'deep/made'
+    command = [path, '--img-dir', beetles / 'images/train', '--out-dir', out]
+    command += ['--base', 'tiny', '--input-size', 128, '--epochs', 2]
+    with pytest.raises(SystemExit, match='given.json: 1 problem') as error:
+        main([*map(str, command)])
+    assert 'othing was written' in str(error.value)
+    assert '.new_dataset' not in str(error.value)
+    assert list(tmp_path.iterdir()) == [path]
+    ann = beetles / 'annotations/beetle_keypoints_train.json'
+    main([*map(str, [ann, *command[1:]])])
+    assert len(list(out.iterdir())) == 6
+    assert [p.name for p in out.parent.iterdir()] == ['made']
+
+
+def draw_all(dataset):
+    """Masks and targets of all samples, with the same augmentations."""
+    drawn = []
+    for k in range(len(dataset)):
+        random.seed(k)
+        np.random.seed(k)
+        torch.manual_seed(k)
+        fields = dataset[k]['data_samples'].gt_fields
+        drawn += [*fields.heatmap_mask, *fields.heatmaps]
+    return [torch.as_tensor(level) for level in drawn]
+
+
+def test_some_instances_may_have_a_segmentation(beetles, tmp_path, capsys):
+    """The same samples as without any."""
+    square = [[1, 1, 30, 1, 30, 30, 1, 30]]
+    samples = {}
+    for name, has in (('first', 0), ('later', 1), ('none', 2)):
+
+        def change(content, has=has):
+            for n, a in enumerate(content['annotations']):
+                a.update(bbox=[0, 0, 90, 90], area=900)
+                if n % 2 == has:
+                    a['segmentation'] = square
+
+        path = write_changed(beetles, tmp_path / f'{name}.json', change)
+        out = tmp_path / name
+        command = [path, '--img-dir', beetles / 'images/train', '--out-dir']
+        command += [out, '--base', 'tiny', '--input-size', 128]
+        main([*map(str, command)])
+        (config,) = out.glob('swahr_*.py')
+        cfg = Config.fromfile(config)
+        init_default_scope('mmpose')
+        dataset = DATASETS.build(cfg.val_dataloader.dataset)
+        training = DATASETS.build(cfg.train_dataloader.dataset)
+        assert len(dataset) == 1
+        samples[name] = draw_all(training)
+    for name in ('first', 'later'):
+        assert len(samples[name]) == len(samples['none']) > 8
+        for a, b in zip(samples[name], samples['none']):
+            assert torch.equal(a, b)
+    assert f'checked {tmp_path}/none/train.json' in capsys.readouterr().out
+
+
+def test_paths_are_shortened_only_below_the_working_directory(
+    beetles, tmp_path, monkeypatch, capsys
+):
+    ann = beetles / 'annotations/beetle_keypoints_train.json'
+    command = ['--img-dir', beetles / 'images/train', '--base', 'tiny']
+    for here, prefix in ((tmp_path, "'o b'/"), (beetles, f"'{tmp_path}/o b")):
+        monkeypatch.chdir(here)
+        main(
+            [*map(str, [ann, *command, '--out-dir', tmp_path / 'o b'])]
+            + ['--overwrite']
+        )
+        line = capsys.readouterr().out.splitlines()[-1]
+        assert prefix.rstrip("'/") in line
 
 
 def test_preparing_writes_nothing(beetles, tmp_path, monkeypatch):

@@ -9,6 +9,7 @@ import socket
 import sys
 
 import pytest
+from helpers import ROOT
 from helpers.tools import CONFIG, ann, data_options, run, tool, train
 
 pytestmark = pytest.mark.slow
@@ -52,6 +53,74 @@ def test_training_resumes_where_it_stopped(synthetic, trained):
     assert 'resumed epoch: 1' in done.output
     assert (trained / 'epoch_2.pth').exists()
     assert not re.search(r'Epoch\(train\) +\[1\]', done.output)
+
+
+def test_a_longer_training_names_the_settings_that_belong_together(
+    synthetic, trained
+):
+    before = sorted(p.name for p in trained.glob('*.pth'))
+    done = train(synthetic, trained, '--resume', epochs=30, check=False)
+    assert done.returncode == 1
+    assert 'error: train_cfg.max_epochs is 30, but the' in done.stderr
+    assert 'train_cfg.max_epochs=30 param_scheduler.1.end=30' in done.stderr
+    assert 'Traceback' not in done.output
+    assert sorted(p.name for p in trained.glob('*.pth')) == before
+
+
+def test_a_part_of_a_dataset_is_evaluated_alone(synthetic, trained, tmp_path):
+    def test(*options, check=True):
+        return tool(
+            'test.py',
+            CONFIG,
+            trained / 'epoch_1.pth',
+            '--work-dir',
+            tmp_path,
+            '--cfg-options',
+            *data_options(synthetic),
+            'test_dataloader.dataset.indices=2',
+            *options,
+            check=check,
+        )
+
+    assert 'AP of 2 of the 6 images' in test().output
+    done = test('test_evaluator.type=CocoMetric', check=False)
+    assert done.returncode == 1
+    assert 'does not test 4 of them' in done.stderr
+    assert 'Traceback' not in done.output
+
+
+def test_python_style_configs_are_trained_tested_and_drawn(
+    synthetic, tmp_path
+):
+    config = ROOT / 'tests/python_style/swahr_tiny.py'
+    options = ['--cfg-options', *data_options(synthetic)]
+    tool(
+        'train.py',
+        config,
+        '--work-dir',
+        tmp_path,
+        *options,
+        'train_cfg.max_epochs=1',
+    )
+    checkpoint = tmp_path / 'epoch_1.pth'
+    folder = ['--work-dir', tmp_path / 'test']
+    show = ['--show-dir', tmp_path / 'shown']
+    done = tool('test.py', config, checkpoint, *folder, *show, *options)
+    assert 'coco/AP' in done.output
+    few = ['--max-images', 1, '--out-dir', tmp_path / 'figures']
+    image = min((synthetic / 'images/val').iterdir())
+    found, onnx = tmp_path / 'found.json', tmp_path / 'model.onnx'
+    to_onnx = ['--out-file', onnx, '--no-runtime']
+    for command in (
+        ['infer.py', config, checkpoint, image, '--out-file', found],
+        ['analysis_tools/visualize.py', config, checkpoint, *few, *options],
+        ['dataset_tools/browse_dataset.py', config, *few, *options],
+        ['analysis_tools/estimate_memory.py', config],
+        ['deployment/export_onnx.py', config, checkpoint, *to_onnx],
+    ):
+        tool(*command)
+    assert found.is_file()
+    assert onnx.is_file()
 
 
 def test_testing_writes_metrics_and_images(synthetic, trained, tmp_path):
@@ -168,6 +237,40 @@ def test_two_processes_train_and_test(synthetic, tmp_path):
         )
         assert 'coco/AP' in done.output
         assert 'unused parameters' not in done.output
+
+
+FAILING_HOOK = """
+import os
+from mmengine.hooks import Hook
+from mmpose.registry import HOOKS
+
+@HOOKS.register_module()
+class FailingHook(Hook):
+    def after_train_iter(self, runner, batch_idx, data_batch, outputs):
+        if os.environ['RANK'] == '1' and runner.iter == 1:
+            raise RuntimeError('out of luck')
+"""
+
+
+def test_a_process_that_fails_in_the_middle_fails_the_run(synthetic, tmp_path):
+    (tmp_path / 'failing_hook.py').write_text(FAILING_HOOK)
+    config = tmp_path / 'config.py'
+    config.write_text(
+        f"_base_ = '{ROOT / CONFIG}'\n"
+        "custom_imports = dict(imports=['swahr_mmpose', 'failing_hook'])\n"
+        "custom_hooks = [*_base_.custom_hooks, dict(type='FailingHook')]\n"
+    )
+    path = os.pathsep.join([os.path.dirname(sys.executable), os.defpath])
+    done = run(
+        'env', f'PATH={path}', f'PORT={free_port()}',
+        f'PYTHONPATH={tmp_path}', 'bash', 'tools/dist_train.sh', config, '2',
+        '--work-dir', tmp_path / 'run', '--cfg-options',
+        *data_options(synthetic), 'env_cfg.dist_cfg.backend=gloo',
+        'train_cfg.max_epochs=1', 'train_dataloader.batch_size=2',
+        check=False, timeout=120,
+    )  # fmt: skip
+    assert done.returncode != 0
+    assert 'out of luck' in done.output
 
 
 @pytest.fixture

@@ -12,12 +12,11 @@ fragmentation; leave 10 percent free.
 """
 
 import torch
-from mmengine.config import Config
 from mmengine.registry import init_default_scope
 from mmpose.registry import MODELS
 
 import swahr_mmpose  # noqa: F401  (registers everything)
-from swahr_mmpose.utils.cli import add_cfg_options, make_parser
+from swahr_mmpose.utils.cli import add_cfg_options, make_parser, read_config
 
 GIB = 2**30
 # Tensors per weight: its gradient and the optimizer state.
@@ -66,9 +65,9 @@ def count_saved_bytes(model, images, amp):
 def main():
     """Print the estimate."""
     args = parse_args()
-    cfg = Config.fromfile(args.config)
+    cfg = read_config(args.config)
     cfg.merge_from_dict(args.cfg_options)
-    init_default_scope(cfg.get('default_scope', 'mmpose'))
+    init_default_scope(cfg.default_scope)
     cfg.model.backbone.init_cfg = None
     model = MODELS.build(cfg.model).train()
     width, height = cfg.codec.input_size

@@ -18,7 +18,6 @@ import os
 import numpy as np
 import torch
 from matplotlib.figure import Figure
-from mmengine.config import Config
 from mmengine.dataset import pseudo_collate
 from tqdm import tqdm
 
@@ -28,7 +27,7 @@ from swahr_mmpose.evaluation.scale_statistics import (
     rank_correlation,
 )
 from swahr_mmpose.utils.atomic_write import replaced_file
-from swahr_mmpose.utils.cli import add_cfg_options, make_parser
+from swahr_mmpose.utils.cli import add_cfg_options, make_parser, read_config
 
 
 def parse_args():
@@ -149,7 +148,7 @@ def plot(path, sizes, scales, result):
 def main():
     """Measure all people of a split and write the results."""
     args = parse_args()
-    cfg = Config.fromfile(args.config)
+    cfg = read_config(args.config)
     cfg.merge_from_dict(args.cfg_options)
     model = load_model(cfg, args.checkpoint, args.device)
     if model.head.scale_layers is None:

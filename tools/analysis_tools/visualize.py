@@ -20,7 +20,6 @@ from pathlib import Path
 
 import cv2
 import torch
-from mmengine.config import Config
 from mmengine.dataset import pseudo_collate
 from mmengine.device import get_device
 from tqdm import tqdm
@@ -28,7 +27,12 @@ from tqdm import tqdm
 from swahr_mmpose.apis.loading import keypoint_index, load_dataset, load_model
 from swahr_mmpose.datasets.seeding import SeededIndex
 from swahr_mmpose.utils.atomic_write import replaced_file
-from swahr_mmpose.utils.cli import add_cfg_options, make_parser, user_errors
+from swahr_mmpose.utils.cli import (
+    add_cfg_options,
+    make_parser,
+    read_config,
+    user_errors,
+)
 from swahr_mmpose.visualization.drawing import (
     Placement,
     draw_poses,
@@ -88,8 +92,9 @@ def draw_people(model, dataset, index, args):
     people = result.pred_instances
     keep = people.bbox_scores > args.score_thr
     path = result.metainfo['img_path']
-    flags = cv2.IMREAD_COLOR | cv2.IMREAD_IGNORE_ORIENTATION
-    image = cv2.cvtColor(cv2.imread(path, flags), cv2.COLOR_BGR2RGB)
+    # upright, as BottomupLoadImage reads it by default
+    image = cv2.imread(path, cv2.IMREAD_COLOR)
+    image = cv2.cvtColor(image, cv2.COLOR_BGR2RGB)
     poses = draw_poses(
         image,
         people.keypoints[keep],
@@ -124,7 +129,7 @@ def main():
     """Draw the figures."""
     args = parse_args()
     with user_errors():
-        cfg = Config.fromfile(args.config)
+        cfg = read_config(args.config)
         cfg.merge_from_dict(args.cfg_options)
         model = load_model(cfg, args.checkpoint, args.device)
         dataset = load_dataset(cfg, args.split, training=args.targets)

@@ -7,6 +7,14 @@
 #                  installation page of PyTorch (default: that of pip)
 # A change of any of these, or of the requirements, creates .venv again.
 set -euo pipefail
+if [ "${BASH_SOURCE[0]}" = "$0" ] && [ $# -gt 0 ]; then
+    sed -n '2,8s/^# \{0,1\}//p' "$0"
+    case "$1" in
+    -h | --help) exit 0 ;;
+    esac
+    echo "error: got the argument $1, expected none; set variables instead" >&2
+    exit 2
+fi
 
 _root=$(cd "$(dirname "${BASH_SOURCE[0]}")/../.." && pwd)
 _python=${PYTHON:-python3}

@@ -9,7 +9,16 @@ from __future__ import annotations
 
 import re
 from collections import Counter
-from typing import Any, Dict, Iterator, List, NamedTuple, Sequence, Tuple
+from typing import (
+    Any,
+    Dict,
+    Iterator,
+    List,
+    NamedTuple,
+    Optional,
+    Sequence,
+    Tuple,
+)
 
 from .schema import (
     MAX_COORDINATE,
@@ -24,6 +33,7 @@ from .text import escape, short
 __all__ = [
     'Problem',
     'find_bad_annotations',
+    'find_segmentation_problem',
     'format_name',
     'select_records',
     'summarize',
@@ -262,6 +272,20 @@ def _check_segmentation(segmentation: Any, size: Any) -> Iterator[str]:
             'has a segmentation that is neither an RLE mask nor a list of '
             'polygons with at least three points'
         )
+
+
+def find_segmentation_problem(segmentation: Any, size: Any) -> Optional[str]:
+    """Find what is wrong with a segmentation.
+
+    Args:
+        segmentation: RLE mask or list of polygons; ``None`` and empty ones
+            are valid.
+        size (tuple): ``(width, height)`` of the image, or ``None`` twice.
+
+    Returns:
+        str, optional: Problem, or ``None``.
+    """
+    return next(_check_segmentation(segmentation, size), None)
 
 
 def _check_mask(mask: dict, size: Any) -> Iterator[str]:

@@ -43,7 +43,7 @@ def _from_rows(boxes: np.ndarray) -> np.ndarray:
 _FORMATS: Dict[str, Callable[[np.ndarray], np.ndarray]] = {
     'corners (x1, y1, x2, y2)': _from_corners,
     'centres and sizes (cx, cy, w, h)': _from_centre_and_size,
-    'rows first (y, x, h, w)': _from_rows,
+    'rows first (y, x, h, w), or keypoints (y, x, v),': _from_rows,
 }
 
 

@@ -112,8 +112,8 @@ def _read_encoding_defaults(codec_type: Any) -> Dict[str, Any]:
 def _collect_arguments(cfg: Any, key: str) -> Dict[str, Any]:
     """Collect the values of an argument of all pipeline transforms."""
     return {
-        f'{split}_dataloader: {name}.{key}': transform[key]
-        for split, name, transform in _iter_transforms(cfg)
+        f'{place}.{key}': transform[key]
+        for place, _, transform in _iter_transforms(cfg)
         if key in transform
     }
 
@@ -121,20 +121,22 @@ def _collect_arguments(cfg: Any, key: str) -> Dict[str, Any]:
 def _collect_unbiased(cfg: Any) -> Dict[str, bool]:
     """Collect ``unbiased`` of the transforms that depend on it."""
     return {
-        f'{split}_dataloader: {name}.unbiased': t.get('unbiased', False)
-        for split, name, t in _iter_transforms(cfg)
+        f'{place}.unbiased': transform.get('unbiased', False)
+        for place, name, transform in _iter_transforms(cfg)
         if name in _UNBIASED_TRANSFORMS
     }
 
 
 def _iter_transforms(cfg: Any) -> Iterator[Tuple[str, str, Any]]:
-    """Yield the transforms of all pipelines as (split, name, config)."""
+    """Yield the transforms of all pipelines as (place, name, config)."""
     for split in ('train', 'val', 'test'):
-        loader = cfg.get(f'{split}_dataloader')
-        if loader:
-            for pipeline in iter_pipelines(loader['dataset']):
-                for transform in pipeline:
-                    yield split, get_type_name(transform['type']), transform
+        key = f'{split}_dataloader'
+        loader = cfg.get(key)
+        pipelines = iter_pipelines(loader['dataset'], key) if loader else ()
+        for place, pipeline in pipelines:
+            for transform in pipeline:
+                name = get_type_name(transform['type'])
+                yield f'{place}: {name}', name, transform
 
 
 def _collect_channels(cfg: Any) -> Dict[str, Any]:

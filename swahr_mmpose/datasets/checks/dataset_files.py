@@ -108,8 +108,7 @@ def check_dataset(
         if finding.stops
     ]
     warnings = [f.message for f in findings if not f.stops]
-    if doubts:
-        warnings += summarize(doubts, max_shown)[1:]
+    warnings += _format_doubts(doubts)
     if problems:
         text = _format_problems(ann_file, problems, max_shown)
         raise ValueError('\n'.join([text, *_format_warnings(warnings)]))
@@ -120,6 +119,17 @@ def check_dataset(
         frozenset(_list_paths(content, image_dir)),
         select_sample(content),
     )
+
+
+def _format_doubts(doubts: Sequence[Problem]) -> List[str]:
+    """Format equal doubts about image files as one warning."""
+    groups: Dict[str, List[str]] = {}
+    for doubt in doubts:
+        groups.setdefault(doubt.message, []).append(doubt.subject)
+    return [
+        f'{len(paths)} image file(s), e.g. {paths[0]}: each {message}'
+        for message, paths in groups.items()
+    ]
 
 
 def _format_warnings(warnings: Sequence[str]) -> List[str]:

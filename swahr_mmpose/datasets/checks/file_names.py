@@ -99,6 +99,25 @@ class FolderIndex:
             return '; the name has backslashes, as on Windows: write slashes'
         return ''
 
+    def find(self, name: str) -> List[str]:
+        """Find the existing files that a name may mean.
+
+        Args:
+            name (str): Value of ``file_name``.
+
+        Returns:
+            list[str]: Relative names, with slashes, of the files that match
+            with the fewest changes; empty if there is none.
+        """
+        if not self._listed:
+            self._listed = True
+            self._list_files()
+        for variant, _ in _iter_variants(name):
+            same = self._names.get(_normalize(variant))
+            if same:
+                return list(same)
+        return []
+
     def _list_files(self) -> None:
         """Collect the relative names of the files, with slashes."""
         count = 0

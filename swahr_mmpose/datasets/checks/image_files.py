@@ -48,7 +48,7 @@ __all__ = [
 
 # First bytes of a format, and the marker near its end.
 _END_MARKERS = {b'\xff\xd8': b'\xff\xd9', b'\x89PNG': b'IEND'}
-_MARKED = ('JPEG', 'MPO', 'PNG')
+_MARKED = ('JPEG', 'PNG')  # MPO is read as JPEG
 # Bytes at the end of a file in which the end marker is searched.
 _TAIL = 4096
 # Formats, by Pillow's names, that every supported OpenCV reads; OpenCV 5 reads

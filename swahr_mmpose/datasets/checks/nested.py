@@ -100,7 +100,7 @@ def iter_leaves(
 
     Args:
         dataset (dict): Config of a dataset or wrapper.
-        key (str): Its config key, for messages.
+        key (str): Config key of the dataset, for messages.
         wrappers (tuple): Configs around it.  Defaults to ().
 
     Yields:
@@ -116,10 +116,20 @@ def iter_leaves(
         yield Leaf(key, dataset, wrappers)
 
 
-def iter_pipelines(dataset: Any) -> Iterator[Sequence[Any]]:
-    """Yield the pipelines of a dataset config and of all nested ones."""
-    yield dataset.get('pipeline') or ()
-    inner = dataset.get('dataset')
-    parts = dataset.get('datasets') or ([] if inner is None else [inner])
-    for part in parts:
-        yield from iter_pipelines(part)
+def iter_pipelines(
+    dataset: Any, key: str
+) -> Iterator[Tuple[str, Sequence[Any]]]:
+    """Yield the pipelines of a dataset config and of all nested ones.
+
+    Args:
+        dataset (dict): Config of a dataset or wrapper.
+        key (str): Config key of the dataset.
+
+    Yields:
+        tuple[str, Sequence]: Config key of the dataset, and its pipeline.
+    """
+    yield key, dataset.get('pipeline') or ()
+    if dataset.get('dataset') is not None:
+        yield from iter_pipelines(dataset['dataset'], f'{key}.dataset')
+    for n, part in enumerate(dataset.get('datasets') or ()):
+        yield from iter_pipelines(part, f'{key}.datasets[{n}]')

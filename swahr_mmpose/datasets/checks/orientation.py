@@ -15,7 +15,7 @@ from PIL import Image
 __all__ = ['Frame', 'find_orientation_problem', 'read_frame']
 
 _TAG = 0x0112
-# Formats in which OpenCV applies the tag unless it is told to ignore it.  It
+# Formats in which OpenCV applies the tag unless a flag forbids it.  It
 # always applies that of TIFF (as Pillow's size does), never that of WEBP.
 _TURNED = ('JPEG', 'MPO', 'PNG')
 

@@ -86,7 +86,7 @@ def draw_samples(
 
     Args:
         dataset (dict): Config of a dataset or wrapper.
-        key (str): Its config key, for messages.
+        key (str): Config key of the dataset, for messages.
         samples (Sequence[dict]): Small annotation file of each of its leaves,
             see :func:`select_sample`.
         scope (str, optional): Default scope of the config.

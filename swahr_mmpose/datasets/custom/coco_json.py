@@ -1,16 +1,35 @@
 # Copyright (c) swahr_mmpose contributors. Licensed under Apache-2.0.
-"""Read, split and merge COCO keypoint files."""
+"""Read COCO keypoint files, choose categories, and hold out images."""
 
 from __future__ import annotations
 
 import json
-from collections import Counter
+import shlex
 from pathlib import Path
-from typing import Any, Callable, Dict, Optional, Sequence, Tuple, Union
+from typing import (
+    Any,
+    Callable,
+    Dict,
+    Hashable,
+    List,
+    Optional,
+    Sequence,
+    Set,
+    Tuple,
+    Union,
+)
 
-__all__ = ['choose_category', 'hold_out', 'merge_annotations', 'read_coco']
+__all__ = [
+    'choose_categories',
+    'hold_out',
+    'is_instance',
+    'read_coco',
+    'select_categories',
+]
 
 _IMAGE_KEYS = 'id', 'file_name', 'width', 'height'
+# Value of --category for every category that has keypoints.
+ALL = 'all'
 
 
 def read_coco(path: Union[str, Path]) -> Dict[str, Any]:
@@ -28,7 +47,7 @@ def read_coco(path: Union[str, Path]) -> Dict[str, Any]:
             are not objects, or images lack id, file name or size.
     """
     try:
-        content = json.loads(Path(path).read_text(encoding='utf-8'))
+        content = json.loads(Path(path).read_text(encoding='utf-8-sig'))
     except (ValueError, RecursionError) as error:
         raise ValueError(
             f'{path} is not valid JSON ({error}); expected a COCO annotation '
@@ -40,12 +59,7 @@ def read_coco(path: Union[str, Path]) -> Dict[str, Any]:
             f'{path} has no list "images"; expected a COCO annotation file'
         )
     for key in ('images', 'annotations', 'categories'):
-        wrong = [e for e in content.get(key) or [] if not isinstance(e, dict)]
-        if wrong:
-            raise ValueError(
-                f'{path}: {len(wrong)} entries of "{key}" are not JSON '
-                f'objects, e.g. {wrong[0]!r}; correct the file'
-            )
+        _check_records(path, key, content.get(key))
     incomplete = [
         image
         for image in images
@@ -60,44 +74,110 @@ def read_coco(path: Union[str, Path]) -> Dict[str, Any]:
     return content
 
 
-def choose_category(content: dict, wanted: Optional[str] = None) -> dict:
-    """Choose the category whose instances are used.
+def _check_records(path: Union[str, Path], key: str, records: Any) -> None:
+    """Check that a value is a list of objects, or absent."""
+    if records is not None and not isinstance(records, list):
+        raise ValueError(
+            f'{path}: "{key}" is {records!r:.80}, expected a list of JSON '
+            'objects; correct the file'
+        )
+    wrong = [entry for entry in records or [] if not isinstance(entry, dict)]
+    if wrong:
+        raise ValueError(
+            f'{path}: {len(wrong)} entries of "{key}" are not JSON '
+            f'objects, e.g. {wrong[0]!r:.80}; correct the file'
+        )
+
+
+def choose_categories(
+    content: dict, wanted: Optional[Sequence[str]] = None
+) -> List[dict]:
+    """Choose the categories whose instances are used.
 
     Args:
         content (dict): Parsed COCO file.
-        wanted (str, optional): Name of the category; required if there are
-            several. Defaults to None.
+        wanted (Sequence[str], optional): Names, or ``['all']`` for every
+            category that has keypoints; required if there are several.
+            Defaults to None.
 
     Returns:
-        dict: The category; empty if the file has no categories.
+        list[dict]: Categories; empty if the file has none.
 
     Raises:
-        ValueError: If there is no category of that name, or several and none
-            is chosen.
+        ValueError: If there is no category of a name, or several and none is
+            chosen.
     """
     categories = content.get('categories') or []
     names = [str(c.get('name')) for c in categories]
-    if wanted is not None and wanted not in names:
-        raise ValueError(f'no category {wanted!r}, expected one of {names}')
-    if wanted is None and len(categories) > 1:
+    usable = [c for c in categories if c.get('keypoints')] or categories
+    if wanted and list(wanted) == [ALL] and ALL not in names:
+        return usable
+    if wanted:
+        unknown = [name for name in wanted if name not in names]
+        if unknown:
+            raise ValueError(
+                f'no category {unknown[0]!r}, expected one of {names}'
+            )
+        return [c for c, name in zip(categories, names) if name in wanted]
+    if len(categories) > 1:
+        choices = [shlex.quote(str(c.get('name'))) for c in usable]
+        several = ''
+        if len(choices) > 1:
+            several = (
+                f', or several with the same keypoints: --category '
+                f'{" ".join(choices[:2])}, or --category {ALL}'
+            )
         raise ValueError(
             f'there are {len(categories)} categories, {names}; choose one, '
-            f'e.g. --category {names[0]}'
+            f'e.g. --category {choices[0]}{several}'
         )
-    index = names.index(wanted) if wanted else 0
-    return categories[index] if categories else {}
+    return categories
+
+
+def select_categories(
+    content: dict, categories: Sequence[dict]
+) -> Tuple[dict, int]:
+    """Select the annotations of some categories.
+
+    Args:
+        content (dict): Parsed COCO file; not modified.
+        categories (Sequence[dict]): Result of :func:`choose_categories`. If
+            the file has one category or none, annotations of any category
+            are kept.
+
+    Returns:
+        tuple[dict, int]: The file, and the number of dropped annotations.
+    """
+    annotations = content.get('annotations') or []
+    kept = annotations
+    if len(content.get('categories') or []) > 1:
+        ids = [c.get('id') for c in categories]
+        kept = [a for a in annotations if a.get('category_id') in ids]
+    selected = dict(content, annotations=kept, categories=list(categories))
+    return selected, len(annotations) - len(kept)
+
+
+def is_instance(annotation: dict) -> bool:
+    """Return whether an annotation has a labelled keypoint and is no crowd.
+
+    Args:
+        annotation (dict): Annotation of a COCO file.
+    """
+    labels = (annotation.get('keypoints') or ())[2::3]
+    return any(v > 0 for v in labels) and not annotation.get('iscrowd')
 
 
 def hold_out(content: dict, share: float) -> Tuple[dict, dict]:
     """Split a file into training and validation set, by every n-th image.
 
-    n is ``1 / share``, rounded. Images with and without annotations are
-    split separately. If there are fewer than n annotated images, the second
-    one goes to validation. Neighbouring frames of a video are nearly
+    n is ``1 / share``, rounded. Images with and without instances are split
+    separately. If there are fewer than n images with instances, the second
+    one goes to validation. Each category that is in two images or more is in
+    both parts, if possible. Neighbouring frames of a video are nearly
     identical: split such files manually.
 
     Args:
-        content (dict): Parsed COCO file.
+        content (dict): Parsed COCO file with the chosen categories only.
         share (float): Fraction of images for validation, in (0, 0.5].
 
     Returns:
@@ -105,26 +185,63 @@ def hold_out(content: dict, share: float) -> Tuple[dict, dict]:
 
     Raises:
         ValueError: If ``share`` is out of range, or fewer than two images
-            have annotations.
+            have instances.
     """
-    annotated = {a.get('image_id') for a in content.get('annotations') or []}
+    groups = _group_images(content)
+    annotated = {i for group in groups for i in group}
     images = [image['id'] for image in content['images']]
     labelled = [i for i in images if i in annotated]
     if not 0 < share <= 0.5 or len(labelled) < 2:
         raise ValueError(
-            f'got {len(labelled)} image(s) with annotations and a validation '
-            f'share of {share}, expected at least 2 and a share above 0 up to '
-            '0.5; change --val-share or give a validation file, --val'
+            f'got {len(labelled)} image(s) with labelled keypoints and a '
+            f'validation share of {share}, expected at least 2 and a share '
+            'above 0 up to 0.5; change --val-share or give a validation '
+            'file, --val'
         )
     step = round(1 / share)
     empty = [i for i in images if i not in annotated]
     held_out = {*labelled[step - 1 :: step], *empty[step - 1 :: step]}
+    _balance_categories(held_out, groups)
     if not held_out & annotated:
         held_out.add(labelled[1])
     return (
         _filter_images(content, lambda i: i not in held_out),
         _filter_images(content, lambda i: i in held_out),
     )
+
+
+def _group_images(content: dict) -> List[List[Hashable]]:
+    """Group the ids of images with instances by category, rarest first."""
+    known = {image['id'] for image in content['images']}
+    groups: Dict[Any, Dict[Hashable, None]] = {}
+    for annotation in content.get('annotations') or []:
+        image = annotation.get('image_id')
+        if image in known and is_instance(annotation):
+            groups.setdefault(annotation.get('category_id'), {})[image] = None
+    return sorted(map(list, groups.values()), key=len)
+
+
+def _balance_categories(
+    held_out: Set[Any], groups: Sequence[List[Hashable]]
+) -> None:
+    """Move images until both parts have each category, if possible.
+
+    Args:
+        held_out (set): Ids of the validation images; modified.
+        groups (Sequence[list]): Ids of the images of each category.
+    """
+    for group in groups:
+        if held_out.issuperset(group):
+            held_out.discard(group[0])
+    for group in groups:
+        if held_out.isdisjoint(group):
+            rest = [set(other) - held_out for other in groups]
+            movable = [
+                i
+                for i in [*group[1:], group[0]]
+                if all(len(r) > 1 for r in rest if i in r)
+            ]
+            held_out.update(movable[:1])
 
 
 def _filter_images(content: dict, select: Callable[[Any], bool]) -> dict:
@@ -135,35 +252,3 @@ def _filter_images(content: dict, select: Callable[[Any], bool]) -> dict:
         images=[i for i in content['images'] if select(i['id'])],
         annotations=[a for a in annotations if select(a.get('image_id'))],
     )
-
-
-def merge_annotations(contents: Sequence[dict]) -> dict:
-    """Merge annotation files, e.g. CrowdPose's train and val sets.
-
-    Args:
-        contents (Sequence[dict]): Parsed COCO files with equal categories.
-
-    Returns:
-        dict: All images and annotations in order. If annotation ids collide,
-        all annotations are renumbered from 1.
-
-    Raises:
-        ValueError: If categories differ or an image id occurs twice.
-    """
-    images = [image for content in contents for image in content['images']]
-    ids = Counter(image['id'] for image in images)
-    repeated = [i for i, count in ids.items() if count > 1]
-    if repeated:
-        raise ValueError(
-            f'{len(repeated)} image ids occur more than once, e.g. '
-            f'{repeated[0]}; merge files of different images'
-        )
-    categories = [content.get('categories') for content in contents]
-    if any(c != categories[0] for c in categories):
-        raise ValueError(
-            'the files differ in "categories"; merge files with equal ones'
-        )
-    annotations = [a for content in contents for a in content['annotations']]
-    if len({a['id'] for a in annotations}) < len(annotations):
-        annotations = [dict(a, id=n) for n, a in enumerate(annotations, 1)]
-    return dict(contents[0], images=images, annotations=annotations)

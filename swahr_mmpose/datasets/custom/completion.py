@@ -16,11 +16,13 @@ from typing import Any, Dict, List, Optional, Sequence, Tuple
 
 import numpy as np
 
+from swahr_mmpose.datasets.checks.annotations import find_segmentation_problem
 from swahr_mmpose.datasets.transforms.loss_mask import valid_region
 
 __all__ = [
     'AREA_SHARE',
     'BOX_MARGIN',
+    'clean_keypoints',
     'complete_annotations',
     'keep_empty_images',
 ]
@@ -41,15 +43,13 @@ Size = Tuple[Optional[int], Optional[int]]
 
 
 def complete_annotations(
-    content: Dict[str, Any], num_keypoints: int, category_id: Any = None
+    content: Dict[str, Any], num_keypoints: int
 ) -> Tuple[Dict[str, Any], Dict[str, int]]:
     """Fill in the keys that MMPose and COCO's metric require.
 
     Args:
         content (dict): Parsed COCO file; not modified.
         num_keypoints (int): Number of keypoints K.
-        category_id (optional): Category of the annotations to keep, or None
-            for all. Defaults to None.
 
     Returns:
         tuple[dict, dict[str, int]]: The completed file, whose only category
@@ -60,14 +60,8 @@ def complete_annotations(
         ValueError: If keypoints are not K finite ``(x, y, v)``, or a
             segmentation cannot be decoded.
     """
-    given = content.get('annotations') or []
-    annotations = [
-        dict(a)
-        for a in given
-        if category_id is None or a.get('category_id') == category_id
-    ]
+    annotations = [dict(a) for a in content.get('annotations') or []]
     rules: Counter = Counter()
-    rules['other category: dropped'] = len(given) - len(annotations)
     points = [_select_labelled(a, num_keypoints) for a in annotations]
     _fill_ids(annotations, rules)
     median_side = _compute_median_side(points)
@@ -80,17 +74,18 @@ def complete_annotations(
         _fill_labels(annotation, len(labelled), num_keypoints, rules)
         _fill_box(annotation, labelled, median_side, size, rules)
         _fill_area(annotation, size, rules)
-        _fill_segmentation(annotation, rules)
+        _fill_segmentation(annotation, size, rules)
     kept = [a for a in annotations if a.get('bbox') is not None]
     rules['no bbox, segmentation or labelled keypoint: dropped'] = len(
         annotations
     ) - len(kept)
     applied = {rule: count for rule, count in rules.items() if count}
+    info = content.get('info')
     completed = dict(
         content,
-        info=dict(content.get('info') or {}, completed=applied),
-        categories=[_make_category(content, category_id)],
-        annotations=kept,
+        info=dict(info if isinstance(info, dict) else {}, completed=applied),
+        categories=[_make_category(content)],
+        annotations=_unify_segmentations(kept),
     )
     return completed, applied
 
@@ -127,17 +122,77 @@ def keep_empty_images(
         dict(background, id=number, image_id=image)
         for number, image in enumerate(empty, first)
     ]
-    return dict(content, annotations=[*annotations, *added]), len(added)
+    kept = _unify_segmentations([*annotations, *added])
+    return dict(content, annotations=kept), len(added)
 
 
-def _make_category(content: dict, category_id: Any) -> dict:
-    """Copy the chosen category with id 1."""
-    matches = [
-        c
-        for c in content.get('categories') or []
-        if category_id in (None, c.get('id'))
+def clean_keypoints(content: Dict[str, Any]) -> Tuple[Dict[str, Any], Counter]:
+    """Make keypoints a flat list of numbers, where that is unambiguous.
+
+    Lists ``[x, y, v]`` are joined; NaN and null in the coordinates of
+    unlabelled keypoints become 0.
+
+    Args:
+        content (dict): Parsed COCO file; not modified.
+
+    Returns:
+        tuple[dict, Counter]: The file, and how often each rule was applied.
+    """
+    rules: Counter = Counter()
+    annotations = [dict(a) for a in content.get('annotations') or []]
+    for annotation in annotations:
+        values = annotation.get('keypoints')
+        if _is_nested(values):
+            rules['keypoints nested: joined to one list'] += 1
+            points: Any = values
+            annotation['keypoints'] = [v for point in points for v in point]
+        _clear_unlabelled(annotation, rules)
+    return dict(content, annotations=annotations), rules
+
+
+def _is_nested(values: Any) -> bool:
+    """Return whether a value is a list of lists of three."""
+    return (
+        isinstance(values, list)
+        and bool(values)
+        and all(isinstance(v, list) and len(v) == 3 for v in values)
+    )
+
+
+def _unify_segmentations(annotations: Sequence[dict]) -> List[dict]:
+    """Give all annotations a segmentation, maybe empty, or none of them.
+
+    MMPose joins the segmentations of an image's annotations if the first has
+    one, and fails if another has none.
+    """
+    if not any('segmentation' in a for a in annotations):
+        return list(annotations)
+    return [{'segmentation': [], **a} for a in annotations]
+
+
+def _make_category(content: dict) -> dict:
+    """Copy the first category with id 1."""
+    categories = content.get('categories') or [{'name': 'instance'}]
+    return dict(categories[0], id=1)
+
+
+def _clear_unlabelled(annotation: dict, rules: Counter) -> None:
+    """Set NaN and null in the coordinates of unlabelled keypoints to 0."""
+    values = annotation.get('keypoints')
+    if not isinstance(values, list) or len(values) % 3:
+        return
+    odd = [
+        k
+        for k in range(0, len(values), 3)
+        if values[k + 2] == 0
+        and not isinstance(values[k + 2], bool)
+        and any(v is None or v != v for v in values[k : k + 2])
     ]
-    return dict(matches[0] if matches else {'name': 'instance'}, id=1)
+    if odd:
+        rules['NaN or null in an unlabelled keypoint: 0'] += len(odd)
+        annotation['keypoints'] = list(values)
+        for k in odd:
+            annotation['keypoints'][k : k + 2] = [0, 0]
 
 
 def _select_labelled(annotation: dict, num_keypoints: int) -> np.ndarray:
@@ -148,10 +203,11 @@ def _select_labelled(annotation: dict, num_keypoints: int) -> np.ndarray:
         if not np.isfinite(keypoints).all():
             raise ValueError('not finite')
     except (TypeError, ValueError) as error:
+        got = f'{len(values)} values' if isinstance(values, list) else values
         raise ValueError(
             f'annotation {annotation.get("id")} of image '
-            f'{annotation.get("image_id")} has {len(values)} values in '
-            f'keypoints, expected {3 * num_keypoints} finite numbers: '
+            f'{annotation.get("image_id")} has {got} in keypoints, expected '
+            f'{3 * num_keypoints} finite numbers: '
             f'(x, y, v) of {num_keypoints} keypoints, v = 0 if not labelled; '
             'correct the annotation file'
         ) from error
@@ -230,15 +286,20 @@ def _fill_area(annotation: dict, size: Size, rules: Counter) -> None:
         rules[f'area missing or 0: {AREA_SHARE} of the box'] += 1
 
 
-def _fill_segmentation(annotation: dict, rules: Counter) -> None:
+def _fill_segmentation(annotation: dict, size: Size, rules: Counter) -> None:
     """Mask the box of crowds and unlabelled instances from the loss.
 
     The loss mask is made of segmentations, so these get their box as polygon.
+    Other segmentations are not used, and dropped if they are invalid.
     """
-    if annotation.get('segmentation'):
-        return
-    annotation.pop('segmentation', None)
     unlabelled = annotation['iscrowd'] or not annotation['num_keypoints']
+    segmentation = annotation.pop('segmentation', None)
+    if segmentation:
+        if unlabelled or not find_segmentation_problem(segmentation, size):
+            annotation['segmentation'] = segmentation
+        else:
+            rules['segmentation invalid and not used: dropped'] += 1
+        return
     if unlabelled and annotation.get('bbox'):
         x, y, w, h = annotation['bbox']
         corners = [x, y, x + w, y, x + w, y + h, x, y + h]

@@ -157,7 +157,7 @@ class ConfigRecipe:
 
     @property
     def file_name(self) -> str:
-        """File name of the config."""
+        """File name of the config, with the batch size and epochs."""
         return (
             f'swahr_higherhrnet-{self.base}_1xb{self.batch_size}-'
             f'{self.epochs}e_{self.name}-{self.input_side}x'
@@ -181,8 +181,9 @@ def choose_epochs(base: str, num_images: int, batch_size: int) -> int:
     return max(settings.epochs, math.ceil(settings.steps / steps_per_epoch))
 
 
-# MMEngine replaces the mark of the folder before it parses the file: raw and
-# triple quoted, so that an apostrophe in a path does not end the string.
+# The folder of the config is read from the compiled code, to which MMEngine
+# gives the path of the file. Its mark fileDirname would be replaced in the
+# text before it is parsed: a folder's name could become code.
 _CONFIG = Template("""\
 # SWAHR with HigherHRNet on a custom dataset, made by `swahr dataset new`.
 _base_ = [
@@ -191,8 +192,11 @@ _base_ = [
     $models,
     $schedules,
 ]
-data_root = r'''{{ fileDirname }}/'''  # the folder of this file
-metainfo = dict(from_file=data_root + 'metainfo.py')
+import os.path as osp  # below _base_, or MMEngine expects its other syntax
+
+# The folder of this file, which may be moved.
+data_root = osp.dirname((lambda: None).__code__.co_filename)
+metainfo = dict(from_file=osp.join(data_root, 'metainfo.py'))
 val_ann_file = 'val.json'
 num_keypoints = $num_keypoints
 # Grouping order; report.txt and skeleton.png show it with names.
@@ -252,12 +256,12 @@ val_dataloader = dict(
     ),
 )
 test_dataloader = val_dataloader
-val_evaluator = dict(ann_file=data_root + val_ann_file)
+val_evaluator = dict(ann_file=osp.join(data_root, val_ann_file))
 test_evaluator = val_evaluator
 
-# For $total_batch images per step; scaled to the actual number.
+# For one GPU; with more, or another batch size, train with --auto-scale-lr.
 optim_wrapper = dict(optimizer=dict(lr=$lr))
-auto_scale_lr = dict(enable=True, base_batch_size=$total_batch)
+auto_scale_lr = dict(enable=False, base_batch_size=$batch)
 param_scheduler = [
     dict(_base_.param_scheduler[0], end=$warmup),
     dict(_base_.param_scheduler[1], begin=$warmup, end=$epochs),
@@ -293,8 +297,7 @@ def format_config(recipe: ConfigRecipe) -> str:
         persistent=base.workers > 0,
         train_images=_format_literal(recipe.image_dirs[0]),
         val_images=_format_literal(recipe.image_dirs[1]),
-        total_batch=base.total_batch,
-        lr=base.lr,
+        lr=float(f'{base.lr * recipe.batch_size / base.total_batch:.3g}'),
         warmup=max(1, round(recipe.epochs / 100)),
         epochs=recipe.epochs,
         interval=max(1, min(10, recipe.epochs // 5)),

@@ -7,12 +7,13 @@ K keypoints.
 from __future__ import annotations
 
 import re
-from collections import defaultdict
-from typing import Dict, List, NamedTuple, Sequence, Set, Tuple
+from collections import Counter, defaultdict
+from typing import Dict, Iterator, List, NamedTuple, Sequence, Set, Tuple
 
 __all__ = [
     'UNIFORM_SIGMA',
     'FlipPairs',
+    'Proposal',
     'choose_sigmas',
     'find_flip_pairs',
     'split_side',
@@ -39,16 +40,49 @@ _COCO_SIGMAS = dict(
 UNIFORM_SIGMA = 0.05
 
 
+# Words that contain a side by chance.
+_NO_SIDES = frozenset(
+    'alright aright birthright bright cleft copyright downright forthright '
+    'fright leftover outright playwright righteous rightful '
+    'shipwright upright wheelwright wright'.split()
+)
+# Words after a first letter l or r that make it a side: lknee, rknee.
+_BODY_PARTS = frozenset(
+    'ankle antenna arm cheek chest claw ear elbow eye eyebrow fin finger foot '
+    'forearm hand heel hip knee leg limb mouth nostril paw pupil shin '
+    'shoulder temple thigh thumb toe wing wrist'.split()
+)
+
+
+class Proposal(NamedTuple):
+    """Flip pair for which the evidence is thin.
+
+    Attributes:
+        left (int): Index of the keypoint with an l.
+        right (int): Index of the keypoint with an r.
+        reason (str): Why it may be a pair.
+    """
+
+    left: int
+    right: int
+    reason: str
+
+
 class FlipPairs(NamedTuple):
     """Keypoints that a horizontal flip exchanges.
 
     Attributes:
         pairs (list[tuple[int, int]]): Indices ``(left, right)``.
         undecided (list[str]): Names with a side but no unique partner.
+        proposed (list[Proposal]): Pairs to be confirmed: names that differ by
+            an l and an r only, within a word.
+        reasons (list[str]): Why each of ``pairs`` is one.
     """
 
     pairs: List[Pair]
     undecided: List[str]
+    proposed: List[Proposal]
+    reasons: List[str]
 
 
 def split_side(name: str) -> Tuple[str, str]:
@@ -56,7 +90,8 @@ def split_side(name: str) -> Tuple[str, str]:
 
     A side is a separate word or letter at any position: ``left_eye``,
     ``L-eye``, ``eyeLeft``, ``front_left_paw``, ``rFoot``; also ``left`` or
-    ``right`` at either end of a word (``lefteye``).
+    ``right`` at either end of a word (``lefteye``), except in words like
+    ``bright``.
 
     Args:
         name (str): Name of a keypoint.
@@ -78,7 +113,7 @@ def _split_word(word: str) -> Tuple[str, str]:
     """Split a lower-case word into side and rest."""
     if word in _SIDES:
         return _SIDES[word], '*'
-    for side in ('left', 'right'):
+    for side in ('left', 'right') if word not in _NO_SIDES else ():
         if word.startswith(side):
             return side, f'* {word[len(side) :]}'
         if word.endswith(side):
@@ -93,9 +128,12 @@ def find_flip_pairs(names: Sequence[str]) -> FlipPairs:
         names (Sequence[str]): Names of the K keypoints.
 
     Returns:
-        FlipPairs: Pairs and undecided names. Undecided are names that contain
-        ``left`` or ``right`` and have no unique partner, or that contain
-        both. A single letter (``L1``) without a partner is no side.
+        FlipPairs: Pairs, undecided names and proposals. Undecided are names
+        that contain ``left`` or ``right`` and have no unique partner, or that
+        contain both. A single letter (``L1``) without a partner is no side.
+        Pairs are names that differ by a side alone, or ``lknee`` and
+        ``rknee`` for parts of a body. Any other twins (``load`` and ``road``,
+        ``FL`` and ``FR``) are proposed.
     """
     partners: Dict[str, Dict[str, List[int]]] = defaultdict(
         lambda: defaultdict(list)
@@ -103,34 +141,74 @@ def find_flip_pairs(names: Sequence[str]) -> FlipPairs:
     parts = [split_side(name) for name in names]
     for k, (side, stem) in enumerate(parts):
         partners[stem][side].append(k)
-    pairs: List[Pair] = []
+    found: List[Proposal] = []
     undecided: List[str] = []
     for k, (side, stem) in enumerate(parts):
         left, right = partners[stem]['left'], partners[stem]['right']
+        spelt = re.search('left|right', names[k].lower())
         if len(left) == len(right) == 1:
             if side == 'left':
-                pairs.append((k, right[0]))
-        elif side and re.search('left|right', names[k].lower()):
+                words = 'the words left and right'
+                reason = words if spelt else 'the separate letters L and R'
+                found.append(Proposal(k, right[0], reason))
+        elif side and (spelt or len(left) + len(right) > 1):
             undecided.append(names[k])
-        elif side and len(left) + len(right) > 1:
-            undecided.append(names[k])
-    decided = {names[k] for pair in pairs for k in pair} | set(undecided)
-    pairs += _pair_by_first_letter(names, decided)
-    return FlipPairs(sorted(pairs), undecided)
+    decided = {names[k] for pair in found for k in pair[:2]} | set(undecided)
+    certain, proposed, ambiguous = _find_twins(names, decided)
+    found = sorted([*found, *certain])
+    return FlipPairs(
+        [pair[:2] for pair in found],
+        undecided + ambiguous,
+        proposed,
+        [pair.reason for pair in found],
+    )
 
 
-def _pair_by_first_letter(
+def _find_twins(
     names: Sequence[str], decided: Set[str]
-) -> List[Pair]:
-    """Pair names like ``lknee`` and ``rknee``, without a word boundary."""
-    index = {
-        name.lower(): k for k, name in enumerate(names) if name not in decided
-    }
-    return [
-        (k, index['r' + name[1:]])
-        for name, k in index.items()
-        if name.startswith('l') and 'r' + name[1:] in index
+) -> Tuple[List[Proposal], List[Proposal], List[str]]:
+    """Find names that differ by l and r at either end of a word.
+
+    Args:
+        names (Sequence[str]): Names of the K keypoints.
+        decided (set[str]): Names to skip.
+
+    Returns:
+        tuple: Certain pairs, pairs to be confirmed, and names that have
+        several twins.
+    """
+    index: Dict[str, List[int]] = defaultdict(list)
+    for k, name in enumerate(names):
+        if name not in decided:
+            index[name.lower()].append(k)
+    twins = [
+        (Proposal(k, other, reason), certain)
+        for k, name in enumerate(names)
+        if name not in decided
+        for twin, reason, certain in _iter_twin_names(name)
+        for other in index.get(twin, ())
     ]
+    uses = Counter(k for twin, _ in twins for k in twin[:2])
+    unique = [t for t in twins if uses[t[0].left] == uses[t[0].right] == 1]
+    single = {k for twin, _ in unique for k in twin[:2]}
+    return (
+        [twin for twin, certain in unique if certain],
+        [twin for twin, certain in unique if not certain],
+        [names[k] for k in sorted(set(uses) - single)],
+    )
+
+
+def _iter_twin_names(name: str) -> Iterator[Tuple[str, str, bool]]:
+    """Yield (lower-case name with r for an l, reason, whether certain)."""
+    for match in _WORDS.finditer(name):
+        word = match.group().lower()
+        for place, offset in (('first', 0), ('last', len(word) - 1)):
+            if len(word) > 1 and word[offset] == 'l':
+                at = match.start() + offset
+                twin = f'{name[:at]}r{name[at + 1 :]}'.lower()
+                certain = place == 'first' and word[1:] in _BODY_PARTS
+                reason = f'the {place} letters l and r of a word'
+                yield twin, reason, certain
 
 
 def choose_sigmas(names: Sequence[str]) -> List[float]:

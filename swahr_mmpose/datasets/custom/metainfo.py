@@ -7,10 +7,14 @@ K keypoints with unique names. Skeleton edges, ``links`` in MMPose, are pairs
 
 from __future__ import annotations
 
+import shlex
 from collections import Counter
 from typing import Any, Dict, List, Sequence, Tuple
 
 import numpy as np
+
+from swahr_mmpose.datasets.checks.schema import is_integer
+from swahr_mmpose.datasets.checks.text import escape, short
 
 __all__ = [
     'check_names',
@@ -43,25 +47,41 @@ def parse_links(
     Raises:
         ValueError: If an edge is not a pair of existing keypoints.
     """
+    if not isinstance(skeleton, (list, tuple)):
+        raise ValueError(
+            f'skeleton is {short(skeleton)}, expected a list of pairs; '
+            'correct categories[0].skeleton, or give --skeleton none'
+        )
     index = {name: k for k, name in enumerate(names)}
-    first = 0 if 0 in [end for link in skeleton for end in link] else 1
+    pairs = [
+        list(link) if isinstance(link, (list, tuple, str)) else [link]
+        for link in skeleton
+    ]
+    first = 0 if 0 in [end for pair in pairs for end in pair] else 1
     links: List[Link] = []
-    for link in skeleton:
-        ends = [
-            index.get(e, -1) if isinstance(e, str) else int(e) - first
-            for e in link
-        ]
+    for pair in pairs:
+        ends = [_parse_end(end, index, first) for end in pair]
         if len(ends) != 2 or not all(0 <= k < len(names) for k in ends):
+            remedy = '--skeleton none'
+            if len(names) > 1:
+                word = shlex.quote(escape(f'{names[0]}:{names[-1]}'))
+                remedy = f'--skeleton {word} ... or {remedy}'
             raise ValueError(
-                f'skeleton edge {list(link)}, counted from {first}, is not a '
+                f'skeleton edge {short(pair)}, counted from {first}, is not a '
                 f'pair of the {len(names)} keypoints; correct categories[0].'
-                'skeleton, or give edges by name or none: --skeleton '
-                f'{names[0]}:{names[-1]} ... or --skeleton none'
+                f'skeleton, or give edges by name or none: {remedy}'
             )
         a, b = ends
         if a != b and (a, b) not in links and (b, a) not in links:
             links.append((a, b))
     return links
+
+
+def _parse_end(end: Any, index: Dict[str, int], first: int) -> int:
+    """Parse the end of an edge; -1 if it is neither name nor integer."""
+    if isinstance(end, str):
+        return index.get(end, -1)
+    return int(end) - first if is_integer(end) else -1
 
 
 def compute_stability(

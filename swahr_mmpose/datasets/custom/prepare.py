@@ -1,43 +1,55 @@
 # Copyright (c) swahr_mmpose contributors. Licensed under Apache-2.0.
-"""Prepare a custom dataset: from COCO-style files to a folder for training.
+"""Prepare a custom dataset from COCO-style files, in memory.
 
-:func:`prepare_dataset` reads the files, completes the annotations, chooses
-the skeleton and the settings of the config; :func:`write_dataset` writes the
-folder. K keypoints.
+:func:`prepare_dataset` reads the files, completes and checks the annotations,
+chooses the skeleton and the settings of the config;
+:func:`.write_dataset` writes the folder. K keypoints.
 """
 
 from __future__ import annotations
 
-import json
 import math
 import os
 import re
+from collections import Counter
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, Dict, List, NamedTuple, Optional, Sequence, Tuple
+from typing import (
+    Any,
+    Dict,
+    List,
+    NamedTuple,
+    Optional,
+    Sequence,
+    Tuple,
+    Union,
+)
 
 import cv2
 import numpy as np
 
-from swahr_mmpose.datasets.checks.image_files import is_inside
-from swahr_mmpose.utils.atomic_write import replaced_file
+from swahr_mmpose.datasets.checks.annotations import find_bad_annotations
+from swahr_mmpose.datasets.checks.file_names import FolderIndex, is_inside
+from swahr_mmpose.datasets.checks.image_files import find_file_problem
+from swahr_mmpose.datasets.checks.text import escape
 from swahr_mmpose.utils.resources import find_resource
 
-from .coco_json import choose_category, hold_out, read_coco
-from .completion import complete_annotations, keep_empty_images
-from .config_template import (
-    BASES,
-    ConfigRecipe,
-    choose_epochs,
-    format_config,
-    format_metainfo,
+from .coco_json import (
+    choose_categories,
+    hold_out,
+    is_instance,
+    select_categories,
 )
+from .completion import complete_annotations, keep_empty_images
+from .config_template import BASES, ConfigRecipe, choose_epochs
 from .metainfo import make_dataset_info
+from .reading import OneOrMore, Split, as_list, raise_problems, read_split
 from .report import DatasetSummary, format_report, summarize
 from .skeleton import (
     CustomSkeleton,
     SkeletonOptions,
     make_skeleton,
+    merge_categories,
     read_keypoint_names,
 )
 
@@ -47,10 +59,12 @@ __all__ = [
     'Sample',
     'prepare_dataset',
     'read_sample',
-    'write_dataset',
 ]
 
 SPLITS = ('train', 'val')
+# Keys that COCO's metric requires.
+_REQUIRED = ('area', 'iscrowd', 'num_keypoints')
+_MAX_NAME = 60  # characters of the dataset's name, part of file names
 
 
 @dataclass(frozen=True)
@@ -58,20 +72,23 @@ class DatasetOptions:
     """Options of a custom dataset.
 
     Args:
-        ann_file (str): COCO-style annotation file of the training images.
-        img_dir (str): Folder of the training images.
-        val_ann_file (str, optional): Annotation file of the validation
-            images. Defaults to a part of ``ann_file``.
-        val_img_dir (str, optional): Folder of the validation images. Defaults
-            to ``img_dir``.
+        ann_file (str | Sequence[str]): COCO-style annotation files of the
+            training images.
+        img_dir (str | Sequence[str]): Folder of the training images, or one
+            per annotation file.
+        val_ann_file (str | Sequence[str], optional): Annotation files of the
+            validation images. Defaults to a part of ``ann_file``.
+        val_img_dir (str | Sequence[str], optional): Folder of the validation
+            images, or one per file. Defaults to ``img_dir``.
         val_share (float): Fraction of images held out for validation without
             ``val_ann_file``, in (0, 0.5]. Defaults to 0.1.
         keep_empty (bool): Whether to train on images without annotation, as
             background. Defaults to False.
         name (str, optional): Name of the dataset. Defaults to that of the
             category.
-        category (str, optional): Name of the category; required if a file has
-            several. Defaults to the only one.
+        category (str | Sequence[str], optional): Names of categories with one
+            skeleton, or ``'all'``; required if a file has several. Defaults
+            to the only one.
         keypoints (Sequence[str], optional): Names of the K keypoints.
             Defaults to those of the category.
         out_dir (str, optional): Folder to make. Defaults to
@@ -87,14 +104,14 @@ class DatasetOptions:
             Defaults to none.
     """
 
-    ann_file: str
-    img_dir: str
-    val_ann_file: Optional[str] = None
-    val_img_dir: Optional[str] = None
+    ann_file: OneOrMore
+    img_dir: OneOrMore
+    val_ann_file: Optional[OneOrMore] = None
+    val_img_dir: Optional[OneOrMore] = None
     val_share: float = 0.1
     keep_empty: bool = False
     name: Optional[str] = None
-    category: Optional[str] = None
+    category: Optional[OneOrMore] = None
     keypoints: Optional[Sequence[str]] = None
     out_dir: Optional[str] = None
     base: str = 'w32'
@@ -154,18 +171,16 @@ def prepare_dataset(options: DatasetOptions) -> PreparedDataset:
         OSError: If a file cannot be read or an image folder does not exist.
         ValueError: If a file or an option is invalid.
     """
-    raw = _read_contents(options)
-    image_dirs = _find_image_dirs(options)
-    category = choose_category(raw[0], options.category)
+    splits, category, table = _select_instances(_read_splits(options), options)
     names = read_keypoint_names(category, options.keypoints)
-    contents, completed = _complete_contents(raw, names, options)
+    contents, completed = _complete_contents(splits, names, options)
     summaries = (
         summarize(contents[0], len(names)),
         summarize(contents[1], len(names)),
     )
     if not len(summaries[0].sides):
         raise ValueError(
-            f'{options.ann_file} has no instance with a labelled keypoint, '
+            f'{splits[0].name} has no instance with a labelled keypoint, '
             'v > 0; expected at least one'
         )
     skeleton = make_skeleton(
@@ -173,6 +188,7 @@ def prepare_dataset(options: DatasetOptions) -> PreparedDataset:
     )
     name = _choose_name(options, category)
     out_dir = Path(options.out_dir or f'my_datasets/{name}').resolve()
+    image_dirs = splits[0].folder, splits[1].folder
     recipe = _make_recipe(
         options, name, skeleton, summaries, image_dirs, out_dir
     )
@@ -184,56 +200,109 @@ def prepare_dataset(options: DatasetOptions) -> PreparedDataset:
         info=_make_info(name, skeleton),
         recipe=recipe,
         report=format_report(
-            name, skeleton, summaries, completed, recipe.input_side
+            name, skeleton, summaries, completed, recipe.input_side, table
         ),
     )
 
 
-def _read_contents(options: DatasetOptions) -> Tuple[dict, dict]:
-    """Read training and validation file, or split the training file."""
-    train = read_coco(options.ann_file)
+def _read_splits(options: DatasetOptions) -> List[Split]:
+    """Read the training files, and those for validation if given."""
+    folders = as_list(options.img_dir)
+    splits = [read_split(as_list(options.ann_file), folders)]
     if options.val_ann_file:
-        return train, read_coco(options.val_ann_file)
-    return hold_out(train, options.val_share)
+        folders = as_list(options.val_img_dir) or folders
+        splits.append(read_split(as_list(options.val_ann_file), folders))
+    return splits
 
 
-def _find_image_dirs(options: DatasetOptions) -> Tuple[Path, Path]:
-    """Find the folders of training and validation images."""
-    train = val = options.img_dir
-    if options.val_ann_file:
-        val = options.val_img_dir or options.img_dir
-    folders = Path(train).resolve(), Path(val).resolve()
-    for folder in folders:
-        if not folder.is_dir():
-            raise FileNotFoundError(
-                f'image folder {folder} does not exist; correct --img-dir or '
-                '--val-img-dir'
-            )
-    return folders
+def _select_instances(
+    splits: Sequence[Split], options: DatasetOptions
+) -> Tuple[Tuple[Split, Split], dict, List[str]]:
+    """Select the categories of each split; then hold out images if needed.
+
+    Returns:
+        tuple: Training and validation, the merged category, and lines on the
+        number of instances by category.
+    """
+    wanted = as_list(options.category) or None
+    edges = options.skeleton_options.skeleton
+    chosen, merged = [], []
+    for split in splits:
+        categories = choose_categories(split.content, wanted)
+        content, dropped = select_categories(split.content, categories)
+        split.rules['other category: dropped'] = dropped
+        chosen.append(split._replace(content=content))
+        merged.append(merge_categories(categories, options.keypoints, edges))
+    if len(chosen) == 1:
+        parts = hold_out(chosen[0].content, options.val_share)
+        chosen = [
+            chosen[0]._replace(content=parts[0]),
+            chosen[0]._replace(content=parts[1], rules=Counter()),
+        ]
+    elif not options.keypoints:
+        _compare_keypoints(*merged)
+    train, val = chosen
+    lines = _count_categories(train, val)
+    if merged[0]:
+        for split in (train, val):
+            split.content['categories'] = merged[:1]
+    return (train, val), merged[0], lines
+
+
+def _compare_keypoints(train: dict, val: dict) -> None:
+    """Raise if the keypoints of training and validation file differ."""
+    expected, actual = map(read_keypoint_names, (train, val))
+    if actual != expected:
+        raise ValueError(
+            f'the validation file has the keypoints {actual}, expected '
+            f'those of the training file, {expected}; correct '
+            'categories[0].keypoints or give --keypoints'
+        )
+
+
+def _count_categories(train: Split, val: Split) -> List[str]:
+    """Count the instances of several categories; none for a single one."""
+    names = [
+        {c.get('id'): str(c.get('name')) for c in split.content['categories']}
+        for split in (train, val)
+    ]
+    if len(names[0]) < 2:
+        return []
+    counts = [
+        Counter(
+            table.get(a.get('category_id'))
+            for a in split.content['annotations']
+            if is_instance(a)
+        )
+        for table, split in zip(names, (train, val))
+    ]
+    return [
+        f'category {escape(name)}: {counts[0][name]} training and '
+        f'{counts[1][name]} validation instances'
+        for name in dict.fromkeys([*names[0].values(), *names[1].values()])
+    ]
 
 
 def _complete_contents(
-    contents: Tuple[dict, dict], names: Sequence[str], options: DatasetOptions
+    splits: Sequence[Split], names: Sequence[str], options: DatasetOptions
 ) -> Tuple[Tuple[dict, dict], List[str]]:
-    """Complete both files; return them and lines on what was filled in."""
+    """Complete and check both files; return them and lines on the rules."""
     lines: List[str] = []
     completed: List[dict] = []
-    for split, content in zip(SPLITS, contents):
-        category = choose_category(content, options.category)
-        actual = read_keypoint_names(category, options.keypoints)
-        if actual != names:
-            raise ValueError(
-                f'the validation file has the keypoints {actual}, expected '
-                f'those of the training file, {names}; correct '
-                'categories[0].keypoints or give --keypoints'
-            )
-        several = len(content.get('categories') or []) > 1
-        # Without several, annotations of any category_id are kept.
-        complete, rules = complete_annotations(
-            content, len(names), category['id'] if several else None
+    for kind, split in zip(SPLITS, splits):
+        try:
+            content, rules = complete_annotations(split.content, len(names))
+        except ValueError as error:
+            raise ValueError(f'{split.name}: {error}') from error
+        problems = find_bad_annotations(
+            content, len(names), required=_REQUIRED
         )
-        completed.append(complete)
-        lines += [f'{split}: {n} x {rule}' for rule, n in rules.items()]
+        raise_problems(split.name, problems)
+        given = {rule: count for rule, count in split.rules.items() if count}
+        applied = {**given, **rules}
+        content['info']['completed'] = applied
+        completed.append(content)
+        lines += [f'{kind}: {n} x {rule}' for rule, n in applied.items()]
     train, val = completed
     if options.keep_empty:
         train, count = keep_empty_images(train, len(names))
@@ -243,9 +312,10 @@ def _complete_contents(
 
 def _choose_name(options: DatasetOptions, category: dict) -> str:
     """Choose the dataset's name: lower-case letters, digits and hyphens."""
-    default = category.get('name') or Path(options.ann_file).stem
+    default = category.get('name') or Path(as_list(options.ann_file)[0]).stem
     name = (options.name or str(default)).lower()
-    return re.sub(r'[^a-z0-9]+', '-', name).strip('-') or 'instances'
+    name = re.sub(r'[^a-z0-9]+', '-', name).strip('-')
+    return name[:_MAX_NAME].strip('-') or 'instances'
 
 
 def _make_recipe(
@@ -312,74 +382,46 @@ def read_sample(dataset: PreparedDataset) -> Sample:
         dataset (PreparedDataset): Dataset with at least one instance.
 
     Returns:
-        Sample: Image and keypoints; of equal ones that with the largest area.
+        Sample: Image, upright, and keypoints; of equal ones that with the
+        largest area. Instances of unreadable images are skipped.
 
     Raises:
-        ValueError: If the image is outside its folder or cannot be read.
+        ValueError: If no image is inside its folder and readable.
     """
     content, folder = dataset.contents[0], dataset.image_dirs[0]
-    images = {image['id']: image for image in content['images']}
-    best = max(
-        (a for a in content['annotations'] if a['image_id'] in images),
+    names = {image['id']: image['file_name'] for image in content['images']}
+    problems: Dict[str, str] = {}
+    for best in sorted(
+        content['annotations'],
         key=lambda a: (a['num_keypoints'], a['area']),
+        reverse=True,
+    ):
+        name = names[best['image_id']]
+        pixels = None if name in problems else _read_image(folder, name)
+        if isinstance(pixels, np.ndarray):
+            return Sample(pixels, np.reshape(best['keypoints'], (-1, 3)))
+        problems.setdefault(name, pixels or '')
+    name, problem = next(iter(problems.items()))
+    raise ValueError(
+        f'none of {len(problems)} annotated images can be used, e.g. image '
+        f'{escape(name)} of {folder}: {problem}; check --img-dir'
+        f'{FolderIndex(str(folder)).suggest(name)}'
     )
-    name = images[best['image_id']]['file_name']
+
+
+def _read_image(folder: Path, name: str) -> Union[np.ndarray, str]:
+    """Read an RGB image, or return what is wrong with it."""
     if not is_inside(name):
-        raise ValueError(
-            f'image {name} is not in {folder}; do not trust a file that '
-            'refers to images outside its folder'
+        return (
+            'leaves the folder; do not trust a file that refers to images '
+            'outside its folder'
         )
-    flags = cv2.IMREAD_COLOR | cv2.IMREAD_IGNORE_ORIENTATION
-    pixels = cv2.imread(str(folder / name), flags)
+    path = folder / name
+    problem = find_file_problem(str(path), None)
+    if problem:
+        return problem
+    # cv2.imread fails on names that are not ASCII on Windows.
+    pixels = cv2.imdecode(np.fromfile(path, np.uint8), cv2.IMREAD_COLOR)
     if pixels is None:
-        raise ValueError(
-            f'image {folder / name} does not exist or cannot be decoded; '
-            'check --img-dir'
-        )
-    keypoints = np.reshape(best['keypoints'], (-1, 3))
-    return Sample(cv2.cvtColor(pixels, cv2.COLOR_BGR2RGB), keypoints)
-
-
-def write_dataset(
-    dataset: PreparedDataset, figure: bytes, overwrite: bool = False
-) -> Path:
-    """Write the folder of a dataset; each file is written atomically.
-
-    Args:
-        dataset (PreparedDataset): Dataset to write.
-        figure (bytes): Content of ``skeleton.png``.
-        overwrite (bool): Whether to replace files that this function made.
-            Defaults to False.
-
-    Returns:
-        Path: The config, which is written last.
-
-    Raises:
-        FileExistsError: If the folder is not empty and may not be replaced.
-    """
-    out = dataset.out_dir
-    if out.exists() and any(out.iterdir()):
-        if not overwrite or not (out / 'metainfo.py').is_file():
-            raise FileExistsError(
-                f'{out} is not empty; choose another --out-dir, or give '
-                '--overwrite if this command made it'
-            )
-        for config in out.glob('swahr_*.py'):
-            config.unlink()
-    for split, content in zip(SPLITS, dataset.contents):
-        _write_file(out / f'{split}.json', json.dumps(content).encode())
-    _write_text(out / 'metainfo.py', format_metainfo(dataset.info))
-    _write_text(out / 'report.txt', '\n'.join([*dataset.report, '']))
-    _write_file(out / 'skeleton.png', figure)
-    config = out / dataset.recipe.file_name
-    _write_text(config, format_config(dataset.recipe))
-    return config
-
-
-def _write_text(path: Path, text: str) -> None:
-    _write_file(path, text.encode('utf-8'))
-
-
-def _write_file(path: Path, content: bytes) -> None:
-    with replaced_file(str(path)) as stream:
-        stream.write(content)
+        return 'cannot be decoded'
+    return cv2.cvtColor(pixels, cv2.COLOR_BGR2RGB)

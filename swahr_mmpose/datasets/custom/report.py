@@ -13,6 +13,8 @@ from typing import Any, Dict, Iterator, List, NamedTuple, Sequence, Tuple
 
 import numpy as np
 
+from swahr_mmpose.datasets.checks.text import escape
+
 from .skeleton import CustomSkeleton
 
 __all__ = [
@@ -112,6 +114,7 @@ def format_report(
     summaries: Tuple[DatasetSummary, DatasetSummary],
     completed: Sequence[str],
     input_side: int,
+    categories: Sequence[str] = (),
 ) -> List[str]:
     """Format what the dataset contains and what was chosen for it.
 
@@ -122,6 +125,8 @@ def format_report(
             validation file.
         completed (Sequence[str]): Lines on what was filled in.
         input_side (int): Side of the network's input in px.
+        categories (Sequence[str]): Lines on several categories. Defaults to
+            ().
 
     Returns:
         list[str]: Lines of the report.
@@ -135,12 +140,17 @@ def format_report(
         f'{len(s.sides)} instances, at most {s.max_instances} per image'
         for split, s in zip(('train', 'val'), summaries)
     ]
-    lines += ['', 'filled in', *(f'  {line}' for line in completed)]
+    lines += [
+        *categories,
+        '',
+        'filled in',
+        *(f'  {line}' for line in completed),
+    ]
     lines += ['', 'keypoints, in grouping order']
     lines += [f'  {line}' for line in skeleton.format_table()]
     lines += [f'  sigmas: {skeleton.sigmas_source}; AP depends on them']
-    pairs = ' '.join(skeleton.format_pairs())
-    lines += ['', f'flip pairs: {pairs or "none"}']
+    pairs = skeleton.format_pairs()
+    lines += ['', 'flip pairs', *(f'  {pair}' for pair in pairs or ['none'])]
     lines += [
         '  horizontal flip in training and testing'
         if skeleton.flip
@@ -235,9 +245,9 @@ def _check_labels(
     never = [n for n, f in zip(names, frequency) if f == 0]
     rare = [n for n, f in zip(names, frequency) if 0 < f < RARE]
     if never:
-        yield f'never labelled, so never learned: {", ".join(never)}'
+        yield f'never labelled, so never learned: {_join(never)}'
     if rare:
-        yield f'labelled in under {RARE:.0%}: {", ".join(rare)}'
+        yield f'labelled in under {RARE:.0%}: {_join(rare)}'
     single = int((labelled.sum(axis=1) == 1).sum())
     if single:
         yield (
@@ -255,6 +265,11 @@ def _check_labels(
             'image: check that image sizes and coordinates are in pixels of '
             'the same image'
         )
+
+
+def _join(names: Sequence[str]) -> str:
+    """Join names, escaped for a terminal."""
+    return ', '.join(escape(name) for name in names)
 
 
 def _check_images(train: DatasetSummary, val: DatasetSummary) -> Iterator[str]:

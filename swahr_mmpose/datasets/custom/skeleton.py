@@ -8,12 +8,15 @@ Skeleton edges and flip pairs are pairs of zero-based indices.
 
 from __future__ import annotations
 
+import shlex
 from dataclasses import dataclass
 from typing import List, NamedTuple, Optional, Sequence, Tuple
 
 import numpy as np
 
-from .keypoint_names import choose_sigmas, find_flip_pairs
+from swahr_mmpose.datasets.checks.text import escape
+
+from .keypoint_names import FlipPairs, choose_sigmas, find_flip_pairs
 from .metainfo import (
     check_names,
     compute_stability,
@@ -27,6 +30,7 @@ __all__ = [
     'SkeletonOptions',
     'compute_pose_statistics',
     'make_skeleton',
+    'merge_categories',
     'read_keypoint_names',
 ]
 
@@ -81,6 +85,7 @@ class CustomSkeleton(NamedTuple):
         names (list[str]): Names of the K keypoints.
         links (list[tuple[int, int]]): Skeleton edges.
         pairs (list[tuple[int, int]]): Flip pairs ``(left, right)``.
+        pair_reasons (list[str]): Why each of them is one.
         flip (bool): Whether images are flipped in training and testing.
         order (list[int]): Grouping order.
         sigmas (list[float]): K sigmas of OKS.
@@ -91,6 +96,7 @@ class CustomSkeleton(NamedTuple):
     names: List[str]
     links: List[Pair]
     pairs: List[Pair]
+    pair_reasons: List[str]
     flip: bool
     order: List[int]
     sigmas: List[float]
@@ -100,18 +106,22 @@ class CustomSkeleton(NamedTuple):
     def format_table(self) -> List[str]:
         """Format one line per keypoint, in grouping order, and a header."""
         partner = {a: b for pair in self.pairs for a, b in (pair, pair[::-1])}
-        width = max(8, *(len(name) for name in self.names))
+        names = [escape(name) for name in self.names]
+        width = max(8, *map(len, names))
         header = f'{"keypoint":{width}}  labelled  spread  sigma  flipped'
         frequency, _, spread = self.statistics
         return [header] + [
-            f'{self.names[k]:{width}}  {frequency[k]:8.0%}  {spread[k]:6.2f}  '
-            f'{self.sigmas[k]:.3f}  {self.names[partner.get(k, k)]}'
+            f'{names[k]:{width}}  {frequency[k]:8.0%}  {spread[k]:6.2f}  '
+            f'{self.sigmas[k]:.3f}  {names[partner.get(k, k)]}'
             for k in self.order
         ]
 
     def format_pairs(self) -> List[str]:
-        """Format flip pairs as in the option, ``LEFT:RIGHT``."""
-        return [f'{self.names[a]}:{self.names[b]}' for a, b in self.pairs]
+        """Format flip pairs, ``LEFT:RIGHT (reason)``."""
+        return [
+            f'{_format_pair(self.names, pair)} ({reason})'
+            for pair, reason in zip(self.pairs, self.pair_reasons)
+        ]
 
 
 def read_keypoint_names(
@@ -130,15 +140,67 @@ def read_keypoint_names(
     Raises:
         ValueError: If there are no names, or they are not unique strings.
     """
-    names = list(names or category.get('keypoints') or [])
-    if not names or not all(isinstance(name, str) for name in names):
+    given = names or category.get('keypoints')
+    valid = isinstance(given, (list, tuple)) and all(
+        isinstance(name, str) for name in given
+    )
+    if not given or not valid:
         raise ValueError(
-            f'category {category.get("name")!r} has no list "keypoints" of '
-            'names; give names in the order of the annotations, e.g. '
+            f'category {category.get("name")!r:.80} has no list "keypoints" '
+            'of names; give names in the order of the annotations, e.g. '
             '--keypoints head thorax ...'
         )
-    check_names(names)
-    return names
+    check_names(list(given))
+    return list(given)
+
+
+def merge_categories(
+    categories: Sequence[dict],
+    names: Optional[Sequence[str]] = None,
+    skeleton: Optional[Sequence[str]] = None,
+) -> dict:
+    """Merge categories with the same skeleton into one.
+
+    Args:
+        categories (Sequence[dict]): Categories of a COCO file.
+        names (Sequence[str], optional): Keypoint names that override those of
+            the categories. Defaults to None.
+        skeleton (Sequence[str], optional): Skeleton edges that override those
+            of the categories. Defaults to None.
+
+    Returns:
+        dict: The first category with the names of all; empty if there are
+        none. Categories without skeleton edges have those of the others.
+
+    Raises:
+        ValueError: If keypoint names or skeleton edges differ.
+    """
+    if not categories:
+        return {}
+    first = categories[0]
+    for category in categories[1:] if not names else ():
+        if category.get('keypoints') != first.get('keypoints'):
+            raise ValueError(
+                f'category {category.get("name")!r:.80} has the keypoints '
+                f'{category.get("keypoints")}, expected those of '
+                f'{first.get("name")!r:.80}, {first.get("keypoints")}; choose '
+                'categories with the same keypoints, or give --keypoints'
+            )
+    edges = [c['skeleton'] for c in categories if c.get('skeleton')]
+    if not skeleton and any(e != edges[0] for e in edges):
+        raise ValueError(
+            'the categories differ in "skeleton"; give the edges, e.g. '
+            '--skeleton NAME:NAME ..., or --skeleton none'
+        )
+    merged = dict(first)
+    if len(categories) > 1:
+        titles = dict.fromkeys(
+            str(c.get('name') or 'instance') for c in categories
+        )
+        merged['name'] = ' '.join(titles)
+    if edges:
+        merged['skeleton'] = edges[0]
+    return merged
 
 
 def make_skeleton(
@@ -167,7 +229,7 @@ def make_skeleton(
         links = _parse_pairs(options.skeleton, names, '--skeleton')
     else:
         links = parse_links(category.get('skeleton') or [], names)
-    pairs = _choose_flip_pairs(options, names)
+    pairs, reasons = _choose_flip_pairs(options, names)
     statistics = compute_pose_statistics(keypoints)
     if options.keypoint_order:
         order = _parse_order(options.keypoint_order, names)
@@ -181,6 +243,7 @@ def make_skeleton(
         names=list(names),
         links=links,
         pairs=pairs,
+        pair_reasons=reasons,
         flip=options.flip == 'on' or (options.flip == 'auto' and bool(pairs)),
         order=order,
         sigmas=sigmas,
@@ -242,50 +305,92 @@ def _parse_pairs(
     words: Sequence[str], names: Sequence[str], option: str
 ) -> List[Pair]:
     """Parse words ``NAME:NAME`` of an option; none for ``['none']``."""
-    index = {name: k for k, name in enumerate(names)}
     pairs: List[Pair] = []
     for word in words if list(words) != ['none'] else ():
-        ends = word.split(':')
-        if len(ends) != 2 or ends[0] == ends[1] or not set(ends) <= set(index):
+        found = _split_pair(word, names)
+        if len(found) != 1:
+            what = 'is ambiguous' if found else 'is no such pair'
+            known = ', '.join(escape(name) for name in names)
             raise ValueError(
-                f'got {option} {word}, expected two of {", ".join(names)}, '
-                'separated by a colon, or none alone'
+                f'got {option} {escape(word)}, which {what}; expected two of '
+                f'{known}, separated by a colon, or none alone'
             )
-        pairs.append((index[ends[0]], index[ends[1]]))
+        pairs += found
     return pairs
+
+
+def _split_pair(word: str, names: Sequence[str]) -> List[Pair]:
+    """Split ``NAME:NAME`` at the colon; names may have colons, too."""
+    index = {name: k for k, name in enumerate(names)}
+    halves = [
+        (word[:n], word[n + 1 :]) for n, c in enumerate(word) if c == ':'
+    ]
+    return [
+        (index[a], index[b])
+        for a, b in halves
+        if a in index and b in index and a != b
+    ]
+
+
+def _format_pair(names: Sequence[str], pair: Pair) -> str:
+    """Format a pair as in the options, quoted for a shell if necessary."""
+    return shlex.quote(escape(f'{names[pair[0]]}:{names[pair[1]]}'))
 
 
 def _choose_flip_pairs(
     options: SkeletonOptions, names: Sequence[str]
-) -> List[Pair]:
-    """Choose flip pairs from the option, else from names."""
+) -> Tuple[List[Pair], List[str]]:
+    """Choose flip pairs from the option, else from names, with reasons."""
     if options.flip_pairs:
         pairs = _parse_pairs(options.flip_pairs, names, '--flip-pairs')
         ends = [k for pair in pairs for k in pair]
         repeated = sorted({names[k] for k in ends if ends.count(k) > 1})
         if repeated:
             raise ValueError(
-                f'--flip-pairs: {", ".join(repeated)} is in two pairs, '
-                'expected at most one; correct the option'
+                f'--flip-pairs: {", ".join(map(escape, repeated))} is in two '
+                'pairs, expected at most one; correct the option'
             )
-        return pairs
-    pairs, undecided = find_flip_pairs(names)
-    if undecided and options.flip != 'off':
-        known = ' '.join(f'{names[a]}:{names[b]}' for a, b in pairs)
+        return pairs, ['given'] * len(pairs)
+    found = find_flip_pairs(names)
+    if options.flip != 'off':
+        _require_certainty(found, names)
+    return found.pairs, found.reasons
+
+
+def _require_certainty(found: FlipPairs, names: Sequence[str]) -> None:
+    """Raise if flip pairs cannot be derived, or have to be confirmed."""
+    known = [_format_pair(names, pair) for pair in found.pairs]
+    if found.undecided:
+        text = ' '.join([*known, 'LEFT:RIGHT', '...'])
         raise ValueError(
-            f'cannot derive the flip pairs of {", ".join(undecided)} from '
-            'names; give all pairs or disable flipping:\n'
-            f'  --flip-pairs {known} LEFT:RIGHT ...\n  --flip off'
+            'cannot derive the flip pairs of '
+            f'{", ".join(map(escape, found.undecided))} from names, which '
+            'have a side but no unique partner; give all pairs, those that '
+            'there are, or disable flipping:\n'
+            f'  --flip-pairs {text}\n'
+            f'  --flip-pairs {" ".join(known) or "none"}\n  --flip off'
         )
-    return pairs
+    if found.proposed:
+        maybe = [_format_pair(names, pair[:2]) for pair in found.proposed]
+        reasons = ', '.join(
+            f'{pair} ({proposal.reason})'
+            for pair, proposal in zip(maybe, found.proposed)
+        )
+        raise ValueError(
+            f'names suggest flip pairs, but may be alike by chance: {reasons}'
+            '; confirm the pairs that a horizontal flip exchanges, refuse '
+            'them, or disable flipping:\n'
+            f'  --flip-pairs {" ".join([*known, *maybe])}\n'
+            f'  --flip-pairs {" ".join(known) or "none"}\n  --flip off'
+        )
 
 
 def _parse_order(words: Sequence[str], names: Sequence[str]) -> List[int]:
     """Parse the grouping order given by names."""
     if sorted(words) != sorted(names):
         raise ValueError(
-            f'got --keypoint-order {" ".join(words)}, expected each of '
-            f'{", ".join(names)} once'
+            f'got --keypoint-order {escape(" ".join(words))}, expected each '
+            f'of {", ".join(map(escape, names))} once'
         )
     return [list(names).index(word) for word in words]
 

@@ -22,6 +22,7 @@ from .loss_mask import valid_region, warp_loss_mask
 from .placement import (
     AffineRecord,
     find_placement,
+    get_image_size,
     is_stored_image,
     prepend_flips,
 )
@@ -156,8 +157,8 @@ class BottomupRandomSquareAffine(BaseTransform):
             )
         if 'bbox' in results:
             boxes, scale = results['bbox'], geometry.scale_factor(matrix)
-            results['person_width'] = (boxes[:, 2] - boxes[:, 0]) * scale
             results['bbox'] = _warp_boxes(boxes, matrix)
+            results['person_width'] = (boxes[:, 2] - boxes[:, 0]) * scale
         if flip:
             self._flip(results)
         results.update(
@@ -204,6 +205,12 @@ def _get_flip_order(results: Dict[str, Any]) -> List[int]:
 
 def _warp_boxes(boxes: np.ndarray, matrix: np.ndarray) -> np.ndarray:
     """Enclose the transformed corners of boxes (N, 4) in xyxy format."""
+    if boxes.shape[1:] != (4,):
+        raise ValueError(
+            f'got boxes of shape {boxes.shape}, expected (N, 4), xyxy; '
+            'BottomupRandomAffine makes corners: use it or '
+            'BottomupRandomSquareAffine, not both'
+        )
     corners = boxes[:, [[0, 1], [2, 1], [2, 3], [0, 3]]]
     warped = geometry.apply_affine(corners, matrix)
     return np.concatenate(
@@ -268,9 +275,9 @@ class BottomupGetLossMask(BaseTransform):
 
 def _decode_valid_region(results: Dict[str, Any]) -> np.ndarray:
     """Return the valid region of the image; name the file in errors."""
-    height, width = results.get('ori_shape', results.get('img_shape'))[:2]
+    size = get_image_size(results)
     try:
-        return valid_region(_list_annotations(results), (width, height))
+        return valid_region(_list_annotations(results), size)
     except Exception as error:  # pycocotools raises errors of many kinds
         raise ValueError(
             f'image {results.get("img_path")}: a segmentation cannot be '

@@ -79,7 +79,10 @@ class BottomupLoadImage(BaseTransform):
 
 
 def read_image(
-    path: str, ignore_orientation: bool, backend_args: Optional[dict] = None
+    path: str,
+    ignore_orientation: bool,
+    backend_args: Optional[dict] = None,
+    annotated: bool = True,
 ) -> np.ndarray:
     """Read an image file; grey is converted to BGR, alpha is dropped.
 
@@ -88,6 +91,8 @@ def read_image(
         ignore_orientation (bool): Whether to ignore the EXIF orientation.
         backend_args (dict, optional): Arguments of MMEngine's file backend.
             Defaults to ``None``, local files.
+        annotated (bool): Whether the path is from an annotation file, which
+            messages then mention.  Defaults to ``True``.
 
     Returns:
         np.ndarray: BGR, uint8 (h, w, 3).
@@ -98,12 +103,17 @@ def read_image(
     """
     name = escape(path)
     try:
-        _refuse_irregular_file(path)
+        _refuse_irregular_file(path, annotated)
         content = fileio.get(path, backend_args=backend_args)
     except FileNotFoundError as error:
         raise FileNotFoundError(
-            f'image {name} does not exist; check data_root, data_prefix '
-            'and the file names in the annotation file'
+            f'image {name} does not exist; '
+            + (
+                'check data_root, data_prefix and the file names in the '
+                'annotation file'
+                if annotated
+                else 'check its path'
+            )
         ) from error
     image = cause = None
     try:
@@ -117,19 +127,24 @@ def read_image(
     if image is None or is_truncated(content):
         raise ValueError(
             f'image {name} ({len(content)} bytes) is not a complete image '
-            'file; download it again or remove it from the annotation file'
+            'file; download it again or remove it'
+            + (' from the annotation file' if annotated else '')
         ) from cause
     return image
 
 
-def _refuse_irregular_file(path: str) -> None:
+def _refuse_irregular_file(path: str, annotated: bool) -> None:
     """Raise if a local path is a pipe or device, which may block forever."""
     if osp.exists(path):
         problem = find_irregular_file(path)
         if problem:
             raise ValueError(
-                f'image {escape(path)} {problem}; remove it, or its record '
-                'from the annotation file'
+                f'image {escape(path)} {problem}; remove it'
+                + (
+                    ', or its record from the annotation file'
+                    if annotated
+                    else ''
+                )
             )
 
 

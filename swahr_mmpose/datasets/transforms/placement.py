@@ -21,6 +21,7 @@ __all__ = [
     'AffineRecord',
     'Placement',
     'find_placement',
+    'get_image_size',
     'is_stored_image',
     'prepend_flips',
 ]
@@ -58,11 +59,27 @@ class Placement(NamedTuple):
     flips: Flips
 
 
+def get_image_size(results: Dict[str, Any]) -> Size:
+    """Return the size of the stored image.
+
+    Raises:
+        KeyError: If no transform has loaded the image.
+    """
+    shape = results.get('ori_shape', results.get('img_shape'))
+    if shape is None:
+        raise KeyError(
+            "neither 'ori_shape' nor 'img_shape' of the image "
+            f'{results.get("img_path")} is known; start the pipeline with '
+            'BottomupLoadImage'
+        )
+    return int(shape[1]), int(shape[0])
+
+
 def is_stored_image(results: Dict[str, Any]) -> bool:
     """Whether the image is the stored one, apart from flips."""
     stored = results.get('ori_shape', results['img'].shape)[:2]
     same_size = tuple(stored) == tuple(results['img'].shape[:2])
-    return same_size and results.get('warp_mat') is None
+    return same_size and not {'warp_mat', 'input_center'} & set(results)
 
 
 def prepend_flips(matrix: np.ndarray, results: Dict[str, Any]) -> np.ndarray:
@@ -104,14 +121,15 @@ def find_placement(results: Dict[str, Any]) -> Placement:
         ValueError: If a transform moved the image in a way that cannot be
             followed.
     """
-    height, width = results.get('ori_shape', results.get('img_shape'))[:2]
     matrix = results.get('warp_mat')
     size = results.get('input_size')
     if matrix is None:
-        matrix, size = np.eye(3)[:2], (width, height)
+        matrix, size = np.eye(3)[:2], get_image_size(results)
     elif np.shape(matrix) == (3, 3) and (matrix[2] == [0, 0, 1]).all():
         matrix = matrix[:2]
-    placement = Placement(matrix, tuple(size or ()), _read_flips(results))
+    if size is None:
+        size = results['img'].shape[1::-1]
+    placement = Placement(matrix, tuple(size), _read_flips(results))
     problem = _find_problem(placement, results)
     if problem:
         raise ValueError(
@@ -132,22 +150,30 @@ def _find_problem(
             f'got a warp_mat of shape {np.shape(placement.matrix)}, expected '
             '(2, 3); use an affine transform, not a perspective one'
         )
-    if shape != size:
-        return (
+    record = results.get('square_affine')
+    problem = None if record is None else _find_second(placement, results)
+    if problem is None and shape != size:
+        problem = (
             f'it has size {shape}, expected {size} (w, h), as after the '
             'affine transform; remove transforms that crop, resize or join '
             'images'
         )
-    record = results.get('square_affine')
-    if record is None:
-        return None
+    return problem
+
+
+def _find_second(
+    placement: Placement, results: Dict[str, Any]
+) -> Optional[str]:
+    """Describe a geometric transform beside ours; None without one."""
+    record: AffineRecord = results['square_affine']
     if not record.from_stored:
         return (
             'it was cropped, resized or warped before '
             'BottomupRandomSquareAffine; remove that transform'
         )
     same = np.array_equal(placement.matrix, record.matrix)
-    if not same or size != record.size:
+    # MMPose's resizing transforms write input_center, but no warp_mat.
+    if not same or placement.size != record.size or 'input_center' in results:
         return (
             'it was warped again after BottomupRandomSquareAffine; remove the '
             'second transform'

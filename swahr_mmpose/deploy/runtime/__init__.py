@@ -13,9 +13,17 @@ This folder imports nothing else of swahr_mmpose.
 
     python -m swahr_runtime model.onnx image.jpg --out-file people.json
     python -m swahr_runtime.server model.onnx --port 8000
+
+With ``python -m``, modules beside a model are not imported, since a model may
+come from an unknown source.
 """
 
-from .metadata import Settings
-from .pose_model import PoseModel, Poses
+from ._import_path import drop_unsafe_folders
+
+# Before any import of another package.
+drop_unsafe_folders()
+
+from .metadata import Settings  # noqa: E402
+from .pose_model import PoseModel, Poses  # noqa: E402
 
 __all__ = ['PoseModel', 'Poses', 'Settings']

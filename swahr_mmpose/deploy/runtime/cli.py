@@ -14,7 +14,17 @@ from typing import Any, BinaryIO, Optional, Union
 
 import numpy as np
 
-__all__ = ['ImageTooLargeError', 'import_pillow', 'make_parser', 'read_image']
+__all__ = [
+    'FORMATS',
+    'ImageTooLargeError',
+    'import_pillow',
+    'make_parser',
+    'read_image',
+]
+
+# Accepted file formats, by Pillow's names. Others are refused: Pillow would
+# run Ghostscript for EPS.
+FORMATS = ('BMP', 'JPEG', 'JPEG2000', 'PNG', 'PPM', 'TIFF', 'WEBP')
 
 
 class ImageTooLargeError(ValueError):
@@ -92,11 +102,13 @@ def read_image(
         ImportError: If Pillow is not installed.
         OSError: If the file cannot be opened.
         ImageTooLargeError: If the image has more than ``max_pixels`` pixels.
-        ValueError: If it is not a complete image file.
+        ValueError: If it is not a complete image file of one of ``FORMATS``.
     """
     pillow = import_pillow()
+    pillow.init()  # loads decoders; some are missing in some builds
+    formats = [kind for kind in FORMATS if kind in pillow.OPEN]
     try:
-        with pillow.open(file) as image:
+        with pillow.open(file, formats=formats) as image:
             pixels = image.width * image.height
             if max_pixels is not None and pixels > max_pixels:
                 raise ImageTooLargeError(
@@ -104,7 +116,17 @@ def read_image(
                     f'{max_pixels}'
                 )
             return np.asarray(image.convert('RGB'))
-    except (OSError, SyntaxError, pillow.DecompressionBombError) as error:
+    except ImageTooLargeError:
+        raise
+    except (
+        pillow.DecompressionBombError,
+        pillow.DecompressionBombWarning,
+    ) as error:
+        raise ImageTooLargeError(f'{name} is too large: {error}') from error
+    except Exception as error:  # decoders raise errors of any type
         if getattr(error, 'errno', None) is not None:  # not from decoding
             raise
-        raise ValueError(f'{name} is not a complete image file') from error
+        raise ValueError(
+            f'{name} is not a complete image file of a known format '
+            f'({", ".join(FORMATS)})'
+        ) from error

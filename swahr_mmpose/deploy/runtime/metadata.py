@@ -6,11 +6,15 @@ from __future__ import annotations
 import json
 from typing import Any, Mapping, NamedTuple, Optional, Sequence, Tuple, Type
 
+from .validation import find_problem
+
 __all__ = ['FORMAT', 'KEY', 'Codec', 'Settings', 'read_settings']
 
 # Metadata key of the settings, and the version that this code reads and
 # writes.
 KEY, FORMAT = 'swahr_mmpose', 1
+# Maximum number of characters of the settings.
+_MAX_LENGTH = 1 << 20
 
 
 class Codec(NamedTuple):
@@ -88,7 +92,8 @@ def read_settings(metadata: Mapping[str, str], path: str) -> Settings:
         Settings: Settings of the model.
 
     Raises:
-        ValueError: If they are missing, of another version or incomplete.
+        ValueError: If they are missing, of another version, incomplete, of
+            wrong types or out of range.
     """
     remedy = 'export the model again with tools/deployment/export_onnx.py'
     if KEY not in metadata:
@@ -96,21 +101,29 @@ def read_settings(metadata: Mapping[str, str], path: str) -> Settings:
             f'{path}: no metadata {KEY!r}, got {sorted(metadata)}; {remedy}'
         )
     try:
+        if len(metadata[KEY]) > _MAX_LENGTH:
+            raise ValueError(f'{len(metadata[KEY])} characters')
         content = json.loads(metadata[KEY])
         version = content['format']
-    except (ValueError, TypeError, KeyError) as error:
+    except (ValueError, TypeError, KeyError, RecursionError) as error:
         raise ValueError(
             f'{path}: metadata {KEY!r} are not settings '
             f'({type(error).__name__}: {error}); {remedy}'
         ) from error
     if version != FORMAT:
         raise ValueError(
-            f'{path}: got settings of format {version}, expected {FORMAT}; '
-            f'{remedy}, or use the swahr_runtime that was exported with the '
-            'file'
+            f'{path}: got settings of format {ascii(version)[:60]}, expected '
+            f'{FORMAT}; {remedy}, or use the swahr_runtime that was exported '
+            'with the file'
         )
     codec = _build(Codec, content.get('codec', {}), 'codec.', path, remedy)
-    return _build(Settings, dict(content, codec=codec), '', path, remedy)
+    settings: Settings = _build(
+        Settings, dict(content, codec=codec), '', path, remedy
+    )
+    problem = find_problem(settings)
+    if problem:
+        raise ValueError(f'{path}: metadata {KEY!r}: {problem}; {remedy}')
+    return settings
 
 
 def _build(
@@ -118,6 +131,7 @@ def _build(
 ) -> Any:
     """Build a named tuple; unknown keys, of later versions, are ignored."""
     fields: Tuple[str, ...] = kind._fields
+    content = content if isinstance(content, dict) else {}
     missing = [prefix + f for f in fields if f not in content]
     if missing:
         raise ValueError(

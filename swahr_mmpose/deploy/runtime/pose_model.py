@@ -24,7 +24,14 @@ import onnxruntime
 from .decode import decode
 from .fusion import fuse
 from .metadata import Settings, read_settings
-from .preprocess import Resized, normalize, resize_image, resized_geometry
+from .preprocess import (
+    Resized,
+    fitted_geometry,
+    normalize,
+    resize_image,
+    resized_geometry,
+)
+from .validation import check_maps, check_session
 
 __all__ = ['PoseModel', 'Poses']
 
@@ -91,10 +98,16 @@ class PoseModel:
             exported with ``--fusion outside`` can change it. Defaults to
             None, as stored in the file.
 
+    Attributes:
+        settings (Settings): Settings of the file.
+        size (tuple, optional): Fixed size ``(w, h)`` of the network input in
+            pixels, with one image per batch; None for any size.
+
     Raises:
         FileNotFoundError: If the file does not exist.
-        ValueError: If the file has no valid settings, or its graph does not
-            allow to change the flip test.
+        ValueError: If the file is not an ONNX model, has no valid settings,
+            or its graph does not fit them or does not allow to change the
+            flip test.
     """
 
     def __init__(
@@ -107,18 +120,17 @@ class PoseModel:
         path = os.fspath(path)
         if not os.path.isfile(path):
             raise FileNotFoundError(f'model file {path} does not exist')
-        if providers is None:
-            available = onnxruntime.get_available_providers()
-            providers = [p for p in _PREFERRED_PROVIDERS if p in available]
-        options = onnxruntime.SessionOptions()
-        options.intra_op_num_threads = threads or 0
-        self.session = onnxruntime.InferenceSession(
-            path, options, providers=list(providers)
-        )
+        self.session = _load_session(path, providers, threads)
         metadata = self.session.get_modelmeta().custom_metadata_map
         settings = read_settings(metadata, path)
+        check_session(self.session, settings, path)
         self.settings: Settings = _set_flip_test(settings, flip_test, path)
-        self._input = self.session.get_inputs()[0].name
+        inputs = self.session.get_inputs()[0]
+        self._input = inputs.name
+        height, width = inputs.shape[2:]
+        self.size: Optional[Tuple[int, int]] = None
+        if isinstance(height, int) and isinstance(width, int):
+            self.size = (width, height)
 
     def __call__(self, image: np.ndarray, channels: str = 'bgr') -> Poses:
         """Detect people in one image.
@@ -186,6 +198,8 @@ class PoseModel:
         resized = resized_geometry(
             (width, height), s.input_size, s.size_factor, s.unbiased
         )
+        if self.size not in (None, resized.size):
+            resized = fitted_geometry((width, height), self.size, s.unbiased)
         step = 1 if channels == s.channel_order else -1
         inputs = [
             normalize(
@@ -207,16 +221,30 @@ class PoseModel:
             tuple[np.ndarray, np.ndarray]: Heatmaps (B, K, H / stride,
             W / stride), and tags (B, L*K, H/4, W/4).
         """
-        s = self.settings
+        s, shape = self.settings, inputs.shape
         if s.fused:
-            heatmaps, tags = self.session.run(None, {self._input: inputs})
-            return heatmaps, tags
-        if s.flip_test:
-            inputs = np.concatenate([inputs, inputs[..., ::-1]])
-        *levels, tags = self.session.run(None, {self._input: inputs})
-        size = [n // s.stride for n in inputs.shape[2:]]
-        flip_indices = s.flip_indices if s.flip_test else None
-        return fuse(levels, tags, size, s.heatmap_levels, flip_indices)
+            heatmaps, tags = self._run(inputs)
+        else:
+            if s.flip_test:
+                inputs = np.concatenate([inputs, inputs[..., ::-1]])
+            *levels, tags = self._run(inputs)
+            size = [n // s.stride for n in shape[2:]]
+            flip_indices = s.flip_indices if s.flip_test else None
+            heatmaps, tags = fuse(
+                levels, tags, size, s.heatmap_levels, flip_indices
+            )
+        check_maps(heatmaps, tags, shape, s)
+        return heatmaps, tags
+
+    def _run(self, inputs: np.ndarray) -> List[np.ndarray]:
+        """Run the graph; a graph of fixed size takes one image at a time."""
+        if self.size is None:
+            return self.session.run(None, {self._input: inputs})
+        outputs = [
+            self.session.run(None, {self._input: np.ascontiguousarray(one)})
+            for one in np.split(inputs, len(inputs))
+        ]
+        return [np.concatenate(maps) for maps in zip(*outputs)]
 
     def _decode(
         self, heatmaps: np.ndarray, tags: np.ndarray, resized: Resized
@@ -227,6 +255,32 @@ class PoseModel:
         )
         pixels = resized.to_image(keypoints).astype(np.float32)
         return Poses(pixels, keypoint_scores, scores)
+
+
+def _load_session(
+    path: str, providers: Optional[Sequence[str]], threads: Optional[int]
+) -> Any:
+    """Load a file with ONNX Runtime.
+
+    Raises:
+        ValueError: If ONNX Runtime refuses the file.
+    """
+    if providers is None:
+        available = onnxruntime.get_available_providers()
+        providers = [p for p in _PREFERRED_PROVIDERS if p in available]
+    options = onnxruntime.SessionOptions()
+    options.intra_op_num_threads = threads or 0
+    try:
+        return onnxruntime.InferenceSession(
+            path, options, providers=list(providers)
+        )
+    except Exception as error:  # ONNX Runtime raises types of its own
+        first = ascii(str(error).splitlines()[0] if str(error) else '')
+        raise ValueError(
+            f'{path} cannot be loaded by ONNX Runtime '
+            f'({type(error).__name__}: {first[:200]}); export the model again '
+            'with tools/deployment/export_onnx.py, or update onnxruntime'
+        ) from error
 
 
 def _set_flip_test(

@@ -9,11 +9,17 @@ integer arithmetic and is reproduced exactly.
 
 from __future__ import annotations
 
-from typing import NamedTuple, Sequence, Tuple
+from typing import NamedTuple, Sequence, Tuple, Type
 
 import numpy as np
 
-__all__ = ['Resized', 'normalize', 'resize_image', 'resized_geometry']
+__all__ = [
+    'Resized',
+    'fitted_geometry',
+    'normalize',
+    'resize_image',
+    'resized_geometry',
+]
 
 Size = Tuple[int, int]
 Taps = Tuple[np.ndarray, np.ndarray]
@@ -74,11 +80,37 @@ def resized_geometry(
     size, extent = (long_side, short_side), (covered, float(h))
     if w < h:
         size, extent = (short_side, long_side), (float(w), covered)
-    center: Tuple[float, float] = (int(w / 2 + 0.5), int(h / 2 + 0.5))
-    if unbiased:
-        half = (extent[0] / size[0] - 1) / 2
-        center = (w / 2 + half, h / 2 + half)
-    return Resized(size, center, extent)
+    return Resized(size, _locate_center(w, h, size, extent, unbiased), extent)
+
+
+def fitted_geometry(image_size: Size, size: Size, unbiased: bool) -> Resized:
+    """Compute the geometry of resizing an image into a fixed size.
+
+    The complete image is visible and keeps its aspect ratio.
+
+    Args:
+        image_size (tuple): Size ``(w, h)`` of the image in pixels.
+        size (tuple): Size ``(w, h)`` of the result in pixels.
+        unbiased (bool): Whether the centres of image and result coincide
+            exactly, see :func:`resized_geometry`.
+
+    Returns:
+        Resized: Geometry.
+    """
+    w, h = image_size
+    step = max(w / size[0], h / size[1])
+    extent = (step * size[0], step * size[1])
+    return Resized(size, _locate_center(w, h, size, extent, unbiased), extent)
+
+
+def _locate_center(
+    w: int, h: int, size: Size, extent: Tuple[float, float], unbiased: bool
+) -> Tuple[float, float]:
+    """Locate the point of the image at the centre of the result."""
+    if not unbiased:
+        return int(w / 2 + 0.5), int(h / 2 + 0.5)
+    half = (extent[0] / size[0] - 1) / 2
+    return w / 2 + half, h / 2 + half
 
 
 def _round_up(length: float, factor: int) -> int:
@@ -106,8 +138,8 @@ def resize_image(
         for positions, length in zip(locate(resized), image.shape[1::-1])
     )
     # At most 255 * 32 after the first step, 255 * 32 * 32 after the second.
-    rows = _interpolate(image.astype(np.uint16), taps_y, axis=0)
-    both = _interpolate(rows.astype(np.int32), taps_x, axis=1)
+    rows = _interpolate(image, taps_y, 0, np.uint16)
+    both = _interpolate(rows, taps_x, 1, np.int32)
     return ((both + 512) >> 10).astype(np.uint8)
 
 
@@ -164,12 +196,14 @@ def _make_taps(positions: np.ndarray, length: int) -> Taps:
     return np.clip(index, 0, length - 1), weights
 
 
-def _interpolate(array: np.ndarray, taps: Taps, axis: int) -> np.ndarray:
-    """Compute weighted sums of two slices along an axis, in its own type."""
+def _interpolate(
+    array: np.ndarray, taps: Taps, axis: int, dtype: Type[np.integer]
+) -> np.ndarray:
+    """Compute weighted sums of two slices along an axis, in a type."""
     shape = [1, 1, 1]
     shape[axis] = -1
     first, second = (
-        array.take(index, axis) * weight.astype(array.dtype).reshape(shape)
+        array.take(index, axis) * weight.astype(dtype).reshape(shape)
         for index, weight in zip(*taps)
     )
     first += second

@@ -1,31 +1,39 @@
 # Copyright (c) swahr_mmpose contributors. Licensed under Apache-2.0.
-"""Serve an exported model over HTTP: an example without MMPose and PyTorch.
+"""Serve an exported model over HTTP, without MMPose and PyTorch.
 
   %(prog)s deploy/model.onnx --port 8000
   curl --data-binary @image.jpg 'http://localhost:8000/?score_thr=0.3'
 
-Requires ONNX Runtime, NumPy, SciPy and Pillow. POST takes an image file and
-answers with JSON: a list of people, each with a score and, for each keypoint
-found, [x, y, score]. GET answers with the status and the keypoint names. The
-service has no encryption and no authentication: run it behind a proxy that
-has both.
+Requires ONNX Runtime, NumPy, SciPy, Pillow and uvicorn. POST takes an image
+file and answers with JSON: a list of people, each with a score and, for each
+keypoint found, [x, y, score]. GET answers with the status and the keypoint
+names. The service has no encryption and no authentication: run it behind a
+proxy that has both.
 """
 
 from __future__ import annotations
 
 import argparse
-import io
-import json
+import asyncio
+import logging
+import socket
 import sys
-import time
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
-from typing import Any, Dict, List, Tuple, cast
-from urllib.parse import parse_qs, urlsplit
+from typing import Any, Optional
 
-from .cli import ImageTooLargeError, import_pillow, make_parser, read_image
+from .cli import import_pillow, make_parser
 from .pose_model import PoseModel
+from .service import Limits, Service
 
-__all__ = ['Service', 'main']
+__all__ = ['main', 'serve']
+
+_LATE = b'{"error": "the request did not arrive in time"}'
+_REQUEST_TIMEOUT = (
+    b'HTTP/1.1 408 Request Timeout\r\nContent-Type: application/json\r\n'
+    b'Connection: close\r\nContent-Length: %d\r\n\r\n%b' % (len(_LATE), _LATE)
+)
+# Seconds between the timeout of the application, which answers, and that of
+# the connection.
+_GRACE = 2
 
 
 def parse_args() -> argparse.Namespace:
@@ -48,157 +56,139 @@ def parse_args() -> argparse.Namespace:
         metavar='N',
         help='number of CPU threads of the network',
     )
+    _add_limits(parser)
+    args = parser.parse_args()
+    if not 0 <= args.port < 1 << 16:
+        parser.error(f'--port is {args.port}, expected 0 to 65535')
+    for name in ('max_mib', 'max_pixels', 'max_requests', 'timeout'):
+        if not 0 < getattr(args, name) < 1e12:
+            option = name.replace('_', '-')
+            parser.error(f'--{option} must be a positive number')
+    return args
+
+
+def _add_limits(parser: argparse.ArgumentParser) -> None:
+    """Add the options of the limits."""
+    limits = Limits()
     parser.add_argument(
         '--max-mib',
         type=float,
-        default=20,
+        default=limits.max_bytes / 2**20,
         help='maximum size of an image file in MiB',
     )
     parser.add_argument(
         '--max-pixels',
         type=float,
-        default=50_000_000,
+        default=limits.max_pixels,
         help='maximum number of pixels of an image',
     )
-    return parser.parse_args()
+    parser.add_argument(
+        '--max-requests',
+        type=int,
+        default=limits.max_requests,
+        help='maximum number of requests at a time; others get status 503',
+    )
+    parser.add_argument(
+        '--timeout',
+        type=float,
+        default=limits.timeout,
+        help='maximum duration of a request in seconds',
+    )
 
 
-class RequestError(Exception):
-    """A request that is refused, with HTTP status and reason."""
+def _import_uvicorn() -> Any:
+    """Import ``uvicorn``, or raise ImportError with the command for pip."""
+    try:
+        import uvicorn
+    except ImportError as error:
+        raise ImportError(
+            'the web service runs on uvicorn, which is not installed: '
+            'pip install uvicorn'
+        ) from error
+    return uvicorn
 
-    def __init__(self, status: int, reason: str) -> None:
-        super().__init__(reason)
-        self.status = status
+
+def _make_protocol(seconds: float) -> Any:
+    """Make an HTTP protocol that ends connections after some seconds.
+
+    uvicorn has no timeout for headers, nor for clients that do not read.
+    """
+    from uvicorn.protocols.http.h11_impl import H11Protocol
+
+    class DeadlineProtocol(H11Protocol):
+        deadline: Optional[asyncio.TimerHandle] = None
+
+        def connection_made(self, transport: Any) -> None:
+            super().connection_made(transport)
+            self.deadline = asyncio.get_running_loop().call_later(
+                seconds, self._expire
+            )
+
+        def connection_lost(self, exc: Optional[Exception]) -> None:
+            if self.deadline is not None:
+                self.deadline.cancel()
+            super().connection_lost(exc)
+
+        def _expire(self) -> None:
+            if self.cycle is None and not self.transport.is_closing():
+                self.transport.write(_REQUEST_TIMEOUT)
+                self.transport.close()
+            else:
+                self.transport.abort()
+
+    return DeadlineProtocol
 
 
-class Service(ThreadingHTTPServer):
-    """HTTP server that runs a model on posted images.
+def serve(service: Service, address: socket.socket) -> None:
+    """Serve until interrupted.
 
     Args:
-        address (tuple): Host and port.
-        model (PoseModel): Model, shared by all threads.
-        max_bytes (int): Maximum size of a request body in bytes.
-        max_pixels (int): Maximum number of pixels of an image.
+        service (Service): Application.
+        address (socket.socket): Socket that listens.
+
+    Raises:
+        ImportError: If uvicorn is not installed.
     """
-
-    def __init__(
-        self,
-        address: Tuple[str, int],
-        model: PoseModel,
-        max_bytes: int,
-        max_pixels: int,
-    ) -> None:
-        self.model = model
-        self.max_bytes, self.max_pixels = max_bytes, max_pixels
-        super().__init__(address, Handler)
-
-    def detect(self, content: bytes, score_thr: float) -> List[Dict[str, Any]]:
-        """Detect people in an image file.
-
-        Args:
-            content (bytes): Image file.
-            score_thr (float): Instance score above which people are returned.
-
-        Returns:
-            list[dict]: People, see :meth:`.Poses.as_dicts`.
-
-        Raises:
-            RequestError: If it is not an image, or too large or too long.
-        """
-        name = f'the body ({len(content)} bytes)'
-        try:
-            image = read_image(io.BytesIO(content), name, self.max_pixels)
-        except ImageTooLargeError as error:
-            raise RequestError(413, str(error)) from error
-        except ValueError as error:
-            raise RequestError(400, str(error)) from error
-        try:
-            poses = self.model(image, 'rgb')
-        except ValueError as error:  # aspect ratio above the limit
-            raise RequestError(413, str(error)) from error
-        return poses.as_dicts(self.model.settings.keypoints, score_thr)
-
-
-class Handler(BaseHTTPRequestHandler):
-    """Handler of one request."""
-
-    timeout = 30  # seconds to wait for the body
-
-    @property
-    def service(self) -> Service:
-        """Server of the request."""
-        return cast(Service, self.server)
-
-    def do_GET(self) -> None:  # noqa: N802
-        """Answer with the status and the keypoint names."""
-        keypoints = self.service.model.settings.keypoints
-        self._answer(200, dict(status='ok', keypoints=keypoints))
-
-    def do_POST(self) -> None:  # noqa: N802
-        """Answer with the people in the posted image."""
-        try:
-            content, score_thr = self._read_request()
-            started = time.perf_counter()
-            people = self.service.detect(content, score_thr)
-        except RequestError as error:
-            self.close_connection = True
-            self._answer(error.status, dict(error=str(error)))
-            return
-        seconds = round(time.perf_counter() - started, 4)
-        self._answer(200, dict(people=people, seconds=seconds))
-
-    def _read_request(self) -> Tuple[bytes, float]:
-        """Read the body and the query parameter ``score_thr``."""
-        query = parse_qs(urlsplit(self.path).query)
-        try:
-            size = int(self.headers.get('Content-Length', ''))
-            score_thr = float(query.get('score_thr', ['0.2'])[0])
-        except ValueError as error:
-            raise RequestError(
-                400, f'Content-Length and score_thr must be numbers: {error}'
-            ) from error
-        if size < 1:
-            raise RequestError(
-                400, 'the body is empty, expected an image file'
-            )
-        if size > self.service.max_bytes:
-            raise RequestError(
-                413,
-                f'the body has {size} bytes, expected at most '
-                f'{self.service.max_bytes}',
-            )
-        return self.rfile.read(size), score_thr
-
-    def _answer(self, status: int, content: Dict[str, Any]) -> None:
-        """Send JSON."""
-        text = json.dumps(content).encode()
-        self.send_response(status)
-        self.send_header('Content-Type', 'application/json')
-        self.send_header('Content-Length', str(len(text)))
-        self.end_headers()
-        self.wfile.write(text)
+    uvicorn = _import_uvicorn()
+    config = uvicorn.Config(
+        service,
+        http=_make_protocol(service.limits.timeout + _GRACE),
+        ws='none',
+        lifespan='off',
+        log_config=None,
+        log_level='warning',
+        access_log=False,
+        server_header=False,
+        timeout_graceful_shutdown=_GRACE,
+    )
+    uvicorn.Server(config).run(sockets=[address])
 
 
 def main() -> None:
     """Serve until interrupted."""
     args = parse_args()
+    logging.basicConfig(format='%(levelname)s: %(message)s')
+    limits = Limits(
+        max_bytes=int(args.max_mib * 2**20),
+        max_pixels=int(args.max_pixels),
+        max_requests=args.max_requests,
+        timeout=args.timeout,
+    )
+    family = socket.AF_INET6 if ':' in args.host else socket.AF_INET
     try:
         import_pillow()
+        _import_uvicorn()
         model = PoseModel(args.model, threads=args.threads)
-        service = Service(
-            (args.host, args.port),
-            model,
-            max_bytes=int(args.max_mib * 2**20),
-            max_pixels=int(args.max_pixels),
-        )
+        address = socket.create_server((args.host, args.port), family=family)
     except (ImportError, OSError, ValueError) as error:
         sys.exit(f'error: {error}')
-    host, port = service.server_address[:2]
-    print(f'http://{str(host)}:{port}', flush=True)
+    host, port = address.getsockname()[:2]
+    host = f'[{host}]' if ':' in host else host
+    print(f'http://{host}:{port}', flush=True)
     try:
-        service.serve_forever()
+        serve(Service(model, limits), address)
     except KeyboardInterrupt:
-        service.server_close()
+        pass
 
 
 if __name__ == '__main__':

@@ -3,12 +3,16 @@
 
 from .check_hooks import CheckCheckpointHook, CheckLossHook, CheckPathsHook
 from .checkpoint_hook import SafeCheckpointHook
+from .metric_hook import CheckMetricHook
+from .schedule_hook import ScheduleHook
 from .visualization_hook import BottomupVisualizationHook
 
 __all__ = [
     'BottomupVisualizationHook',
     'CheckCheckpointHook',
     'CheckLossHook',
+    'CheckMetricHook',
     'CheckPathsHook',
     'SafeCheckpointHook',
+    'ScheduleHook',
 ]

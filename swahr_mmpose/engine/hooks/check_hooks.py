@@ -6,11 +6,15 @@ from __future__ import annotations
 from typing import Any, Optional
 
 import torch
-from mmengine.hooks import Hook
+from mmengine.hooks import EMAHook, Hook
 from mmengine.model import is_model_wrapper
 from mmengine.runner import BaseLoop
 from mmpose.registry import HOOKS
 
+from swahr_mmpose.checkpoints.averaged import (
+    has_averaged_weights,
+    report_averaged_weights,
+)
 from swahr_mmpose.checkpoints.compare import refuse_other_weights
 from swahr_mmpose.checkpoints.download import drop_config
 from swahr_mmpose.datasets.checks.image_files import refuse_paths_outside
@@ -20,7 +24,7 @@ __all__ = ['CheckCheckpointHook', 'CheckLossHook', 'CheckPathsHook']
 
 @HOOKS.register_module()
 class CheckCheckpointHook(Hook):
-    """Refuse a checkpoint of another model.
+    """Refuse a checkpoint of another model, or one with NaN.
 
     MMEngine loads the entries that fit and leaves the rest as initialized.
     With this hook, testing and resuming require all entries. Fine-tuning
@@ -39,7 +43,9 @@ class CheckCheckpointHook(Hook):
                 is removed.
 
         Raises:
-            ValueError: If the weights do not fit.
+            ValueError: If the weights do not fit or are not finite, if a
+                training without averaging resumes from averaged weights, or
+                resumes from a file without training state.
         """
         drop_config(checkpoint)
         model = runner.model
@@ -54,6 +60,51 @@ class CheckCheckpointHook(Hook):
             runner._load_from or 'to resume from',
             fine_tuning=fine_tuning,
         )
+        if training and runner._resume:
+            _check_training_state(runner, checkpoint)
+        if not (training and runner._resume):
+            report_averaged_weights(checkpoint, runner._load_from)
+        elif has_averaged_weights(checkpoint) and not any(
+            isinstance(hook, EMAHook) for hook in runner.hooks
+        ):
+            raise ValueError(
+                'the checkpoint to resume from has averaged weights '
+                '(EMAHook) and the config has no EMAHook: the training would '
+                'go on with the averaged weights. Add the hook to '
+                'custom_hooks, or start a new training with load_from'
+            )
+
+
+def _check_training_state(runner: Any, checkpoint: dict) -> None:
+    """Check what a training needs besides weights in order to go on.
+
+    Without position or message hub ValueError is raised. A missing optimizer
+    or schedule is logged: both start again.
+    """
+    meta = checkpoint.get('meta')
+    missing = [
+        f'meta.{key}'
+        for key in ('epoch', 'iter')
+        if not isinstance(meta, dict) or type(meta.get(key)) is not int
+    ]
+    if not isinstance(checkpoint.get('message_hub'), dict):
+        missing.append('message_hub')
+    if missing:
+        raise ValueError(
+            f'{runner._load_from} cannot be resumed from: it has no '
+            f'{", ".join(missing)}, expected a checkpoint of a training. '
+            'Start a new training from its weights with --cfg-options '
+            f'load_from={runner._load_from}'
+        )
+    for key, effect in (
+        ('optimizer', 'momentum and moments start at 0'),
+        ('param_schedulers', 'the learning rate schedule starts again'),
+    ):
+        if key not in checkpoint:
+            runner.logger.warning(
+                f'{runner._load_from} has no {key}: {effect}, and the '
+                'training does not end in the weights of an uninterrupted one'
+            )
 
 
 @HOOKS.register_module()

@@ -2,7 +2,9 @@
 """Atomic checkpoints: a training process may be killed at any time.
 
 A checkpoint is written to a temporary file and then renamed. An older one is
-removed only after the new one is complete.
+removed only after the new one is complete. A checkpoint is written again
+after the validation that follows it; without that, a resumed training
+validates first.
 """
 
 from __future__ import annotations
@@ -11,15 +13,33 @@ import glob
 import os
 import os.path as osp
 import re
-import zipfile
-from typing import Any, List, Optional
+from collections import deque
+from typing import Any, Dict, Iterable, List, Optional
 
 from mmengine.dist import is_main_process
 from mmengine.fileio import LocalBackend, register_backend
 from mmengine.hooks import CheckpointHook
+from mmengine.runner import BaseLoop
 from mmpose.registry import HOOKS
 
 from swahr_mmpose.utils.atomic_write import replaced_file
+
+from .run_state import (
+    collect_early_stopping,
+    collect_gradients,
+    drop_foreign_files,
+    get_position,
+    is_validation_due,
+    reduce_to_names,
+    restore_early_stopping,
+    restore_gradients,
+)
+from .work_dir import (
+    POINTER,
+    find_latest_checkpoint,
+    lock_work_dir,
+    unlock_work_dir,
+)
 
 __all__ = ['AtomicFileBackend', 'SafeCheckpointHook', 'find_latest_checkpoint']
 
@@ -51,9 +71,26 @@ class AtomicFileBackend(LocalBackend):
 register_backend('atomic_file', AtomicFileBackend, force=True)
 
 
+# Entries that this hook adds to checkpoints.
+_GRADIENTS = 'accumulated_gradients'
+_EARLY_STOPPING = 'early_stopping'
+# Entry of the message hub: position of the last validation.
+_VALIDATED = 'validated_at'
+# Entry of the message hub: files to remove once the checkpoint is written.
+_OUTDATED = 'outdated_ckpts'
+
+
 @HOOKS.register_module()
 class SafeCheckpointHook(CheckpointHook):
-    """``CheckpointHook`` of MMEngine with atomic writes.
+    """``CheckpointHook`` of MMEngine that survives interruptions.
+
+    * Writes are atomic, and old files are removed last.
+    * Checkpoints name files by name, not by path. Only files of the
+      checkpoint folder that have the name of a checkpoint of this hook are
+      removed, and never folders.
+    * Accumulated gradients and the state of ``EarlyStoppingHook`` are saved.
+    * A validation that did not end before the interruption is made up.
+    * Only one process can train in a work directory.
 
     Args:
         *args: Positional arguments of ``CheckpointHook``.
@@ -66,72 +103,281 @@ class SafeCheckpointHook(CheckpointHook):
         kwargs.setdefault('backend_args', dict(backend='atomic_file'))
         super().__init__(*args, **kwargs)
         self.max_keep_ckpts: int
+        self.best_ckpt_path: Optional[str]
+        self.keep_ckpt_ids: deque
+        self._loaded: Dict[str, Any] = {}
+        self._gradients: Optional[Dict[str, Any]] = None
+        self._saved_step = -1
+        self._old_best: List[str] = []
+        self._is_best_new = False
+
+    def before_run(self, runner: Any) -> None:
+        """Lock the work directory; find the checkpoint to resume from.
+
+        Args:
+            runner (Runner): Runner of a training, validation or test.
+
+        Raises:
+            OSError: If the work directory is in use or cannot be written to.
+        """
+        if not isinstance(runner._train_loop, BaseLoop):
+            return
+        if is_main_process():
+            lock_work_dir(runner.work_dir)
+        if runner._resume and runner._load_from is None:
+            path = find_latest_checkpoint(runner.work_dir, self.out_dir)
+            runner.logger.info(f'resuming from {path or "the start"}')
+            runner._load_from = path
+            runner._resume = path is not None
+
+    def after_run(self, runner: Any) -> None:
+        """Release the work directory.
+
+        Args:
+            runner (Runner): Runner of a training, validation or test.
+        """
+        unlock_work_dir(runner.work_dir)
+
+    def after_load_checkpoint(self, runner: Any, checkpoint: dict) -> None:
+        """Take over the entries that this hook has added.
+
+        Args:
+            runner (Runner): Runner of a training, validation or test.
+            checkpoint (dict): Content of the checkpoint.
+        """
+        if runner._resume and isinstance(runner._train_loop, BaseLoop):
+            names = (_GRADIENTS, _EARLY_STOPPING)
+            self._loaded = {name: checkpoint.get(name) for name in names}
+
+    def before_save_checkpoint(self, runner: Any, checkpoint: dict) -> None:
+        """Add run state; reduce paths to file names.
+
+        Args:
+            runner (Runner): Runner of the training.
+            checkpoint (dict): Content to save; changed in place.
+        """
+        reduce_to_names(checkpoint['message_hub']['runtime_info'])
+        states = collect_early_stopping(runner)
+        if states:
+            checkpoint[_EARLY_STOPPING] = states
+        if self._gradients is not None and 'optimizer' in checkpoint:
+            checkpoint[_GRADIENTS] = self._gradients
 
     def before_train(self, runner: Any) -> None:
-        """Remove the temporary files of a killed process.
+        """Restore run state, and make up for a missing validation.
+
+        The temporary files of a killed process are removed.
 
         Args:
             runner (Runner): Runner of the training.
         """
+        info = runner.message_hub.runtime_info
+        kept = info.pop('keep_ckpt_ids', [])
         super().before_train(runner)
         if is_main_process():
-            for path in glob.glob(osp.join(self.out_dir, '*.pth.*.part')):
-                os.remove(path)
+            _remove_temporary(self.out_dir, '*.pth')
+            _remove_temporary(runner.work_dir, POINTER)
+        is_resumed = runner._resume and runner._load_from is not None
+        self._restore_files(runner, kept)
+        if is_resumed:
+            restore_early_stopping(runner, self._loaded.get(_EARLY_STOPPING))
+            restore_gradients(runner, self._loaded.get(_GRADIENTS))
+            self._make_up_validation(runner)
+        self._loaded = {}
+
+    def _restore_files(self, runner: Any, kept: Any) -> None:
+        """Set the files that this hook may remove later."""
+        hub = runner.message_hub
+        is_inside = runner._resume and self._is_in_out_dir(runner._load_from)
+        reduce_to_names(hub.runtime_info)
+        removed = drop_foreign_files(
+            hub,
+            lambda key, name: (
+                is_inside and self._is_own(name, best=key != 'last_ckpt')
+            ),
+        )
+        if removed:
+            runner.logger.info(
+                f'{", ".join(removed)} of {runner._load_from} are not in '
+                f'{self.out_dir}, and are ignored'
+            )
+        paths = {
+            key: self.file_backend.join_path(self.out_dir, name)
+            for key, name in hub.runtime_info.items()
+            if key == 'last_ckpt' or key.startswith('best_ckpt')
+        }
+        for key, path in paths.items():
+            hub.update_info(key, path)
+        if self.save_best is not None and len(self.key_indicators) == 1:
+            self.best_ckpt_path = paths.get('best_ckpt')
+        for key in getattr(self, 'best_ckpt_path_dict', {}):
+            self.best_ckpt_path_dict[key] = paths.get(f'best_ckpt_{key}')
+        if self.max_keep_ckpts > 0:
+            self._restore_kept_steps(runner, kept if is_inside else [])
+        if is_inside:
+            self.last_ckpt = runner._load_from
+            self._remove_outdated(hub, paths)
+
+    def _restore_kept_steps(self, runner: Any, kept: Any) -> None:
+        """Set the steps whose checkpoints are kept; remove older ones."""
+        steps = kept if isinstance(kept, (list, tuple)) else []
+        steps = [step for step in steps if type(step) is int and step >= 0]
+        self._remove(
+            self.filename_tmpl.format(step)
+            for step in steps[: -self.max_keep_ckpts]
+        )
+        steps = steps[-self.max_keep_ckpts :]
+        self.keep_ckpt_ids = deque(steps, self.max_keep_ckpts)
+        runner.message_hub.update_info('keep_ckpt_ids', steps)
+
+    def _remove_outdated(self, hub: Any, paths: Dict[str, str]) -> None:
+        """Remove what the killed process was about to remove."""
+        outdated = hub.runtime_info.get(_OUTDATED)
+        if isinstance(outdated, list):
+            used = {osp.basename(path) for path in paths.values()}
+            self._remove(
+                name
+                for name in outdated
+                if name not in used
+                and (self._is_own(name, True) or self._is_own(name, False))
+            )
+
+    def _is_in_out_dir(self, path: Optional[str]) -> bool:
+        """Whether a checkpoint lies in the folder of this hook."""
+        folder = osp.realpath(osp.dirname(path or ''))
+        return bool(path) and folder == osp.realpath(self.out_dir)
+
+    def _is_own(self, name: Any, best: bool) -> bool:
+        """Whether a name is that of an existing checkpoint of this hook."""
+        parts = re.split(r'\{.*?\}', self.filename_tmpl, maxsplit=1)
+        form = r'\d+'.join(map(re.escape, parts))
+        if best:
+            form = rf'best_[^/\\\0]*_{form}'
+        if not isinstance(name, str) or not re.fullmatch(form, name):
+            return False
+        path = self.file_backend.join_path(self.out_dir, name)
+        return self.file_backend.isfile(path)
+
+    def _make_up_validation(self, runner: Any) -> None:
+        """Validate first if the validation of the checkpoint is missing."""
+        loop = runner.train_loop
+        if runner.val_loop is None or not is_validation_due(loop):
+            return
+        position = get_position(loop)
+        if runner.message_hub.runtime_info.get(_VALIDATED) == position:
+            return
+        step = runner.epoch if self.by_epoch else runner.iter
+        name = self.filename_tmpl.format(step)
+        if self.last_ckpt and name == osp.basename(self.last_ckpt):
+            self._saved_step = step
+        runner.logger.info(
+            f'the validation after {name} did not end, and is done first'
+        )
+        runner.val_loop.run()
+
+    def after_val(self, runner: Any) -> None:
+        """Save the checkpoint again, with the results of the validation.
+
+        Args:
+            runner (Runner): Runner of a training or validation.
+        """
+        if not isinstance(runner._train_loop, BaseLoop):
+            return
+        position = get_position(runner.train_loop)
+        runner.message_hub.update_info(_VALIDATED, position)
+        step = runner.epoch if self.by_epoch else runner.iter
+        is_new, self._is_best_new = self._is_best_new, False
+        if self._saved_step == step or (is_new and self.last_ckpt is not None):
+            meta = dict(epoch=runner.epoch, iter=runner.iter)
+            self._save_checkpoint_with_step(runner, step, meta)
+        self._remove(self._old_best)
+        self._old_best = []
+
+    def _save_best_checkpoint(self, runner: Any, metrics: Any) -> None:
+        """Save a new best checkpoint; the old one is removed in after_val."""
+        if not self.save_best:
+            return
+        before = self._get_best_paths()
+        last, self.last_ckpt = self.last_ckpt, None  # saved again later
+        self._set_best_paths(dict.fromkeys(before))  # not removed first
+        try:
+            super()._save_best_checkpoint(runner, metrics)
+        finally:
+            self.last_ckpt = last
+            after = self._get_best_paths()
+            self._set_best_paths(
+                {key: after[key] or before.get(key) for key in after}
+            )
+        self._is_best_new = any(after.values())
+        self._old_best += [
+            osp.basename(path)
+            for key, path in before.items()
+            if path and after[key] and after[key] != path
+        ]
+
+    def _get_best_paths(self) -> Dict[str, Optional[str]]:
+        """Get the best checkpoint of each metric."""
+        if hasattr(self, 'best_ckpt_path_dict'):
+            return dict(self.best_ckpt_path_dict)
+        return {'': self.best_ckpt_path}
+
+    def _set_best_paths(self, paths: Dict[str, Optional[str]]) -> None:
+        """Set the best checkpoint of each metric."""
+        if hasattr(self, 'best_ckpt_path_dict'):
+            self.best_ckpt_path_dict = paths
+        else:
+            self.best_ckpt_path = paths['']
 
     def _save_checkpoint_with_step(
         self, runner: Any, step: int, meta: dict
     ) -> None:
         """Save a checkpoint, and only then remove the oldest one."""
-        oldest = self._update_kept_steps(runner, step)
-        limit, self.max_keep_ckpts = self.max_keep_ckpts, -1
-        try:
-            super()._save_checkpoint_with_step(runner, step, meta)
-        finally:
-            self.max_keep_ckpts = limit
-        if oldest is not None and is_main_process():
-            path = osp.join(self.out_dir, self.filename_tmpl.format(oldest))
-            if osp.isfile(path):
-                os.remove(path)
+        outdated = [*self._update_kept_steps(runner, step), *self._old_best]
+        runner.message_hub.update_info(_OUTDATED, outdated)
+        name = self.filename_tmpl.format(step)
+        self.last_ckpt = self.file_backend.join_path(self.out_dir, name)
+        runner.message_hub.update_info('last_ckpt', self.last_ckpt)
+        self._gradients = collect_gradients(runner)
+        runner.save_checkpoint(
+            self.out_dir,
+            name,
+            self.file_client_args,
+            save_optimizer=self.save_optimizer,
+            save_param_scheduler=self.save_param_scheduler,
+            meta=meta,
+            by_epoch=self.by_epoch,
+            backend_args=self.backend_args,
+            **self.args,
+        )
+        self._gradients = None
+        self._saved_step = step
+        if is_main_process():
+            pointer = osp.join(runner.work_dir, POINTER)
+            # A path, as MMEngine writes it for its own --resume; ours reads
+            # the name alone, so that a copied folder resumes from itself.
+            with replaced_file(pointer) as stream:
+                stream.write(self.last_ckpt.encode('utf-8'))
+        self._remove(outdated)
 
-    def _update_kept_steps(self, runner: Any, step: int) -> Optional[int]:
-        """Append a step to the kept ones; return the step to remove."""
+    def _remove(self, names: Iterable[str]) -> None:
+        """Remove files of the checkpoint folder, in the first process."""
+        for name in names if is_main_process() else ():
+            path = self.file_backend.join_path(self.out_dir, name)
+            if self.file_backend.isfile(path):
+                self.file_backend.remove(path)
+
+    def _update_kept_steps(self, runner: Any, step: int) -> List[str]:
+        """Append a step to the kept ones; list the file to remove."""
         kept = self.keep_ckpt_ids if self.max_keep_ckpts > 0 else None
         if kept is None or (len(kept) and kept[-1] == step):
-            return None
-        oldest = kept.popleft() if len(kept) == self.max_keep_ckpts else None
+            return []
+        oldest = [kept.popleft()] if len(kept) == self.max_keep_ckpts else []
         kept.append(step)
         runner.message_hub.update_info('keep_ckpt_ids', list(kept))
-        return oldest
+        return [self.filename_tmpl.format(number) for number in oldest]
 
 
-def find_latest_checkpoint(work_dir: str) -> Optional[str]:
-    """Find the newest complete checkpoint of a work directory.
-
-    This is the file named in ``last_checkpoint``. If that is missing or
-    truncated, it is the complete file of the highest epoch or iteration.
-
-    Args:
-        work_dir (str): Work directory of a run.
-
-    Returns:
-        str | None: Path; None if there is no complete checkpoint.
-    """
-    candidates: List[str] = []
-    pointer = osp.join(work_dir, 'last_checkpoint')
-    if osp.isfile(pointer):
-        with open(pointer, encoding='utf-8') as file:
-            candidates = [file.read().strip()]
-        # The directory may have been moved since.
-        candidates.append(osp.join(work_dir, osp.basename(candidates[0])))
-    files = os.listdir(work_dir) if osp.isdir(work_dir) else []
-    numbers = {
-        name: int(match[1])
-        for name in files
-        if (match := re.fullmatch(r'(?:epoch|iter)_(\d+)\.pth', name))
-    }
-    newest = sorted(numbers, key=numbers.__getitem__, reverse=True)
-    candidates += [osp.join(work_dir, name) for name in newest]
-    for path in candidates:
-        if osp.isfile(path) and zipfile.is_zipfile(path):
-            return path
-    return None
+def _remove_temporary(folder: str, name: str) -> None:
+    """Remove the temporary files of atomic writes; ``name`` is a pattern."""
+    for path in glob.glob(osp.join(glob.escape(folder), f'{name}.*.part')):
+        os.remove(path)

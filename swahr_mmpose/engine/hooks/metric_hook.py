@@ -10,6 +10,7 @@ from mmengine.runner import BaseLoop
 from mmpose.evaluation.metrics import CocoMetric
 from mmpose.registry import HOOKS
 
+from swahr_mmpose.engine.schedule import SettingsError
 from swahr_mmpose.evaluation import BottomupCocoMetric
 
 __all__ = ['CheckMetricHook']
@@ -31,7 +32,7 @@ class CheckMetricHook(Hook):
             runner (Runner): Runner of the training.
 
         Raises:
-            ValueError: If a metric evaluates untested images.
+            SettingsError: If a metric evaluates untested images.
         """
         if runner.val_loop is not None:
             _check_metrics(runner.val_dataloader, runner.val_evaluator, 'val')
@@ -43,7 +44,7 @@ class CheckMetricHook(Hook):
             runner (Runner): Runner of the validation.
 
         Raises:
-            ValueError: If a metric evaluates untested images.
+            SettingsError: If a metric evaluates untested images.
         """
         if not isinstance(runner._train_loop, BaseLoop):
             _check_metrics(runner.val_dataloader, runner.val_evaluator, 'val')
@@ -55,7 +56,7 @@ class CheckMetricHook(Hook):
             runner (Runner): Runner of the test.
 
         Raises:
-            ValueError: If a metric evaluates untested images.
+            SettingsError: If a metric evaluates untested images.
         """
         _check_metrics(runner.test_dataloader, runner.test_evaluator, 'test')
 
@@ -70,7 +71,7 @@ def _check_metrics(loader: Any, evaluator: Any, split: str) -> None:
         and metric.coco is not None
         and not metric.format_only
     ]
-    if not metrics:
+    if not (metrics and hasattr(loader.dataset, 'get_data_info')):
         return
     infos = map(loader.dataset.get_data_info, range(len(loader.dataset)))
     # Top-down models are not tested on images without detections.
@@ -82,7 +83,7 @@ def _check_metrics(loader: Any, evaluator: Any, split: str) -> None:
     for metric in metrics:
         missing = len(set(metric.coco.imgs) - tested)
         if tested and missing:
-            raise ValueError(
+            raise SettingsError(
                 f'{split}_evaluator: {type(metric).__name__} evaluates all '
                 f'{len(metric.coco.imgs)} images of {metric.ann_file}, but '
                 f'{split}_dataloader does not test {missing} of them, whose '

@@ -3,21 +3,21 @@
 
 from __future__ import annotations
 
-from typing import Any, Dict, List, Optional
+from typing import Any, Dict, List, Optional, Tuple
 
-from mmengine.hooks import Hook
+from mmengine.hooks import CheckpointHook, Hook
 from mmengine.optim import OptimWrapperDict
 from mmengine.runner import BaseLoop
 from mmpose.registry import HOOKS
 
 from swahr_mmpose.engine.schedule import (
     Position,
-    ScheduleError,
+    SettingsError,
     build_dummy_schedule,
-    differs,
     format_options,
     get_ends,
     has_epochs,
+    list_differences,
     scale_for_accumulation,
     step_schedule,
 )
@@ -59,7 +59,7 @@ class ScheduleHook(Hook):
             runner (Runner): Runner of a training, test or validation.
 
         Raises:
-            ScheduleError: If the learning rate is 0 before the end.
+            SettingsError: If the learning rate is 0 before the end.
         """
         if not isinstance(runner._train_loop, BaseLoop):
             return
@@ -74,7 +74,8 @@ class ScheduleHook(Hook):
                 )
         elif 'base_batch_size' in auto_scale:
             _report_batch_size(runner, auto_scale['base_batch_size'])
-        if isinstance(runner.param_schedulers, list):
+        _check_interval(runner)
+        if _has_schedule(runner):
             _check_length(runner)
 
     def after_load_checkpoint(self, runner: Any, checkpoint: dict) -> None:
@@ -85,7 +86,7 @@ class ScheduleHook(Hook):
             checkpoint (dict): Content of the checkpoint; changed in place.
 
         Raises:
-            ScheduleError: If the checkpoint is of a later epoch than the last
+            SettingsError: If the checkpoint is of a later epoch than the last
                 one, or its schedules cannot be adapted.
         """
         training = isinstance(runner._train_loop, BaseLoop)
@@ -109,6 +110,13 @@ class ScheduleHook(Hook):
             epoch_length=len(runner.train_dataloader),
             total_batch_size=_get_total_batch(runner),
         )
+
+
+def _has_schedule(runner: Any) -> bool:
+    """Whether the config has schedulers of a single optimizer."""
+    schedulers = runner.param_schedulers
+    config = runner.cfg.get('param_scheduler')
+    return bool(config) and isinstance(schedulers, list) and bool(schedulers)
 
 
 def _get_total_batch(runner: Any) -> int:
@@ -135,36 +143,42 @@ def _report_batch_size(runner: Any, base: int) -> None:
 
 def _check_length(runner: Any) -> None:
     """Compare the length of the training with the end of its schedules."""
-    loop, epoch_length = runner.train_loop, len(runner.train_dataloader)
-    by_epochs = has_epochs(loop)
-    length = loop.max_epochs if by_epochs else loop.max_iters
-    unit = 'epoch' if by_epochs else 'iteration'
-    key = 'train_cfg.max_epochs' if by_epochs else 'train_cfg.max_iters'
+    key, length = _get_length(runner.train_loop)
     schedulers = [s for s in runner.param_schedulers if s.param_name == 'lr']
-    ends = get_ends(schedulers, loop, epoch_length)
+    epoch_length = len(runner.train_dataloader)
+    ends = get_ends(schedulers, runner.train_loop, epoch_length)
     end = max(ends, default=float('inf'))
-    if end == float('inf') or end == length:
+    if end in (length, float('inf')):
         return
-    shown = int(end) if end == int(end) else round(end, 2)
+    remedy = f'To end both together, add {format_options(runner, length)}'
     if end > length:
         runner.logger.warning(
-            f'{key} is {length}, but the learning rate falls until {unit} '
-            f'{shown}: the training ends before it is low. To end both '
-            f'together, add {format_options(runner, length)}'
+            f'{key} is {length}, but the learning rate is scheduled until '
+            f'{end:g}: the training ends before it is low. {remedy}'
         )
-    elif _get_final_part(runner) < _NEGLIGIBLE:
-        raise ScheduleError(
-            f'{key} is {length}, but the schedule ends at {unit} {shown} '
-            f'with {_get_final_part(runner):.2g} of its highest learning '
-            'rate: nothing would be learned after it. To set both together, '
-            f'add {format_options(runner, length)}'
-        )
+        return
+    part = _get_final_part(runner)
+    text = (
+        f'{key} is {length}, but the schedule ends at {end:g}, with '
+        f'{part:.2g} of the highest learning rate'
+    )
+    if part < _NEGLIGIBLE:
+        raise SettingsError(f'{text}: nothing is learned after it. {remedy}')
+    if part < 1:
+        runner.logger.warning(f'{text}. {remedy}')
+
+
+def _get_length(train_loop: Any) -> Tuple[str, int]:
+    """Get the config key and the value of the training's length."""
+    if has_epochs(train_loop):
+        return 'train_cfg.max_epochs', train_loop.max_epochs
+    return 'train_cfg.max_iters', train_loop.max_iters
 
 
 def _get_final_part(runner: Any) -> float:
     """Compute the last learning rate, as a part of the highest one."""
     schedulers, optimizer = build_dummy_schedule(runner)
-    initial = [g['initial_lr'] for g in optimizer.param_groups]
+    initial = [group['initial_lr'] for group in optimizer.param_groups]
     length = len(runner.train_dataloader)
     last = max(
         s.end * (length if s.by_epoch else 1)
@@ -178,23 +192,37 @@ def _get_final_part(runner: Any) -> float:
     )
 
 
+def _check_interval(runner: Any) -> None:
+    """Refuse a training that would not write any checkpoint."""
+    key, length = _get_length(runner.train_loop)
+    for hook in runner.hooks:
+        if not isinstance(hook, CheckpointHook) or hook.save_last:
+            continue
+        unit = len(runner.train_dataloader)
+        total = length * unit if has_epochs(runner.train_loop) else length
+        interval = hook.interval * (unit if hook.by_epoch else 1)
+        if interval > total:
+            raise SettingsError(
+                f'default_hooks.checkpoint.interval is {hook.interval} and '
+                f'{key} {length}: no checkpoint would be written. Add '
+                '--cfg-options default_hooks.checkpoint.save_last=True'
+            )
+
+
 def _report_progress(runner: Any, done: Position) -> None:
     """Report a complete training; refuse one that is too long."""
-    loop = runner.train_loop
-    if has_epochs(loop):
-        key, unit, now, length = 'epochs', 'epoch', done.epoch, loop.max_epochs
-    else:
-        key, unit, now = 'iters', 'iteration', done.iteration
-        length = loop.max_iters
+    key, length = _get_length(runner.train_loop)
+    by_epochs = has_epochs(runner.train_loop)
+    unit, now = ('epoch' if by_epochs else 'iteration'), done[not by_epochs]
     if now < length:
         return
     longer = format_options(runner, 2 * now)
     text = (
         f'the checkpoint {runner._load_from or "to resume from"} is of '
-        f'{unit} {now}, and train_cfg.max_{key} is {length}'
+        f'{unit} {now}, and {key} is {length}'
     )
     if now > length:
-        raise ScheduleError(
+        raise SettingsError(
             f'{text}. Resume from an earlier checkpoint '
             '(--resume CHECKPOINT), or train longer, e.g. with '
             f'{longer}'
@@ -214,38 +242,53 @@ def _list_changes(
     length = len(runner.train_dataloader)
     if has_epochs(runner.train_loop) and old != length:
         reasons.append(f'iterations per epoch: {old} -> {length}')
-    before = checkpoint['meta'].get(_META, {}).get('total_batch_size')
+    before = _read_meta(checkpoint, 'total_batch_size')
     total = _get_total_batch(runner)
     if before is not None and before != total:
         reasons.append(f'images per step: {before} -> {total}')
-    states, schedulers = (
-        checkpoint.get('param_schedulers'),
-        runner.param_schedulers,
-    )
-    if isinstance(states, list) and isinstance(schedulers, list):
-        reasons += differs(states, schedulers)
-    elif reasons and (states or schedulers):
-        raise ScheduleError(
-            'the schedules of several optimizers cannot be adapted to '
-            f'{"; ".join(reasons)}. Resume with the settings of the '
-            'checkpoint'
+    states: Any = checkpoint.get('param_schedulers')
+    if isinstance(states, list) and _has_schedule(runner):
+        reasons += list_differences(states, runner.param_schedulers)
+    elif reasons and (states or runner.param_schedulers):
+        raise SettingsError(
+            f'the settings differ from those of the checkpoint: '
+            f'{_shorten(reasons)}. Only schedules of a single optimizer that '
+            'are in the config can be adapted; resume with the settings of '
+            'the checkpoint'
         )
     return reasons
+
+
+def _shorten(reasons: List[str], number: int = 4) -> str:
+    """Join the first reasons."""
+    more = [f'and {len(reasons) - number} more'] * (len(reasons) > number)
+    return '; '.join([*reasons[:number], *more])
+
+
+def _read_meta(checkpoint: Dict[str, Any], key: str) -> Optional[int]:
+    """Read a number that :class:`ScheduleHook` saved, if there is one."""
+    saved = checkpoint['meta'].get(_META)
+    value = saved.get(key) if isinstance(saved, dict) else None
+    return value if isinstance(value, int) and value > 0 else None
 
 
 def _get_epoch_length(
     runner: Any, checkpoint: Dict[str, Any], done: Position
 ) -> int:
     """Get the number of iterations per epoch of the checkpoint's training."""
-    saved: Optional[int] = (
-        checkpoint['meta'].get(_META, {}).get('epoch_length')
-    )
+    saved = _read_meta(checkpoint, 'epoch_length')
     if saved is not None:
         return saved
     length = len(runner.train_dataloader)
-    # Older checkpoints: saved at the end of an epoch, or within one.
     within = done.epoch * length <= done.iteration < (done.epoch + 1) * length
-    return length if within else done.iteration // max(done.epoch, 1)
+    states: Any = checkpoint.get('param_schedulers')
+    comparable = isinstance(states, list) and _has_schedule(runner)
+    if within and not (
+        comparable and list_differences(states, runner.param_schedulers)
+    ):
+        return length
+    # Saved by MMEngine alone, at the end of an epoch.
+    return done.iteration // max(done.epoch, 1)
 
 
 def _continue_schedule(
@@ -254,9 +297,9 @@ def _continue_schedule(
     """Put the config's schedule at the position reached."""
     schedulers, optimizer = build_dummy_schedule(runner)
     if any(getattr(s, 'need_val_args', False) for s in schedulers):
-        raise ScheduleError(
+        raise SettingsError(
             f'the settings differ from those of the checkpoint: '
-            f'{"; ".join(reasons)}. A schedule that depends on metrics '
+            f'{_shorten(reasons)}. A schedule that depends on metrics '
             'cannot be computed again; resume with the same settings'
         )
     length = len(runner.train_dataloader)
@@ -264,6 +307,8 @@ def _continue_schedule(
         old = _get_epoch_length(runner, checkpoint, done)
         partial = done.iteration - done.epoch * old if old == length else 0
         done = Position(done.epoch, done.epoch * length + partial)
+    else:  # epochs of such a training have no end
+        done = Position(0, done.iteration)
     step_schedule(schedulers, done, length)
     checkpoint['meta']['iter'] = done.iteration
     checkpoint['param_schedulers'] = [s.state_dict() for s in schedulers]
@@ -275,7 +320,7 @@ def _continue_schedule(
         )
     runner.logger.warning(
         'The training is resumed with other settings than those of the '
-        f'checkpoint ({"; ".join(reasons)}). The schedule of the config is '
-        f'continued at epoch {done.epoch}, iteration {done.iteration}: '
+        f'checkpoint ({_shorten(reasons)}). The schedule of the config is '
+        f'continued at iteration {done.iteration}: '
         f'learning rate {before} -> {optimizer.param_groups[0]["lr"]}'
     )

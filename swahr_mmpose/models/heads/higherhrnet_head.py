@@ -216,7 +216,9 @@ class HigherHRNetHead(BaseHead):
             stage_input = torch.cat([level_feats[-1], maps[-1]], dim=1)
             level_feats.append(deconv(stage_input))
             maps.append(final(level_feats[-1]))
-        maps[0], tags = maps[0].tensor_split([self.num_keypoints], dim=1)
+        # Slices, which older ONNX operator sets have, unlike tensor_split.
+        lowest, count = maps[0], self.num_keypoints
+        maps[0], tags = lowest[:, :count], lowest[:, count:]
         if with_scale_maps is None:
             with_scale_maps = self.training
         scale_maps = None

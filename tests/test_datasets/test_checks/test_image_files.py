@@ -69,7 +69,6 @@ def test_a_folder_is_not_an_image_file(tmp_path):
         'a.jpg\0',
         '',
         '.',
-        5,
     ],
 )
 def test_names_that_leave_the_folder_are_never_opened(name):

@@ -7,6 +7,7 @@ import numpy as np
 import pytest
 from mmengine.config import Config
 from mmpose.registry import KEYPOINT_CODECS
+from PIL import Image
 
 from swahr_mmpose.datasets.checks.preflight import (
     check_before_run,
@@ -41,7 +42,8 @@ def test_a_complete_dataset_passes(synthetic):
         str(synthetic / 'annotations/person_keypoints_val.json'),
         str(synthetic / 'images/val'),
     )
-    assert counts['images'] == 6
+    assert counts.images == 6
+    assert counts.warnings == []
 
 
 @pytest.mark.parametrize(
@@ -92,10 +94,8 @@ def test_a_bad_file_is_named(tmp_path, content, message):
 
 def test_a_test_set_needs_no_annotations(tmp_path):
     file = write(tmp_path, {'images': []})
-    assert check(file, needs_annotations=False) == {
-        'images': 0,
-        'annotations': 0,
-    }
+    report = check(file, needs_annotations=False)
+    assert (report.images, report.annotations) == (0, 0)
 
 
 def test_a_missing_file_is_named():
@@ -307,3 +307,145 @@ def test_a_missing_backbone_file_is_named_before_the_run(synthetic):
     )
     with pytest.raises(FileNotFoundError, match='none/epoch_300.pth does'):
         check_before_run(cfg, ('train',))
+
+
+def set_dataset(cfg, split, dataset):
+    cfg[f'{split}_dataloader']['dataset'] = dataset
+
+
+def make_wrapped(synthetic, wrap, split='train'):
+    """Make a config whose training dataset is wrapped."""
+    cfg = make_cfg(synthetic)
+    leaf = cfg.train_dataloader.dataset
+    leaf.update(
+        data_root=str(synthetic),
+        ann_file=f'annotations/person_keypoints_{split}.json',
+        data_prefix=dict(img=f'images/{split}'),
+    )
+    set_dataset(cfg, 'train', wrap(leaf.to_dict()))
+    return cfg
+
+
+def combine(leaf):
+    pipeline = leaf.pop('pipeline')
+    return dict(
+        type='CombinedDataset',
+        metainfo=dict(from_file='configs/_base_/datasets/coco.py'),
+        datasets=[leaf, dict(leaf)],
+        pipeline=pipeline,
+        sample_ratio_factor=[1.0, 0.5],
+    )
+
+
+WRAPPERS = {
+    'RepeatDataset': lambda leaf: dict(
+        type='RepeatDataset', times=3, dataset=leaf
+    ),
+    'ConcatDataset': lambda leaf: dict(
+        type='ConcatDataset', datasets=[leaf, dict(leaf)]
+    ),
+    'CombinedDataset': combine,
+    'nested': lambda leaf: dict(
+        type='RepeatDataset',
+        times=2,
+        dataset=dict(type='ConcatDataset', datasets=[leaf, dict(leaf)]),
+    ),
+}
+
+
+@pytest.mark.parametrize('name', WRAPPERS)
+def test_wrapped_datasets_are_checked(synthetic, tmp_path, capsys, name):
+    cfg = make_wrapped(synthetic, WRAPPERS[name])
+    check_before_run(cfg, ('train',))
+    assert 'checked' in capsys.readouterr().out
+    source = synthetic / 'annotations/person_keypoints_train.json'
+    content = json.loads(source.read_text())
+    content['annotations'][0]['keypoints'] = [1]
+    bad = write(tmp_path, content)
+    leaf = cfg.train_dataloader.dataset
+    while 'ann_file' not in leaf:
+        leaf = leaf['datasets'][-1] if 'datasets' in leaf else leaf['dataset']
+    leaf['ann_file'] = bad
+    with pytest.raises(ValueError, match='1 numbers in keypoints, expected'):
+        check_before_run(cfg, ('train',))
+
+
+def test_a_wrapper_that_cannot_be_built_is_named(synthetic):
+    # MMPose's datasets have no categories to balance
+    cfg = make_wrapped(
+        synthetic,
+        lambda leaf: dict(
+            type='ClassBalancedDataset', oversample_thr=0.1, dataset=leaf
+        ),
+    )
+    with pytest.raises(ValueError, match='train_dataloader.dataset cannot be'):
+        check_before_run(cfg, ('train',))
+
+
+def test_several_annotation_files_in_one_dataset_are_refused(synthetic):
+    cfg = make_wrapped(synthetic, lambda leaf: leaf)
+    cfg.train_dataloader.dataset.ann_file = ['a.json', 'b.json']
+    with pytest.raises(ValueError, match='expected one path.*ConcatDataset'):
+        check_before_run(cfg, ('train',))
+
+
+def test_converted_keypoints_are_compared_with_the_head(synthetic):
+    convert = dict(
+        type='KeypointConverter',
+        num_keypoints=14,
+        mapping=[(n, n) for n in range(14)],
+    )
+    cfg = make_wrapped(synthetic, lambda leaf: dict(leaf, pipeline=[convert]))
+    with pytest.raises(ValueError, match='has 14 keypoints, model.head.num'):
+        check_before_run(cfg, ('train',))
+
+
+def test_classes_as_types_are_checked(synthetic, capsys):
+    from mmengine.dataset import RepeatDataset
+    from mmpose.datasets import CocoDataset
+
+    cfg = make_wrapped(
+        synthetic,
+        lambda leaf: dict(
+            type=RepeatDataset, times=2, dataset=dict(leaf, type=CocoDataset)
+        ),
+    )
+    check_before_run(cfg, ('train',))
+    assert 'checked' in capsys.readouterr().out
+
+
+def test_settings_of_wrapped_pipelines_must_agree(synthetic):
+    cfg = make_wrapped(synthetic, WRAPPERS['nested'])
+    leaf = cfg.train_dataloader.dataset.dataset.datasets[0]
+    leaf.pipeline[1].input_size = (256, 256)
+    with pytest.raises(ValueError, match=r'input_size = \(256, 256\)'):
+        check_config(cfg)
+
+
+@pytest.mark.parametrize('ignore', [None, True, False])
+def test_the_orientation_is_read_from_the_pipeline(
+    synthetic, tmp_path, capsys, ignore
+):
+    folder = tmp_path / 'images/train'
+    shutil.copytree(synthetic / 'images/train', folder)
+    exif = Image.Exif()
+    exif[0x0112] = 3
+    for path in folder.iterdir():
+        Image.open(path).save(path, exif=exif)
+    cfg = make_wrapped(synthetic, WRAPPERS['RepeatDataset'])
+    leaf = cfg.train_dataloader.dataset.dataset
+    leaf.data_prefix.img = str(folder)
+    leaf.pipeline[0].ignore_orientation = ignore
+    check_before_run(cfg, ('train',))
+    asked = 'EXIF orientation 3' in capsys.readouterr().out
+    assert asked == (ignore is None)
+
+
+def test_training_images_in_the_validation_are_named(synthetic, capsys):
+    cfg = make_wrapped(synthetic, WRAPPERS['RepeatDataset'])
+    check_before_run(cfg, ('train', 'val'))
+    assert 'are training images' not in capsys.readouterr().out
+    cfg = make_wrapped(synthetic, WRAPPERS['RepeatDataset'], 'val')
+    check_before_run(cfg, ('train', 'val'))
+    message = '6 of 6 images of val_dataloader are training images (the same'
+    assert message in capsys.readouterr().out

@@ -10,14 +10,11 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from swahr_mmpose.datasets.checks.annotations import find_bad_annotations
-from swahr_mmpose.datasets.custom.coco_json import (
-    choose_category,
-    hold_out,
-    read_coco,
-)
+from swahr_mmpose.datasets.custom.coco_json import hold_out, read_coco
 from swahr_mmpose.datasets.custom.completion import (
     AREA_SHARE,
     BOX_MARGIN,
+    clean_keypoints,
     complete_annotations,
     keep_empty_images,
 )
@@ -206,18 +203,57 @@ def test_any_labels_end_in_a_file_that_trains(people):
     summarize(dict(document(), annotations=found), 3)
 
 
-def test_several_categories_are_chosen_from():
-    content = document(dict(keypoints=FULL), dict(category_id=8))
-    content['categories'].append(dict(id=8, name='frog', keypoints=NAMES))
-    with pytest.raises(ValueError, match=r"'fish', 'frog'.*--category fish"):
-        choose_category(content)
-    with pytest.raises(ValueError, match="no category 'cat', expected one of"):
-        choose_category(content, 'cat')
-    fish = choose_category(content, 'fish')
-    chosen, rules = complete_annotations(content, 3, fish['id'])
-    assert [c['name'] for c in chosen['categories']] == ['fish']
-    assert len(chosen['annotations']) == 1
-    assert rules['other category: dropped'] == 1
+SQUARE = [[20, 10, 59, 10, 59, 49, 20, 49]]
+
+
+@pytest.mark.parametrize('order', [(0, 1), (1, 0)])
+@pytest.mark.parametrize('absent', [{}, dict(segmentation=[])])
+def test_all_annotations_have_a_segmentation_or_none(order, absent):
+    """MMPose joins them by the keys of an image's first annotation."""
+    given = [dict(keypoints=FULL, segmentation=SQUARE), {'keypoints': FULL}]
+    given[1].update(absent)
+    found, _ = complete(*(given[n] for n in order))
+    assert [a['segmentation'] for a in found] == [
+        given[n].get('segmentation', []) for n in order
+    ]
+    found, _ = complete(dict(keypoints=FULL, **absent), dict(keypoints=FULL))
+    assert not any('segmentation' in a for a in found)
+
+
+def test_background_has_a_segmentation_if_the_others_have():
+    content, _ = complete_annotations(
+        document(dict(keypoints=FULL, segmentation=SQUARE), images=2), 3
+    )
+    kept, _ = keep_empty_images(content, 3)
+    assert all('segmentation' in a for a in kept['annotations'])
+
+
+def test_invalid_segmentations_that_nobody_uses_are_dropped():
+    box = dict(bbox=[0, 0, 50, 50], area=9)
+    bad = dict(keypoints=FULL, segmentation=[[1, 2]], **box)
+    (annotation,), rules = complete(bad)
+    assert 'segmentation' not in annotation
+    assert rules['segmentation invalid and not used: dropped'] == 1
+
+
+def test_nested_keypoints_are_joined_and_unlabelled_nan_is_zero():
+    nested = [FULL[n : n + 3] for n in (0, 3, 6)]
+    nan = [*FULL[:3], float('nan'), None, 0, *FULL[6:]]
+    content = document(dict(keypoints=nested), dict(keypoints=nan))
+    before = copy.deepcopy(content['annotations'][0])
+    cleaned, rules = clean_keypoints(content)
+    assert content['annotations'][0] == before
+    first, second = cleaned['annotations']
+    assert first['keypoints'] == FULL
+    assert second['keypoints'] == [*FULL[:3], 0, 0, 0, *FULL[6:]]
+    assert sum(rules.values()) == 2
+
+
+@pytest.mark.parametrize('keypoints', [5, 'x', {'a': 1}])
+def test_keypoints_that_are_no_list_are_named(keypoints):
+    content = document(dict(keypoints=keypoints))
+    with pytest.raises(ValueError, match='annotation 1 of image 1 has'):
+        complete_annotations(content, 3)
 
 
 def test_images_without_annotation_can_be_background():
@@ -267,6 +303,8 @@ def test_two_images_are_split_into_one_and_one():
         ('{"images"', 'not valid JSON'),
         ('{"images": [5]}', 'not JSON objects'),
         ('{"images": [{"id": 1}]}', 'lack at least one of'),
+        ('{"images": [{}], "annotations": 5}', 'expected a list of JSON'),
+        ('{"images": [{}], "categories": {"a": 1}}', 'expected a list of'),
     ],
 )
 def test_files_that_are_no_coco_files_are_named(tmp_path, content, message):

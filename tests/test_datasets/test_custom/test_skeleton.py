@@ -24,6 +24,7 @@ from swahr_mmpose.datasets.custom.skeleton import (
     SkeletonOptions,
     compute_pose_statistics,
     make_skeleton,
+    merge_categories,
     read_keypoint_names,
 )
 from swahr_mmpose.datasets.synthetic import KEYPOINT_NAMES, KINDS
@@ -57,7 +58,9 @@ BEETLE = KINDS['beetles']
 )
 def test_both_sides_of_a_name_are_a_pair(left, right):
     names = ['tail', right, 'nose', left]
-    assert find_flip_pairs(names) == ([(3, 1)], [])
+    found = find_flip_pairs(names)
+    assert found[:3] == ([(3, 1)], [], [])
+    assert len(found.reasons) == 1
 
 
 def test_people_animals_and_beetles_have_their_pairs():
@@ -66,13 +69,15 @@ def test_people_animals_and_beetles_have_their_pairs():
         (BEETLE.keypoints, 3),
         (['L_Eye', 'R_Eye', 'Nose', 'L_F_Paw', 'R_F_Paw', 'L_B_Paw'], 2),
     ):
-        pairs, _ = find_flip_pairs(names)
+        pairs, undecided, proposed, _ = find_flip_pairs(names)
         assert len(pairs) == count
+        assert not undecided
+        assert not proposed
 
 
 def test_numbered_legs_do_not_get_mixed_up():
     names = ['leg_1_left', 'leg_2_left', 'leg_1_right', 'leg_2_right']
-    assert find_flip_pairs(names) == ([(0, 2), (1, 3)], [])
+    assert find_flip_pairs(names).pairs == [(0, 2), (1, 3)]
 
 
 @pytest.mark.parametrize(
@@ -85,20 +90,116 @@ def test_numbered_legs_do_not_get_mixed_up():
         (['1', '2', '3'], []),
         (['lip', 'chin', 'leg'], []),
         (['l_x', 'L_x', 'r_x'], 3),
+        (['LL', 'LR', 'RL', 'RR'], 4),
+        (['bright', 'dark'], []),
+        (['upright', 'cleft', 'leftover', 'nose'], []),
     ],
 )
 def test_names_without_a_unique_partner_are_undecided(names, undecided):
-    pairs, found = find_flip_pairs(names)
+    pairs, found, proposed, _ = find_flip_pairs(names)
     assert not pairs
-    expected = names if undecided == 3 else undecided
+    assert not proposed
+    expected = undecided if isinstance(undecided, list) else names
     assert found == expected
+
+
+@pytest.mark.parametrize(
+    ('names', 'pairs'),
+    [
+        (['load', 'road', 'nose'], [(0, 1)]),
+        (['ramp', 'lamp'], [(1, 0)]),
+        (['FL', 'FR', 'RL', 'RR'], [(0, 1), (2, 3)]),
+        (['LF', 'RF', 'LH', 'RH'], [(0, 1), (2, 3)]),
+        (['wheelFL', 'wheelFR'], [(0, 1)]),
+        (['front_lwheel', 'front_rwheel'], [(0, 1)]),
+    ],
+)
+def test_twins_by_spelling_have_to_be_confirmed(names, pairs):
+    found = find_flip_pairs(names)
+    assert found.pairs == []
+    assert [proposal[:2] for proposal in found.proposed] == pairs
+    words = [f'{names[a]}:{names[b]}' for a, b in pairs]
+    with pytest.raises(ValueError, match=words[0]) as error:
+        make(names)
+    assert f'--flip-pairs {" ".join(words)}\n' in str(error.value)
+    assert '--flip-pairs none\n' in str(error.value)
+    assert 'letters l and r of a word' in str(error.value)
+    assert make(names, flip_pairs=words).pairs == pairs
+    assert make(names, flip='off').pairs == []
+    assert not make(names, flip_pairs=['none']).flip
+
+
+def test_certain_pairs_are_in_the_command_that_confirms_others():
+    names = ['left_eye', 'right_eye', 'load', 'road']
+    with pytest.raises(ValueError, match='alike by chance') as error:
+        make(names)
+    both = '--flip-pairs left_eye:right_eye load:road\n'
+    assert both in str(error.value)
+    assert '--flip-pairs left_eye:right_eye\n' in str(error.value)
+
+
+def test_reasons_of_pairs_are_reported():
+    skeleton = make(['left_a', 'right_a', 'L_b', 'R_b', 'lknee', 'rknee'])
+    assert skeleton.format_pairs() == [
+        'left_a:right_a (the words left and right)',
+        'L_b:R_b (the separate letters L and R)',
+        'lknee:rknee (the first letters l and r of a word)',
+    ]
+
+
+def test_names_may_have_colons():
+    names = ['paw:left', 'paw:right', 'a', 'b', 'a:b']
+    skeleton = make(
+        names,
+        flip_pairs=['paw:left:paw:right'],
+        skeleton=['paw:left:a', 'a:b', 'a:b:a'],
+    )
+    assert skeleton.pairs == [(0, 1)]
+    assert skeleton.links == [(0, 2), (2, 3), (4, 2)]
+    with pytest.raises(ValueError, match='a:b:c, which is ambiguous'):
+        make(['a:b', 'c', 'a', 'b:c'], skeleton=['a:b:c'])
+
+
+@pytest.mark.parametrize('skeleton', [[[1, None]], [None], [5], [[1, []]], 7])
+def test_malformed_edges_are_named(skeleton):
+    with pytest.raises(ValueError, match='skeleton'):
+        parse_links(skeleton, ['a', 'b'])
+
+
+def test_one_keypoint_is_not_offered_an_edge_to_itself():
+    with pytest.raises(ValueError, match='none: --skeleton none$'):
+        parse_links([[1, 2]], ['a'])
+
+
+def category(name, **keys):
+    return dict(name=name, keypoints=['a', 'b'], **keys)
+
+
+def test_categories_with_one_skeleton_are_merged():
+    merged = merge_categories(
+        [category('cat'), category('dog', skeleton=[[1, 2]])]
+    )
+    assert merged == category('cat dog', skeleton=[[1, 2]])
+    assert merge_categories([]) == {}
+
+
+def test_categories_with_several_skeletons_are_refused():
+    cat, fish = category('cat'), dict(name='fish', keypoints=['fin'])
+    with pytest.raises(ValueError, match="'fish' has the keypoints"):
+        merge_categories([cat, fish])
+    assert merge_categories([cat, fish], ['x'])['name'] == 'cat fish'
+    edges = [category(n, skeleton=[e]) for n, e in ('a1', 'b2')]
+    with pytest.raises(ValueError, match='differ in "skeleton"'):
+        merge_categories(edges)
+    merge_categories(edges, skeleton=['none'])
 
 
 @given(st.lists(st.text('lrLRef_ 1x', max_size=8), unique=True, max_size=6))
 def test_pairs_of_any_names_are_disjoint(names):
-    pairs, undecided = find_flip_pairs(names)
-    ends = [k for pair in pairs for k in pair]
+    pairs, undecided, proposed, reasons = find_flip_pairs(names)
+    ends = [k for pair in [*pairs, *proposed] for k in pair[:2]]
     assert len(ends) == len(set(ends))
+    assert len(reasons) == len(pairs)
     assert not {names[k] for k in ends} & set(undecided)
 
 
@@ -241,7 +342,7 @@ def test_statistics_of_next_to_nothing_are_finite(count, labelled):
 def test_mmpose_reads_the_metainfo():
     names = BEETLE.keypoints
     links = parse_links(BEETLE.skeleton, names)
-    pairs, _ = find_flip_pairs(names)
+    pairs = find_flip_pairs(names).pairs
     info = make_dataset_info(
         'beetle', names, links, pairs, [0.05] * 9, [True] * 4 + [False] * 5
     )
@@ -280,7 +381,7 @@ def test_flipping_needs_pairs_or_the_option():
         ({'flip_pairs': ['left_a:c']}, 'expected two of left_a, b'),
         ({'flip_pairs': ['left_a:left_a']}, 'expected two of'),
         ({'flip_pairs': ['left_a:b', 'b:left_a']}, 'is in two pairs'),
-        ({'flip': 'off', 'skeleton': ['b']}, '--skeleton b, expected'),
+        ({'flip': 'off', 'skeleton': ['b']}, '--skeleton b, which is no such'),
         ({'flip': 'off', 'sigmas': [0.1, 0.1, 0.1]}, 'one number above 0 or'),
         ({'flip': 'off', 'sigmas': [0.0]}, 'one number above 0 or'),
         ({'flip': 'off', 'keypoint_order': ['b']}, 'expected each of'),
@@ -314,7 +415,14 @@ def test_options_override_what_is_derived():
 
 
 @pytest.mark.parametrize(
-    'category', [{}, {'keypoints': []}, {'keypoints': ['a', 'a']}]
+    'category',
+    [
+        {},
+        {'keypoints': []},
+        {'keypoints': ['a', 'a']},
+        {'keypoints': 'ab'},
+        {'keypoints': [1, 2]},
+    ],
 )
 def test_keypoints_have_unique_names(category):
     with pytest.raises(ValueError, match='keypoints'):

@@ -1,3 +1,5 @@
+import os
+
 import cv2
 import numpy as np
 import pytest
@@ -21,21 +23,32 @@ def test_an_image_is_read_as_bgr(image_file):
     assert results['ori_shape'] == (40, 60)
 
 
-def test_exif_orientation_is_ignored_only_in_datasets(image_file):
+def test_one_switch_chooses_upright_or_stored_pixels(image_file):
     image = Image.open(image_file)
     exif = image.getexif()
-    exif[0x0112] = 6  # rotated by 90 degrees
+    exif[0x0112] = 6  # the upright image is the stored one, rotated
     image.save(image_file, exif=exif)
-    alone = dict(img_path=str(image_file))
-    annotated = dict(alone, img_id=7)
-    stored, upright = (40, 60, 3), (60, 40, 3)
-    load = BottomupLoadImage()
-    assert load(dict(annotated))['img'].shape == stored
-    assert load(dict(alone))['img'].shape == upright
-    for ignore, shape in ((True, stored), (False, upright)):
+    flags = cv2.IMREAD_COLOR | cv2.IMREAD_IGNORE_ORIENTATION
+    stored = cv2.imread(str(image_file), flags)
+    upright = cv2.rotate(stored, cv2.ROTATE_90_CLOCKWISE)
+    for ignore, expected in (
+        (True, stored),
+        (False, upright),
+        (None, upright),
+    ):
         load = BottomupLoadImage(ignore_orientation=ignore)
-        assert load(dict(annotated))['img'].shape == shape
-        assert load(dict(alone))['img'].shape == shape
+        for results in (dict(img_id=7), {}):  # of a dataset, or alone
+            image = load(dict(results, img_path=str(image_file)))['img']
+            np.testing.assert_array_equal(image, expected)
+
+
+@pytest.mark.skipif(not hasattr(os, 'mkfifo'), reason='has no named pipes')
+def test_a_pipe_is_refused_instead_of_waited_for(tmp_path):
+    path = tmp_path / 'a\x1b[2J.jpg'
+    os.mkfifo(path)
+    with pytest.raises(ValueError, match='is a named pipe, exp') as error:
+        BottomupLoadImage()(dict(img_path=str(path)))
+    assert '\x1b' not in str(error.value)
 
 
 def test_grey_and_transparent_arrays_become_bgr():
@@ -77,7 +90,7 @@ def test_a_missing_image_is_named(tmp_path):
         BottomupLoadImage()(dict(img_path=str(tmp_path / 'b.jpg')))
 
 
-def test_images_of_a_dataset_stay_as_they_are_stored(folder):
+def test_images_of_a_dataset_are_read_upright(folder):
     path = folder / '1.png'
     image = Image.open(path)
     exif = image.getexif()
@@ -85,5 +98,7 @@ def test_images_of_a_dataset_stay_as_they_are_stored(folder):
     image.save(path, format='JPEG', exif=exif)
     samples = [s for b in loader(folder) for s in b['data_samples']]
     for loaded in samples:
-        assert loaded.ori_shape == IMAGE_SIZES[loaded.img_id - 10][::-1]
+        w, h = IMAGE_SIZES[loaded.img_id - 10]
+        turned = loaded.img_id == 11
+        assert loaded.ori_shape == ((w, h) if turned else (h, w))
     assert len(samples) == len(IMAGE_SIZES)

@@ -46,9 +46,11 @@ def affine(**kwargs):
 
 
 def assert_mask_is_where_the_image_is(results):
-    # The finest level has the resolution of the input.
+    # The finest level has the resolution of the input.  A cell at an edge may
+    # round differently.
     image = results['img'][..., 0] > 127
-    np.testing.assert_array_equal(results['heatmap_mask'][1], image)
+    assert np.count_nonzero(results['heatmap_mask'][1] != image) < 5
+    assert 0.1 < image.mean() < 0.95
     coarse = results['img'][::4, ::4, 0] > 127
     assert (results['heatmap_mask'][0] != coarse).mean() < 0.2
 
@@ -79,16 +81,15 @@ def test_the_mask_follows_flips_of_mmpose_beside_our_affine(name, people):
 @pytest.mark.parametrize('direction', DIRECTIONS)
 def test_the_mask_follows_the_affine_and_flip_of_mmpose(direction):
     np.random.seed(0)
-    theirs = BottomupRandomAffine((64, 64))
     for prob in (0.0, 1.0):
         flip = RandomFlip(prob, direction)
-        assert_mask_is_where_the_image_is(run(white_sample(), theirs, flip))
+        assert_mask_is_where_the_image_is(run(white_sample(), theirs(), flip))
 
 
 def test_two_flips_give_the_targets_of_none():
     matrix = geometry.square_affine_matrix((30, 20), 40, 10, 64)
     ours, flip = affine(), RandomFlip(1.0)
-    plain, twice, once, theirs = (
+    plain, twice, once, later = (
         run(ours.apply(white_sample(), matrix, flipped), *flips)
         for flipped, flips in (
             (False, []),
@@ -97,40 +98,77 @@ def test_two_flips_give_the_targets_of_none():
             (False, [flip]),
         )
     )
-    for expected, got in ((plain, twice), (once, theirs)):
+    for expected, got in ((plain, twice), (once, later)):
         for key in ('heatmaps', 'heatmap_mask'):
             for a, b in zip(expected[key], got[key]):
                 np.testing.assert_array_equal(a, b)
     assert (plain['heatmaps'][0] != once['heatmaps'][0]).any()
 
 
+def theirs(**kwargs):
+    return BottomupRandomAffine((64, 64), bbox_keep_corner=False, **kwargs)
+
+
 RESIZE = BottomupRandomChoiceResize([(80, 80)])
 CROP = BottomupRandomCrop((50, 50), allow_negative_crop=True)
+
+
+def crop_image(results):
+    return dict(results, img=results['img'][:50, :50])
+
+
+WARPED = r'warp_mat of shape \(3, 3\), expected \(2, 3\)'
 
 
 @pytest.mark.parametrize(
     ('transforms', 'message'),
     [
-        ([affine(), BottomupRandomAffine((64, 64))], 'warped again after'),
+        ([affine(), theirs()], 'warped again after'),
         ([affine(), BottomupResize((64, 64))], 'warped again after'),
-        ([affine(), RESIZE], r'size \(80, 80\)|warped again after'),
-        ([affine(), CROP], r'it has size \(50, 50\), expected \(64, 64\)'),
-        ([BottomupRandomAffine((64, 64)), affine()], 'before Bottomup'),
+        ([affine(), RESIZE], 'warped again after'),
+        (
+            [affine(), crop_image],
+            r'it has size \(50, 50\), expected \(64, 64\)',
+        ),
+        ([theirs(), affine()], 'before BottomupRandomSquareAffine'),
         ([RESIZE, affine()], 'before BottomupRandomSquareAffine'),
         ([CROP, affine()], 'before BottomupRandomSquareAffine'),
         ([RESIZE], r'it has size \(80, 80\), expected \(60, 60\)'),
-        (
-            [BottomupRandomAffine((64, 64), transform_mode='perspective')],
-            r'expected \(2, 3\)',
-        ),
     ],
 )
 def test_other_geometry_beside_our_affine_is_refused(transforms, message):
     np.random.seed(0)
     results = dict(white_sample(size=(60, 60)), img_path='a.jpg', heatmaps=[])
+    del results['raw_ann_info']
     for transform in transforms:
         results = transform(results)
     with pytest.raises(ValueError, match=f'image a.jpg: .*{message}'):
+        BottomupGetLossMask()(results)
+
+
+def test_the_mask_follows_a_crop_of_mmpose():
+    np.random.seed(0)
+    results = dict(white_sample(size=(60, 60)), id=[1, 2], iscrowd=[0, 0])
+    del results['raw_ann_info']
+    out = CROP(results)
+    out['raw_ann_info'] = white_sample()['raw_ann_info']
+    mask = BottomupGetLossMask()(out)['heatmap_mask']
+    np.testing.assert_array_equal(mask, out['img'][..., 0] > 127)
+
+
+def test_boxes_as_corners_are_named():
+    results = BottomupRandomAffine((64, 64))(white_sample())
+    with pytest.raises(ValueError, match=r'boxes of shape \(2, 4, 2\)'):
+        affine()(results)
+
+
+def test_perspective_is_refused_and_an_affine_of_three_rows_followed():
+    np.random.seed(0)
+    results = run(white_sample(), theirs(transform_mode='perspective'))
+    assert results['warp_mat'].shape == (3, 3)
+    assert_mask_is_where_the_image_is(results)
+    results['warp_mat'][2, 0] = 0.01
+    with pytest.raises(ValueError, match=WARPED):
         BottomupGetLossMask()(results)
 
 

@@ -322,6 +322,8 @@ def test_shapes_that_disagree_are_reported():
         SWAHRLoss()(pred, alpha, target[..., :2])
     with pytest.raises(ValueError, match='mask has shape'):
         SWAHRLoss()(pred, alpha, target, mask[:, None])
+    with pytest.raises(ValueError, match=r'or \(B, K, H, W\)'):
+        SWAHRLoss()(pred, alpha, target, mask[:, None].expand(-1, 2, -1, -1))
     with pytest.raises(ValueError, match='of 2 images, .* got 1'):
         PullPushLoss()(pred, [torch.zeros(0, 3, 2)])
 
@@ -330,7 +332,9 @@ def plain_swahr_loss(
     pred, scale_maps, target, mask=None, gamma=0.01, expansion='taylor'
 ):
     """Formulas of the paper on dense maps, gradients by autograd."""
-    valid = 1.0 if mask is None else mask[:, None].to(pred.dtype)
+    valid = 1.0
+    if mask is not None:
+        valid = (mask if mask.dim() == 4 else mask[:, None]).to(pred.dtype)
     regularizer = pred.new_zeros(())
     goal = target
     if scale_maps is not None:
@@ -349,7 +353,7 @@ def plain_swahr_loss(
     batch=st.integers(1, 3),
     sparse=st.sampled_from([0.0, 0.3, 0.9, 0.99, 1.0]),
     adaptive=st.booleans(),
-    masked=st.booleans(),
+    masked=st.sampled_from(['', 'image', 'keypoint']),
     gamma=st.sampled_from([None, 0, 0.01, 1.0]),
     expansion=st.sampled_from(['taylor', 'exact']),
     size=st.sampled_from([(5, 7), (8, 12), (2, 64)]),
@@ -366,7 +370,8 @@ def test_the_sparse_loss_equals_the_formula_on_dense_maps(
     target = target * (zero >= sparse)
     inputs = [((pred - 0.4) * 3).requires_grad_()]
     inputs += [((alpha - 0.5) * 2).requires_grad_()] if adaptive else []
-    mask = zero[:, 0] > 0.3 if masked else None
+    masks = {'': None, 'image': zero[:, 0] > 0.3, 'keypoint': factors > 0.3}
+    mask = masks[masked]
     results = []
     for form in (plain_swahr_loss, swahr_loss):
         losses = form(

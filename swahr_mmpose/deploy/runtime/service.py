@@ -1,0 +1,279 @@
+# Copyright (c) swahr_mmpose contributors. Licensed under Apache-2.0.
+"""The web service as an ASGI application, without a server."""
+
+from __future__ import annotations
+
+import asyncio
+import io
+import json
+import logging
+import math
+import time
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager, suppress
+from typing import (
+    Any,
+    AsyncIterator,
+    Awaitable,
+    Callable,
+    Dict,
+    Iterator,
+    NamedTuple,
+    Optional,
+    Tuple,
+)
+from urllib.parse import parse_qs
+
+from .cli import ImageTooLargeError, read_image
+from .pose_model import PoseModel
+
+__all__ = ['Limits', 'Service']
+
+_LOGGER = logging.getLogger(__name__)
+
+Scope = Dict[str, Any]
+Receive = Callable[[], Awaitable[Dict[str, Any]]]
+Send = Callable[[Dict[str, Any]], Awaitable[None]]
+Answer = Tuple[int, Dict[str, Any]]
+
+
+class Limits(NamedTuple):
+    """Limits of the service.
+
+    Attributes:
+        max_bytes: Maximum size of a request body in bytes.
+        max_pixels: Maximum number of pixels of an image.
+        max_requests: Maximum number of requests at a time, received, waiting
+            or running.
+        timeout: Maximum duration of a request in seconds.
+    """
+
+    max_bytes: int = 20 << 20
+    max_pixels: int = 25_000_000
+    max_requests: int = 16
+    timeout: float = 30
+
+
+class DisconnectedError(Exception):
+    """The client closed the connection."""
+
+
+class RequestError(Exception):
+    """A request that is refused, with HTTP status and reason."""
+
+    def __init__(self, status: int, reason: str) -> None:
+        super().__init__(reason)
+        self.status = status
+
+
+class Service:
+    """ASGI application that runs a model on posted images.
+
+    Every request is answered: with people, or with the reason why not. One
+    thread decodes images and runs the model, so that its memory does not grow
+    with the number of requests.
+
+    Args:
+        model (PoseModel): Model.
+        limits (Limits, optional): Limits. Defaults to None, the defaults of
+            :class:`Limits`.
+    """
+
+    def __init__(
+        self, model: PoseModel, limits: Optional[Limits] = None
+    ) -> None:
+        self.model, self.limits = model, limits or Limits()
+        self.num_requests = 0
+        self._thread = ThreadPoolExecutor(1, 'swahr_runtime')
+
+    async def __call__(
+        self, scope: Scope, receive: Receive, send: Send
+    ) -> None:
+        """Answer a request.
+
+        Args:
+            scope (dict): Method, query and headers.
+            receive (Callable): Function that returns a part of the body.
+            send (Callable): Function that sends a part of the answer.
+        """
+        try:
+            status, content = await self._answer(scope, receive)
+        except DisconnectedError:
+            return
+        except RequestError as error:
+            status, content = error.status, dict(error=str(error))
+        except Exception:
+            _LOGGER.exception('internal error')
+            status, content = 500, dict(error='internal error; see the log')
+        await _send_json(send, status, content)
+
+    async def _answer(self, scope: Scope, receive: Receive) -> Answer:
+        """Compute the HTTP status and the content of the answer."""
+        if scope['method'] in ('GET', 'HEAD'):
+            keypoints = self.model.settings.keypoints
+            return 200, dict(status='ok', keypoints=keypoints)
+        deadline = time.monotonic() + self.limits.timeout
+        try:
+            if scope['method'] != 'POST':
+                raise RequestError(405, 'expected the method GET or POST')
+            with self._count_request():
+                score_thr = _read_score_thr(scope)
+                body = await self._receive(scope, receive, deadline)
+                return 200, await self._run(body, score_thr, deadline)
+        except RequestError:
+            # A client that sends its whole body before it reads would get a
+            # connection error instead of the answer.
+            if b'expect' not in dict(scope['headers']):
+                await _discard(receive, deadline)
+            raise
+
+    @contextmanager
+    def _count_request(self) -> Iterator[None]:
+        """Count a request, or refuse it if there are too many."""
+        if self.num_requests >= self.limits.max_requests:
+            raise RequestError(
+                503,
+                f'{self.num_requests} requests are in progress, the maximum; '
+                'repeat the request later',
+            )
+        self.num_requests += 1
+        try:
+            yield
+        finally:
+            self.num_requests -= 1
+
+    async def _receive(
+        self, scope: Scope, receive: Receive, deadline: float
+    ) -> bytes:
+        """Receive the body of a request."""
+        limit = self.limits.max_bytes
+        # The server checked that it is a number; a chunked body has none.
+        size = int(dict(scope['headers']).get(b'content-length', 0))
+        if size > limit:
+            raise RequestError(
+                413, f'the body has {size} bytes, expected at most {limit}'
+            )
+        try:
+            body = await asyncio.wait_for(
+                _join_body(receive, limit), deadline - time.monotonic()
+            )
+        except asyncio.TimeoutError as error:
+            raise RequestError(
+                408,
+                'the body did not arrive within '
+                f'{self.limits.timeout:g} seconds',
+            ) from error
+        if not body:
+            raise RequestError(
+                400, 'the body is empty, expected an image file'
+            )
+        return body
+
+    async def _run(
+        self, body: bytes, score_thr: float, deadline: float
+    ) -> Dict[str, Any]:
+        """Run the model in the thread, after earlier requests."""
+        loop = asyncio.get_running_loop()
+        task = loop.run_in_executor(self._thread, self.detect, body, score_thr)
+        try:
+            return await asyncio.wait_for(task, deadline - time.monotonic())
+        except asyncio.TimeoutError as error:
+            raise RequestError(
+                503,
+                f'no result within {self.limits.timeout:g} seconds; repeat '
+                'the request later, or send a smaller image',
+            ) from error
+
+    def detect(self, content: bytes, score_thr: float) -> Dict[str, Any]:
+        """Detect people in an image file.
+
+        Args:
+            content (bytes): Image file.
+            score_thr (float): Instance score above which people are returned.
+
+        Returns:
+            dict: ``people``, see :meth:`.Poses.as_dicts`, and ``seconds``.
+
+        Raises:
+            RequestError: If it is not an image, or too large or too long.
+        """
+        started = time.perf_counter()
+        name = f'the body ({len(content)} bytes)'
+        try:
+            image = read_image(
+                io.BytesIO(content), name, self.limits.max_pixels
+            )
+        except ImageTooLargeError as error:
+            raise RequestError(413, str(error)) from error
+        except ValueError as error:
+            _LOGGER.warning('%s: %r', error, error.__cause__)
+            raise RequestError(400, str(error)) from error
+        try:
+            poses = self.model(image, 'rgb')
+        except ValueError as error:  # aspect ratio above the limit
+            raise RequestError(413, str(error)) from error
+        people = poses.as_dicts(self.model.settings.keypoints, score_thr)
+        seconds = round(time.perf_counter() - started, 4)
+        return dict(people=people, seconds=seconds)
+
+
+def _read_score_thr(scope: Scope) -> float:
+    """Read the query parameter ``score_thr``."""
+    query = parse_qs(scope['query_string'].decode('latin-1'))
+    text = query.get('score_thr', ['0.2'])[0]
+    try:
+        score_thr = float(text)
+    except ValueError:
+        score_thr = math.nan
+    if not math.isfinite(score_thr):
+        raise RequestError(
+            400, f'score_thr is {text[:40]!r}, expected a number'
+        )
+    return score_thr
+
+
+async def _iterate_body(receive: Receive) -> AsyncIterator[bytes]:
+    """Iterate over the parts of a body."""
+    more = True
+    while more:
+        message = await receive()
+        if message['type'] == 'http.disconnect':
+            raise DisconnectedError
+        more = message.get('more_body', False)
+        yield message.get('body', b'')
+
+
+async def _join_body(receive: Receive, max_bytes: int) -> bytes:
+    """Receive a body of limited size."""
+    body = bytearray()
+    async for part in _iterate_body(receive):
+        body += part
+        if len(body) > max_bytes:
+            raise RequestError(
+                413, f'the body has more than {max_bytes} bytes'
+            )
+    return bytes(body)
+
+
+async def _discard(receive: Receive, deadline: float) -> None:
+    """Receive the rest of a body until a deadline, without keeping it."""
+
+    async def discard() -> None:
+        async for _ in _iterate_body(receive):
+            pass
+
+    with suppress(asyncio.TimeoutError):
+        await asyncio.wait_for(discard(), deadline - time.monotonic())
+
+
+async def _send_json(send: Send, status: int, content: Dict[str, Any]) -> None:
+    """Send an answer, after which the connection is closed."""
+    text = json.dumps(content).encode()
+    headers = [
+        (b'content-type', b'application/json'),
+        (b'content-length', str(len(text)).encode()),
+        (b'connection', b'close'),
+    ]
+    start = dict(type='http.response.start', status=status, headers=headers)
+    await send(start)
+    await send(dict(type='http.response.body', body=text))

@@ -1,0 +1,243 @@
+# Copyright (c) swahr_mmpose contributors. Licensed under Apache-2.0.
+"""State of a training that MMEngine's checkpoints lack.
+
+* Gradients accumulated across the end of an epoch.
+* Best score and count of :class:`mmengine.hooks.EarlyStoppingHook`.
+* Whether the validation that follows a checkpoint has taken place.
+
+File names in the message hub are checked as well: they come from a
+checkpoint, which may be a stranger's.
+"""
+
+from __future__ import annotations
+
+import os.path as osp
+from typing import Any, Callable, Dict, List, Optional
+
+import torch
+from mmengine.dist import all_reduce, get_world_size
+from mmengine.hooks import EarlyStoppingHook
+from mmengine.model import is_model_wrapper
+from mmengine.runner import EpochBasedTrainLoop, IterBasedTrainLoop
+
+from swahr_mmpose.engine.schedule import SettingsError
+
+__all__ = [
+    'collect_early_stopping',
+    'collect_gradients',
+    'drop_foreign_files',
+    'get_position',
+    'is_validation_due',
+    'reduce_to_names',
+    'restore_early_stopping',
+    'restore_gradients',
+]
+
+
+def _unwrap(model: Any) -> Any:
+    """Get the model without its wrapper (DDP)."""
+    return model.module if is_model_wrapper(model) else model
+
+
+def collect_gradients(runner: Any) -> Optional[Dict[str, Any]]:
+    """Copy the gradients that no optimizer step has used yet.
+
+    Processes accumulate their own gradients; their mean is returned, with
+    which the next step is the same. All processes must call this.
+
+    Args:
+        runner (Runner): Runner of the training.
+
+    Returns:
+        dict | None: ``accumulative_counts`` and ``gradients`` by parameter
+        name; None if there are none.
+    """
+    wrapper = runner.optim_wrapper
+    counts = getattr(wrapper, '_accumulative_counts', 1)
+    if counts == 1 or wrapper.should_update():
+        return None
+    gradients = {}
+    for name, parameter in _unwrap(runner.model).named_parameters():
+        gradient = parameter.grad
+        if get_world_size() > 1 and parameter.requires_grad:
+            # Every process takes part, also without a gradient of its own.
+            gradient = (
+                torch.zeros_like(parameter)
+                if gradient is None
+                else gradient.clone()
+            )
+            all_reduce(gradient, 'mean')
+        if gradient is not None:
+            gradients[name] = gradient.detach().cpu().clone()
+    return dict(accumulative_counts=counts, gradients=gradients)
+
+
+def restore_gradients(runner: Any, saved: Optional[Dict[str, Any]]) -> None:
+    """Set the gradients of :func:`collect_gradients`.
+
+    Args:
+        runner (Runner): Runner of the resumed training.
+        saved (dict, optional): Entry of the checkpoint.
+
+    Raises:
+        SettingsError: If gradients are missing, or were accumulated over
+            another number of iterations.
+    """
+    wrapper = runner.optim_wrapper
+    counts = getattr(wrapper, '_accumulative_counts', 1)
+    key = 'optim_wrapper.accumulative_counts'
+    if saved is None:
+        if counts > 1 and not wrapper.should_update():
+            raise SettingsError(
+                f'the checkpoint has no accumulated gradients, but {key} is '
+                f'{counts} and iteration {runner.iter} is no multiple of it; '
+                f'resume with {key}=1 or from a checkpoint of this version'
+            )
+        return
+    if saved['accumulative_counts'] != counts:
+        raise SettingsError(
+            f'the checkpoint has gradients accumulated with {key}='
+            f'{saved["accumulative_counts"]}, got {counts}; resume with the '
+            'former'
+        )
+    parameters = dict(_unwrap(runner.model).named_parameters())
+    for name, gradient in saved['gradients'].items():
+        parameter = parameters.get(name)
+        if parameter is None or parameter.shape != gradient.shape:
+            raise SettingsError(
+                f'the checkpoint has a gradient for {name} of shape '
+                f'{tuple(gradient.shape)}, which does not fit the model'
+            )
+        parameter.grad = gradient.to(parameter)
+    runner.logger.info('accumulated gradients are restored')
+
+
+def _find_early_stopping(runner: Any) -> List[Any]:
+    """List the hooks of the runner that stop a training early."""
+    return [h for h in runner.hooks if isinstance(h, EarlyStoppingHook)]
+
+
+# The settings by which a training was stopped; with others it may go on.
+_STOP_SETTINGS = ('patience', 'min_delta', 'stopping_threshold')
+
+
+def collect_early_stopping(runner: Any) -> Dict[str, Dict[str, Any]]:
+    """Collect scores and counts of the hooks that stop a training early.
+
+    Args:
+        runner (Runner): Runner of the training.
+
+    Returns:
+        dict: State by the name of the monitored metric.
+    """
+    return {
+        hook.monitor: dict(
+            wait_count=hook.wait_count,
+            best_score=float(hook.best_score),
+            stopped=bool(runner.train_loop.stop_training),
+            settings=[getattr(hook, name) for name in _STOP_SETTINGS],
+        )
+        for hook in _find_early_stopping(runner)
+    }
+
+
+def restore_early_stopping(
+    runner: Any, saved: Optional[Dict[str, Dict[str, Any]]]
+) -> None:
+    """Set the state of :func:`collect_early_stopping`.
+
+    Args:
+        runner (Runner): Runner of the resumed training.
+        saved (dict, optional): Entry of the checkpoint. A monitored metric
+            without state is logged; its count begins at 0.
+    """
+    for hook in _find_early_stopping(runner):
+        state = (saved or {}).get(hook.monitor)
+        if state is None:
+            runner.logger.warning(
+                f'the checkpoint has no state of EarlyStoppingHook for '
+                f'{hook.monitor}: its count begins again at 0'
+            )
+            continue
+        hook.wait_count = int(state['wait_count'])
+        hook.best_score = float(state['best_score'])
+        settings = [getattr(hook, name) for name in _STOP_SETTINGS]
+        if state['stopped'] and settings == state['settings']:
+            runner.train_loop.stop_training = True
+            runner.logger.info(
+                'EarlyStoppingHook has ended this training; it goes on with '
+                'another patience, min_delta or stopping_threshold'
+            )
+
+
+def get_position(loop: Any) -> int:
+    """Get the number of epochs, or of iterations, that a loop has finished.
+
+    Args:
+        loop (BaseLoop): Training loop.
+
+    Returns:
+        int: Iterations for ``IterBasedTrainLoop``, else epochs.
+    """
+    return loop.iter if isinstance(loop, IterBasedTrainLoop) else loop.epoch
+
+
+def is_validation_due(loop: Any) -> bool:
+    """Whether a validation follows the present position of a training loop.
+
+    Args:
+        loop (BaseLoop): Training loop.
+
+    Returns:
+        bool: False for loops other than MMEngine's.
+    """
+    if not isinstance(loop, (EpochBasedTrainLoop, IterBasedTrainLoop)):
+        return False
+    position = get_position(loop)
+    is_epoch = isinstance(loop, EpochBasedTrainLoop)
+    last = loop.max_epochs if is_epoch else loop.max_iters
+    loop._decide_current_val_interval()
+    return position >= max(loop.val_begin, 1) and (
+        position % loop.val_interval == 0 or position == last
+    )
+
+
+def reduce_to_names(info: Dict[str, Any]) -> None:
+    """Reduce the paths of checkpoints in a message hub to file names.
+
+    Args:
+        info (dict): ``runtime_info`` of a message hub; changed in place.
+    """
+    for key, value in info.items():
+        if _is_pointer(key) and isinstance(value, str):
+            info[key] = osp.basename(value.replace('\\', '/'))
+
+
+def drop_foreign_files(
+    hub: Any, is_own: Callable[[str, Any], bool]
+) -> List[str]:
+    """Remove names of files from a message hub that are not of this run.
+
+    Args:
+        hub (MessageHub): Message hub of a resumed training.
+        is_own (Callable): Whether the value of a key may be kept.
+
+    Returns:
+        list[str]: Keys that were removed. With a best checkpoint its score is
+        removed, so that the next validation gives a new best checkpoint.
+    """
+    removed = [
+        key
+        for key, value in hub.runtime_info.items()
+        if _is_pointer(key) and not is_own(key, value)
+    ]
+    for key in removed:
+        for name in (key, key.replace('best_ckpt', 'best_score', 1)):
+            hub.runtime_info.pop(name, None)
+            hub._resumed_keys.pop(name, None)
+    return removed
+
+
+def _is_pointer(key: str) -> bool:
+    """Whether a key of the message hub names checkpoint files."""
+    return key in ('last_ckpt', 'best_ckpt') or key.startswith('best_ckpt_')

@@ -1,0 +1,122 @@
+# Copyright (c) swahr_mmpose contributors. Licensed under Apache-2.0.
+"""Reading of configs in both of MMEngine's forms."""
+
+from __future__ import annotations
+
+import os.path as osp
+from typing import Any, Dict, Iterator
+
+from mmengine.config import Config
+from mmengine.config.lazy import LazyAttr, LazyObject
+from mmengine.registry import Registry
+
+from swahr_mmpose.utils.resources import find_resource
+
+__all__ = ['find_config', 'name_types', 'read_config']
+
+# Packages whose classes are registered where they are used by name.
+_PACKAGES = ('mmcv', 'mmengine', 'mmpose', 'swahr_mmpose', 'torch')
+
+
+def find_config(name: str) -> str:
+    """Find a config file by its path or its name in the shipped configs.
+
+    Args:
+        name (str): Path of a file, or of a shipped config relative to
+            ``configs/``, e.g. ``coco/NAME.py``.
+
+    Returns:
+        str: Path of the file; ``name`` itself if there is none.
+    """
+    if osp.exists(name):
+        return name
+    shipped = find_resource('configs') / name
+    return str(shipped) if shipped.is_file() else name
+
+
+def read_config(path: str) -> Config:
+    """Read a config file, with names (strings) as ``type`` everywhere.
+
+    Args:
+        path (str): Path of a file, or name of a shipped config.
+
+    Returns:
+        Config: Config, see :func:`name_types`.
+    """
+    return name_types(Config.fromfile(find_config(str(path))))
+
+
+def name_types(cfg: Config) -> Config:
+    """Replace classes by names in a Python-style config.
+
+    MMEngine's Python-style configs have classes as ``type`` and may have
+    ``default_scope=None``. The rest of the package reads names.
+
+    Args:
+        cfg (Config): Config of either form; not changed.
+
+    Returns:
+        Config: Config with the registered name of each class as its
+        ``type``, or its import path if it is not registered. The default
+        scope is ``'mmpose'`` if there was none.
+    """
+    content = cfg._to_lazy_dict()
+    names: Dict[Any, str] = {}
+    named = _replace_types(content, names)
+    if named.get('default_scope') is None:
+        named['default_scope'] = 'mmpose'
+    if names and 'custom_imports' not in named:
+        named['custom_imports'] = dict(
+            imports=['swahr_mmpose'], allow_failed_imports=False
+        )
+    return Config(
+        named,
+        cfg_text=cfg.text,
+        filename=cfg.filename,
+        env_variables=cfg.env_variables,
+    )
+
+
+def _replace_types(value: Any, names: Dict[Any, str]) -> Any:
+    """Replace classes by names; ``names`` collects those found."""
+    if isinstance(value, dict):
+        return {
+            key: _get_name(item, names)
+            if key == 'type'
+            else _replace_types(item, names)
+            for key, item in value.items()
+        }
+    if type(value) in (list, tuple):
+        return type(value)(_replace_types(item, names) for item in value)
+    return value
+
+
+def _get_name(value: Any, names: Dict[Any, str]) -> Any:
+    """Get the name of a class or function; other values stay as they are."""
+    if isinstance(value, (LazyAttr, LazyObject)):
+        value = value.build()
+    if not (callable(value) and hasattr(value, '__qualname__')):
+        return _replace_types(value, names)
+    if value not in names:
+        names[value] = _find_name(value)
+    return names[value]
+
+
+def _find_name(value: Any) -> str:
+    """Find the registered name of a class, or its import path."""
+    name, module = value.__name__, value.__module__
+    if module.split('.')[0] in _PACKAGES and value in _look_up(name):
+        return name
+    return f'{module}.{value.__qualname__}'
+
+
+def _look_up(name: str) -> Iterator[Any]:
+    """Yield what a name stands for in each of MMPose's registries."""
+    from mmpose import registry
+
+    for node in vars(registry).values():
+        while isinstance(node, Registry):
+            if name in node.module_dict:
+                yield node.module_dict[name]
+                break
+            node = node.parent

@@ -1,0 +1,112 @@
+# Copyright (c) swahr_mmpose contributors. Licensed under Apache-2.0.
+"""Messages for settings that MMEngine's registries cannot build."""
+
+from __future__ import annotations
+
+import difflib
+import inspect
+import re
+from contextlib import contextmanager
+from types import FrameType
+from typing import Any, Iterable, Iterator, List, Optional
+
+from mmengine.registry import Registry
+
+__all__ = ['BuildError', 'build_errors']
+
+
+class BuildError(ValueError):
+    """A setting with an unknown ``type`` or argument."""
+
+
+@contextmanager
+def build_errors() -> Iterator[None]:
+    """Name the unknown ``type`` or argument when building from a config.
+
+    Raises:
+        BuildError: If a registry has no such type, or the type has no such
+            argument or lacks one. Other errors are not changed.
+    """
+    try:
+        yield
+    except (KeyError, TypeError) as error:
+        message = _describe(error)
+        if message is None:
+            raise
+        raise BuildError(message) from error
+
+
+def _describe(error: Exception) -> Optional[str]:
+    """Describe an error that was raised by building; None for others."""
+    frame = _find_build_frame(error)
+    if frame is None:
+        return None
+    text = str(error)
+    unknown = re.search(r'"?(\w+) is not in the (?:\w+::)?(.+?) regist', text)
+    if unknown:
+        names = _list_types(frame.f_locals.get('registry'))
+        return (
+            f'type {unknown[1]!r} is unknown in the registry {unknown[2]!r}'
+            f'{_suggest(unknown[1], names)}; correct it in the config, or add '
+            'its module to custom_imports'
+        )
+    kind = frame.f_locals.get('obj_cls')
+    if kind is None:
+        return None
+    got = re.search(r"unexpected keyword argument '(\w+)'", text)
+    if got:
+        names = _list_arguments(kind)
+        return (
+            f'{kind.__name__} has no argument {got[1]!r}'
+            f'{_suggest(got[1], names)}; expected some of '
+            f'{", ".join(names)}; correct it in the config or in '
+            '--cfg-options'
+        )
+    lacking = re.search(r'missing \d+ required .*arguments?: (.+)', text)
+    if lacking:
+        return (
+            f'{kind.__name__} lacks {lacking[1]}; add it to its dict in the '
+            'config'
+        )
+    return None
+
+
+def _find_build_frame(error: Exception) -> Optional[FrameType]:
+    """Find the innermost call of a registry in the traceback of an error."""
+    frame, trace = None, error.__traceback__
+    while trace is not None:
+        if trace.tb_frame.f_code.co_name == 'build_from_cfg':
+            frame = trace.tb_frame
+        trace = trace.tb_next
+    return frame
+
+
+def _list_types(registry: Any) -> List[str]:
+    """List the names in a registry and its parents."""
+    names: List[str] = []
+    while isinstance(registry, Registry):
+        names += registry.module_dict
+        registry = registry.parent
+    return names
+
+
+def _list_arguments(kind: Any) -> List[str]:
+    """List the named arguments of a class and its base classes."""
+    names: List[str] = []
+    for base in inspect.getmro(kind) if inspect.isclass(kind) else (kind,):
+        function = vars(base).get('__init__') if base is not kind else kind
+        if function is None or base is object:
+            continue
+        names += [
+            p.name
+            for p in inspect.signature(function).parameters.values()
+            if p.kind in (p.POSITIONAL_OR_KEYWORD, p.KEYWORD_ONLY)
+            and p.name not in ('self', *names)
+        ]
+    return names
+
+
+def _suggest(name: str, names: Iterable[str]) -> str:
+    """Format the nearest name as a question."""
+    close = difflib.get_close_matches(name, list(names), 1)
+    return f', did you mean {close[0]!r}?' if close else ''

@@ -1,0 +1,84 @@
+"""Search for missing keypoints in the order of the tags."""
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from swahr_mmpose.codecs.tag_search import search_by_tags
+
+ALL = 1 << 30
+
+
+def compute_objectives(values, tags, mean):
+    """Compute the objective of every cell, in the order of operations."""
+    with np.errstate(all='ignore'):
+        squared = (tags[0] - mean[0]) ** 2
+        for tag, m in zip(tags[1:], mean[1:]):
+            squared = squared + (tag - m) ** 2
+        objectives = values - np.rint(np.sqrt(squared))
+    return np.where(np.isnan(objectives), -np.inf, objectives)
+
+
+def make_maps(rng, tag_dim, number, kind, spread, offset, scale):
+    values = dict(
+        noise=lambda: rng.normal(0, 0.3, number),
+        steps=lambda: rng.integers(-1, 4, number) / 4,
+        constant=lambda: np.full(number, 0.25),
+        close=lambda: 0.5 + rng.integers(0, 4, number) * 2.0**-24,
+        # Many values give the objective of the maximum by rounding, later.
+        late=lambda: np.where(np.arange(number) < number // 2, -1, 0.5),
+    )[kind]()
+    tags = spread * rng.normal(size=(tag_dim, number)) + offset
+    tags = np.where(rng.random() < 0.5, np.round(tags * 4) / 4, tags)
+    return (values * scale).astype(np.float32), tags.astype(np.float32)
+
+
+@settings(max_examples=1000, deadline=None)
+@given(
+    seed=st.integers(0, 2**31),
+    tag_dim=st.integers(1, 3),
+    number=st.sampled_from([1, 100, 128, 700, 3000]),
+    kind=st.sampled_from(['noise', 'steps', 'constant', 'close', 'late']),
+    spread=st.sampled_from([0, 0.01, 1, 30, 1e4]),
+    offset=st.sampled_from([0, 7, 300, 9e3, 1e6, 1e12, 1e20]),
+    scale=st.sampled_from([1, 1e-42, 1e3, 1e30]),
+    odd=st.booleans(),
+)
+def test_cells_are_those_of_the_exhaustive_search_ties_included(
+    seed, tag_dim, number, kind, spread, offset, scale, odd
+):
+    rng = np.random.default_rng(seed)
+    values, tags = make_maps(rng, tag_dim, number, kind, spread, offset, scale)
+    means = (spread * rng.normal(size=(40, tag_dim))).astype(np.float32)
+    if odd:
+        tags[rng.random(tags.shape) < 0.2] = np.nan
+        tags[rng.random(tags.shape) < 0.1] = np.inf
+        values[rng.random(values.shape) < 0.1] = -np.inf
+        means[3] = np.inf
+    found = search_by_tags(values, tags, means, ALL)
+    for cell, value, objective, mean in zip(*found, means):
+        expected = compute_objectives(values, tags, mean)
+        assert objective == expected.max()
+        if objective > -np.inf:
+            assert cell == expected.argmax()
+            assert value == values[cell]
+
+
+def test_beyond_the_limit_good_cells_are_found_and_a_warning_is_issued():
+    """Objectives that rise with the tags leave many blocks to be read."""
+    rng = np.random.default_rng(0)
+    tags = rng.uniform(0, 300, (1, 40000)).astype(np.float32)
+    values = tags[0] + rng.random(40000, np.float32) / 4
+    means = -rng.uniform(0, 30, (50, 1)).astype(np.float32)
+    with pytest.warns(UserWarning, match='bounded time'):
+        found = search_by_tags(values, tags, means, 10)
+    exact = search_by_tags(values, tags, means, ALL)
+    for cell, objective, best, mean in zip(
+        found.cells, found.objectives, exact.objectives, means
+    ):
+        expected = compute_objectives(values, tags, mean)
+        assert objective == expected[cell]
+        assert best == expected.max()
+        assert objective > best - 1
+    assert (found.objectives < exact.objectives).any()

@@ -1,0 +1,269 @@
+"""Every request to the web service is answered, within its limits."""
+
+import asyncio
+import io
+import json
+import logging
+import struct
+import threading
+import time
+import zlib
+from types import SimpleNamespace
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from swahr_mmpose.deploy.runtime import Poses, cli
+from swahr_mmpose.deploy.runtime.service import Limits, Service
+
+LIMITS = Limits(
+    max_bytes=100_000, max_pixels=10_000, max_requests=2, timeout=1.5
+)
+
+
+class StubModel:
+    """Model that finds one person, or waits, or fails."""
+
+    settings = SimpleNamespace(keypoints=['nose'])
+
+    def __init__(self):
+        self.calls, self.error = 0, None
+        self.release = threading.Event()
+        self.release.set()
+
+    def __call__(self, image, channels):
+        self.calls += 1
+        assert self.release.wait(20)
+        if self.error:
+            raise self.error
+        height, width = image.shape[:2]
+        points = np.array([[[width, height]]], np.float32)
+        return Poses(
+            points, np.ones((1, 1), np.float32), np.ones(1, np.float32)
+        )
+
+
+@pytest.fixture
+def service():
+    service = Service(StubModel(), LIMITS)
+    yield service
+    service.model.release.set()
+
+
+def encode(kind='PNG', size=(30, 20)):
+    pixels = np.random.default_rng(0).integers(0, 256, (*size[::-1], 3))
+    stream = io.BytesIO()
+    Image.fromarray(pixels.astype(np.uint8)).save(stream, kind)
+    return stream.getvalue()
+
+
+async def call(
+    service, body=b'', method='POST', query='', headers=(), size=1000, wait=0.0
+):
+    """Send a request in parts; return status, content and what was read."""
+    sent, read = [], []
+    parts = [body[i : i + size] for i in range(0, len(body), size)] or [b'']
+
+    async def receive():
+        await asyncio.sleep(wait)
+        if len(read) == len(parts):
+            return dict(type='http.disconnect')
+        read.append(parts[len(read)])
+        return dict(
+            type='http.request',
+            body=read[-1],
+            more_body=len(read) < len(parts),
+        )
+
+    async def send(message):
+        sent.append(message)
+
+    scope = dict(
+        type='http',
+        method=method,
+        query_string=query.encode(),
+        headers=list(headers),
+    )
+    await service(scope, receive, send)
+    start, content = sent
+    return start['status'], json.loads(content['body']), b''.join(read)
+
+
+def ask(service, *args, **kwargs):
+    return asyncio.run(call(service, *args, **kwargs))[:2]
+
+
+def test_people_are_returned_and_the_status(service):
+    status, content = ask(service, encode())
+    assert status == 200
+    (person,) = content['people']
+    assert person['keypoints'] == {'nose': [30.0, 20.0, 1.0]}
+    assert ask(service, encode(), query='score_thr=1')[1]['people'] == []
+    assert ask(service, method='GET') == (
+        200, dict(status='ok', keypoints=['nose'])
+    )  # fmt: skip
+
+
+@pytest.mark.parametrize(
+    ('status', 'message', 'kwargs'),
+    [
+        (400, 'the body is empty', dict()),
+        (400, 'not a complete image', dict(body=b'no image')),
+        (400, "'high', expected", dict(body=b'a', query='score_thr=high')),
+        (400, "'nan', expected", dict(body=b'a', query='score_thr=nan')),
+        (405, 'method GET or POST', dict(method='PUT', body=b'x')),
+        (413, 'more than 100000 bytes', dict(body=bytes(100_001))),
+        (
+            413,
+            'has 200000 bytes, expected at most 100000',
+            dict(
+                body=bytes(200_000), headers=[(b'content-length', b'200000')]
+            ),
+        ),
+        (413, '10100 pixels, expected', dict(body=encode(size=(101, 100)))),
+        (408, 'did not arrive within 1.5 s', dict(body=bytes(9000), wait=0.4)),
+    ],
+)
+def test_other_requests_are_refused_with_a_reason(
+    service, status, message, kwargs
+):
+    code, content = ask(service, **kwargs)
+    assert code == status
+    assert message in content['error']
+    assert service.num_requests == 0
+    assert service.model.calls == 0
+
+
+def test_a_body_is_read_to_its_end_before_an_early_refusal(service):
+    body, headers = bytes(200_000), [(b'content-length', b'200000')]
+    status, _, read = asyncio.run(call(service, body, headers=headers))
+    assert (status, read) == (413, body)
+    # A client that waits for "100 Continue" has not sent the body.
+    headers.append((b'expect', b'100-continue'))
+    status, _, read = asyncio.run(call(service, body, headers=headers))
+    assert (status, read) == (413, b'')
+
+
+def test_requests_at_a_time_are_limited_and_run_one_by_one(service):
+    model, image = service.model, encode()
+    model.release.clear()
+
+    async def main():
+        started = time.monotonic()
+        running = [asyncio.ensure_future(call(service, image))]
+        running.append(asyncio.ensure_future(call(service, image)))
+        await asyncio.sleep(0.2)
+        status, content, _ = await call(service, image)
+        assert status == 503
+        assert '2 requests are in progress' in content['error']
+        assert model.calls == 1
+        assert time.monotonic() - started < 1
+        model.release.set()
+        return [(await task)[0] for task in running]
+
+    assert asyncio.run(main()) == [200, 200]
+    assert service.num_requests == 0
+
+
+def test_a_slow_model_is_answered_in_time(service):
+    service.model.release.clear()
+    started = time.monotonic()
+    status, content = ask_without_end(service, encode())
+    assert status == 503
+    assert 'no result within 1.5 seconds' in content['error']
+    assert time.monotonic() - started < 5
+
+
+def ask_without_end(service, body):
+    """Ask; let the model end afterwards, since the loop waits for it."""
+
+    async def main():
+        try:
+            return (await call(service, body))[:2]
+        finally:
+            service.model.release.set()
+
+    return asyncio.run(main())
+
+
+def test_an_internal_error_is_answered_and_logged(service, caplog):
+    service.model.error = RuntimeError('secret path')
+    with caplog.at_level(logging.ERROR):
+        status, content = ask(service, encode())
+    assert status == 500
+    assert 'secret' not in content['error']
+    assert 'secret path' in caplog.text
+    service.model.error = ValueError('aspect ratio')
+    assert ask(service, encode())[0] == 413
+
+
+def test_a_client_that_leaves_is_not_answered(service):
+    sent = []
+
+    async def receive():
+        return dict(type='http.disconnect')
+
+    async def send(message):
+        sent.append(message)
+
+    scope = dict(method='POST', query_string=b'', headers=[])
+    asyncio.run(service(scope, receive, send))
+    assert sent == []
+    assert service.num_requests == 0
+
+
+@pytest.mark.parametrize('kind', ['BMP', 'JPEG', 'PNG', 'PPM', 'TIFF', 'WEBP'])
+def test_mutated_images_are_always_answered(service, kind):
+    rng = np.random.default_rng(0)
+    original = np.frombuffer(encode(kind), np.uint8)
+    seen = set()
+    for _ in range(100):
+        content = original.copy()
+        for _ in range(rng.integers(1, 8)):
+            content[rng.integers(0, len(content))] = rng.integers(0, 256)
+        cut = rng.integers(1, len(content) + 1)
+        for body in (content, content[:cut]):
+            status, answer = ask(service, body.tobytes(), size=1 << 20)
+            assert status in (200, 400, 413), answer
+            seen.add(status)
+    assert 400 in seen
+
+
+def make_bomb(side):
+    """A PNG of side x side pixels that compress to nothing."""
+
+    def chunk(name, data):
+        crc = zlib.crc32(name + data)
+        return (
+            struct.pack('>I', len(data)) + name + data + struct.pack('>I', crc)
+        )
+
+    header = struct.pack('>IIBBBBB', side, side, 8, 2, 0, 0, 0)
+    return (
+        b'\x89PNG\r\n\x1a\n'
+        + chunk(b'IHDR', header)
+        + chunk(b'IDAT', zlib.compress(bytes(1000)))
+        + chunk(b'IEND', b'')
+    )
+
+
+@pytest.mark.parametrize('side', [101, 7000, 15_000, 60_000])
+def test_pixels_are_limited_before_decoding(service, monkeypatch, side):
+    def fail(*_):
+        raise AssertionError('decoded')
+
+    monkeypatch.setattr(Image.Image, 'load', fail)
+    monkeypatch.setattr(Image.Image, 'convert', fail)
+    status, content = ask(service, make_bomb(side))
+    assert status == 413
+    assert 'pixels' in content['error']
+
+
+@pytest.mark.parametrize('kind', ['EPS', 'PDF', 'GIF', 'TGA', 'ICO'])
+def test_formats_that_are_not_listed_are_refused(service, kind):
+    body = encode(kind)
+    status, content = ask(service, body)
+    assert status == 400
+    assert 'BMP, JPEG, JPEG2000, PNG, PPM, TIFF, WEBP' in content['error']
+    assert kind not in cli.FORMATS

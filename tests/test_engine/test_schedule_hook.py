@@ -1,0 +1,226 @@
+"""Training length, schedules, batch size and checkpoint stay consistent."""
+
+import re
+
+import pytest
+import torch
+from helpers.training import Recorder, linear, make_line_runner, read_log
+
+from swahr_mmpose.engine.schedule import SettingsError
+
+
+def train(folder, **kwargs):
+    """Train; return the runner and the learning rates by iteration."""
+    runner, recorder = make_line_runner(folder, **kwargs)
+    runner.train()
+    return runner, recorder.rates
+
+
+def resume(folder, path, **kwargs):
+    return train(folder, resume=True, load_from=str(path), **kwargs)
+
+
+def options_of(text):
+    """Options that a message recommends."""
+    command = re.search(r'--cfg-options (.*)', text)[1]
+    return dict(item.split('=') for item in command.split())
+
+
+@pytest.fixture
+def finished(tmp_path):
+    """A training of 4 epochs with 4 iterations each."""
+    train(tmp_path / 'first')
+    return tmp_path / 'first'
+
+
+def test_more_epochs_than_the_schedule_has_are_refused(tmp_path, finished):
+    longer = dict(train_cfg=dict(by_epoch=True, max_epochs=7))
+    for load in ({}, dict(resume=True, load_from=f'{finished}/epoch_4.pth')):
+        with pytest.raises(SettingsError, match='max_epochs is 7') as error:
+            train(tmp_path / 'a', **longer, **load)
+        assert options_of(str(error.value)) == {
+            'train_cfg.max_epochs': '7',
+            'param_scheduler.0.end': '7',
+        }
+
+
+@pytest.mark.parametrize('epoch', [2, 4])
+def test_a_resumed_training_follows_a_longer_schedule(
+    tmp_path, finished, epoch
+):
+    whole = train(tmp_path / 'whole', epochs=7)[1]
+    runner, rest = resume(
+        tmp_path / 'rest', finished / f'epoch_{epoch}.pth', epochs=7
+    )
+    assert rest == pytest.approx(
+        {n: rate for n, rate in whole.items() if n >= 4 * epoch}
+    )
+    assert max(rest.values()) > 0.03
+    assert 'param_scheduler.0.end: 16 -> 28' in read_log(runner)
+
+
+@pytest.mark.parametrize('known', [True, False])
+@pytest.mark.parametrize('batch', [1, 3, 8])
+def test_a_schedule_is_kept_in_epochs_with_another_batch_size(
+    tmp_path, finished, batch, known
+):
+    path = finished / 'epoch_1.pth'
+    if not known:  # a checkpoint of MMEngine alone
+        checkpoint = torch.load(path, weights_only=False)
+        assert checkpoint['meta'].pop('schedule')['epoch_length'] == 4
+        torch.save(checkpoint, path)
+    whole_runner, whole = train(tmp_path / 'whole', batch=batch)
+    length = len(whole_runner.train_dataloader)
+    runner, rest = resume(tmp_path / 'rest', path, batch=batch)
+    assert rest == pytest.approx(
+        {n: rate for n, rate in whole.items() if n >= length}
+    )
+    assert runner.iter == runner.max_iters == 4 * length
+    assert rest[4 * length - 1] == pytest.approx(0, abs=1e-9)
+    assert f'iterations per epoch: 4 -> {length}' in read_log(runner)
+
+
+def test_the_same_settings_continue_to_the_bit(tmp_path, finished):
+    whole = train(tmp_path / 'whole')[1]
+    runner, rest = resume(tmp_path / 'rest', finished / 'epoch_2.pth')
+    assert rest == {n: rate for n, rate in whole.items() if n >= 8}
+    assert 'other settings' not in read_log(runner)
+
+
+def test_steps_by_epoch_and_warm_up_are_continued(tmp_path):
+    def schedule(end):
+        warm_up = dict(
+            type='LinearLR', start_factor=0.1, end=3, by_epoch=False
+        )
+        steps = dict(
+            type='MultiStepLR', milestones=[2, end - 1], gamma=0.5, end=end
+        )
+        return dict(param_scheduler=[warm_up, steps])
+
+    train(tmp_path / 'first', **schedule(4))
+    whole = train(tmp_path / 'whole', epochs=6, **schedule(6))[1]
+    rest = resume(
+        tmp_path / 'rest',
+        tmp_path / 'first/epoch_4.pth',
+        epochs=6,
+        **schedule(6),
+    )[1]
+    assert rest == pytest.approx({n: r for n, r in whole.items() if n >= 16})
+
+
+def test_a_training_counted_in_iterations_is_continued(tmp_path):
+    def settings(length):
+        return dict(
+            train_cfg=dict(by_epoch=False, max_iters=length),
+            param_scheduler=[linear(length, by_epoch=False)],
+            default_hooks=dict(
+                checkpoint=dict(
+                    type='CheckpointHook', interval=5, by_epoch=False
+                ),
+                logger=None,
+            ),
+        )
+
+    train(tmp_path / 'first', **settings(10))
+    path = tmp_path / 'first/iter_10.pth'
+    whole = train(tmp_path / 'whole', **settings(20))[1]
+    rest = resume(tmp_path / 'rest', path, **settings(20))[1]
+    assert rest == pytest.approx({n: r for n, r in whole.items() if n >= 10})
+    longer = dict(settings(10), train_cfg=settings(20)['train_cfg'])
+    with pytest.raises(SettingsError, match='max_iters is 20') as error:
+        train(tmp_path / 'longer', **longer)
+    assert options_of(str(error.value)) == {
+        'train_cfg.max_iters': '20',
+        'param_scheduler.0.end': '20',
+    }
+
+
+def test_a_complete_training_is_reported(tmp_path, finished):
+    runner, rates = resume(tmp_path / 'again', finished / 'epoch_4.pth')
+    assert not rates
+    log = read_log(runner)
+    assert 'the training is complete, and nothing is trained' in log
+    assert options_of(log)['param_scheduler.0.end'] == '8'
+
+
+def test_a_checkpoint_of_a_later_epoch_is_refused(tmp_path, finished):
+    with pytest.raises(SettingsError, match='epoch 4, and train_cfg.max_e'):
+        resume(tmp_path / 'again', finished / 'epoch_4.pth', epochs=3)
+
+
+def test_a_training_that_ends_before_its_schedule_is_reported(tmp_path):
+    runner, rates = train(
+        tmp_path, train_cfg=dict(by_epoch=True, max_epochs=2)
+    )
+    log = read_log(runner)
+    assert len(rates) == 8
+    assert 'the training ends before it is low' in log
+    assert options_of(log)['param_scheduler.0.end'] == '2'
+
+
+def test_a_warm_up_alone_is_no_end(tmp_path):
+    warm_up = dict(type='LinearLR', start_factor=0.1, end=3, by_epoch=False)
+    runner, rates = train(tmp_path, param_scheduler=[warm_up])
+    assert rates[15] == pytest.approx(0.1)
+    assert 'max_epochs is' not in read_log(runner)
+
+
+def test_a_cosine_schedule_gets_its_period_too(tmp_path):
+    cosine = dict(type='CosineAnnealingLR', T_max=2, begin=1, end=4)
+    with pytest.raises(SettingsError) as error:
+        train(tmp_path, epochs=6, param_scheduler=cosine)
+    assert options_of(str(error.value)) == {
+        'train_cfg.max_epochs': '6',
+        'param_scheduler.end': '6',
+        'param_scheduler.T_max': '5',
+    }
+
+
+@pytest.mark.parametrize(('batch', 'counts'), [(8, 1), (2, 4), (1, 8), (2, 8)])
+def test_accumulated_gradients_count_for_the_learning_rate(
+    tmp_path, batch, counts
+):
+    rates = train(
+        tmp_path,
+        batch=batch,
+        size=16,
+        optim_wrapper=dict(
+            optimizer=dict(type='SGD', lr=0.1), accumulative_counts=counts
+        ),
+        auto_scale_lr=dict(base_batch_size=8, enable=True),
+    )[1]
+    assert rates[0] == pytest.approx(0.1 * batch * counts / 8)
+    middle = rates[len(rates) // 2] / rates[0]
+    assert middle == pytest.approx(0.5, abs=0.1)
+
+
+def test_another_batch_size_than_that_of_the_learning_rate_is_reported(
+    tmp_path,
+):
+    runner, _ = train(
+        tmp_path, batch=2, auto_scale_lr=dict(base_batch_size=16)
+    )
+    log = read_log(runner)
+    assert 'for 16 images per step' in log
+    assert 'there are 2. Add --auto-scale-lr' in log
+
+
+def test_a_training_that_would_write_no_checkpoint_is_refused(tmp_path):
+    hook = dict(type='CheckpointHook', interval=10, save_last=False)
+    with pytest.raises(SettingsError, match='no checkpoint would be written'):
+        train(tmp_path, default_hooks=dict(checkpoint=hook, logger=None))
+
+
+def test_a_schedule_that_depends_on_metrics_is_not_guessed(tmp_path, finished):
+    plateau = dict(type='ReduceOnPlateauLR', monitor='loss', patience=2)
+    with pytest.raises(SettingsError, match='depends on metrics'):
+        resume(
+            tmp_path / 'again',
+            finished / 'epoch_1.pth',
+            param_scheduler=[plateau],
+        )
+
+
+def test_the_recorder_sees_every_iteration(tmp_path):
+    assert isinstance(make_line_runner(tmp_path)[1], Recorder)
+    assert sorted(train(tmp_path)[1]) == list(range(16))

@@ -1,0 +1,55 @@
+import pytest
+from mmengine.registry import Registry
+
+from swahr_mmpose.utils.registry_errors import BuildError, build_errors
+
+PARENT = Registry('shape', scope='parent')
+SHAPES = Registry('shape', parent=PARENT, scope='child')
+
+
+@PARENT.register_module()
+class Circle:
+    def __init__(self, radius, filled=False):
+        self.radius, self.filled = radius, filled
+
+
+@SHAPES.register_module()
+class Disc(Circle):
+    def __init__(self, color='red', **kwargs):
+        super().__init__(**kwargs)
+
+
+@SHAPES.register_module()
+class Broken:
+    def __init__(self):
+        raise TypeError('a bug')
+
+
+@pytest.mark.parametrize(
+    ('settings', 'message'),
+    [
+        (dict(type='Disk'), "'Disk' is unknown .*, did you mean 'Disc'"),
+        (dict(type='Circl'), "'Circl' is unknown .*'shape'"),
+        (dict(type='Disc'), "lacks 'radius'; add it"),
+        (
+            dict(type='Disc', radius=1, colour=''),
+            "Disc has no argument 'colour', did you mean 'color'.*color, ra",
+        ),
+        (
+            dict(type='Disc', radius=1, fill=1),
+            "did you mean 'filled'.; expected some of color, radius, filled",
+        ),
+    ],
+)
+def test_an_unknown_type_or_argument_is_named(settings, message):
+    with pytest.raises(BuildError, match=message), build_errors():
+        SHAPES.build(settings)
+
+
+def test_other_errors_and_valid_settings_are_unchanged():
+    with pytest.raises(TypeError, match='a bug'), build_errors():
+        SHAPES.build(dict(type='Broken'))
+    with pytest.raises(KeyError, match='x'), build_errors():
+        {}['x']
+    with build_errors():
+        assert SHAPES.build(dict(type='Disc', radius=2)).radius == 2
