@@ -6,6 +6,7 @@ import subprocess
 import sys
 
 import pytest
+import torch
 from helpers import ROOT
 from helpers.tools import CONFIG, data_options, tool, train
 
@@ -96,6 +97,7 @@ def test_a_read_only_work_dir_is_described(tmp_path, monkeypatch):
 @pytest.mark.parametrize('name', ['train.py', 'test.py'])
 def test_tools_report_an_odd_work_dir_in_one_line(synthetic, tmp_path, name):
     (tmp_path / 'file').write_text('')
+    torch.save(dict(state_dict={}), tmp_path / 'x.pth')
     checkpoint = [tmp_path / 'x.pth'] if name == 'test.py' else []
     done = tool(
         name,

@@ -66,6 +66,44 @@ class RequestError(Exception):
         self.status = status
 
 
+class _Body:
+    """Body of a request, received in parts.
+
+    Args:
+        receive (Callable): Function that returns the next part. After the
+            last one it would wait until the client disconnects.
+    """
+
+    def __init__(self, receive: Receive) -> None:
+        self.receive = receive
+        self.has_more = True
+
+    async def _iterate(self) -> AsyncIterator[bytes]:
+        """Iterate over the parts that have not been received."""
+        while self.has_more:
+            message = await self.receive()
+            if message['type'] == 'http.disconnect':
+                raise DisconnectedError
+            self.has_more = message.get('more_body', False)
+            yield message.get('body', b'')
+
+    async def join(self, max_bytes: int) -> bytes:
+        """Receive all parts; raise RequestError for too many bytes."""
+        content = bytearray()
+        async for part in self._iterate():
+            content += part
+            if len(content) > max_bytes:
+                raise RequestError(
+                    413, f'the body has more than {max_bytes} bytes'
+                )
+        return bytes(content)
+
+    async def discard(self) -> None:
+        """Receive the remaining parts without keeping them."""
+        async for _ in self._iterate():
+            pass
+
+
 class Service:
     """ASGI application that runs a model on posted images.
 
@@ -113,18 +151,22 @@ class Service:
             keypoints = self.model.settings.keypoints
             return 200, dict(status='ok', keypoints=keypoints)
         deadline = time.monotonic() + self.limits.timeout
+        body = _Body(receive)
         try:
             if scope['method'] != 'POST':
                 raise RequestError(405, 'expected the method GET or POST')
             with self._count_request():
                 score_thr = _read_score_thr(scope)
-                body = await self._receive(scope, receive, deadline)
-                return 200, await self._run(body, score_thr, deadline)
+                content = await self._receive(scope, body, deadline)
+                return 200, await self._run(content, score_thr, deadline)
         except RequestError:
             # A client that sends its whole body before it reads would get a
             # connection error instead of the answer.
             if b'expect' not in dict(scope['headers']):
-                await _discard(receive, deadline)
+                with suppress(asyncio.TimeoutError):
+                    await asyncio.wait_for(
+                        body.discard(), deadline - time.monotonic()
+                    )
             raise
 
     @contextmanager
@@ -143,7 +185,7 @@ class Service:
             self.num_requests -= 1
 
     async def _receive(
-        self, scope: Scope, receive: Receive, deadline: float
+        self, scope: Scope, body: _Body, deadline: float
     ) -> bytes:
         """Receive the body of a request."""
         limit = self.limits.max_bytes
@@ -154,8 +196,8 @@ class Service:
                 413, f'the body has {size} bytes, expected at most {limit}'
             )
         try:
-            body = await asyncio.wait_for(
-                _join_body(receive, limit), deadline - time.monotonic()
+            content = await asyncio.wait_for(
+                body.join(limit), deadline - time.monotonic()
             )
         except asyncio.TimeoutError as error:
             raise RequestError(
@@ -163,18 +205,20 @@ class Service:
                 'the body did not arrive within '
                 f'{self.limits.timeout:g} seconds',
             ) from error
-        if not body:
+        if not content:
             raise RequestError(
                 400, 'the body is empty, expected an image file'
             )
-        return body
+        return content
 
     async def _run(
-        self, body: bytes, score_thr: float, deadline: float
+        self, content: bytes, score_thr: float, deadline: float
     ) -> Dict[str, Any]:
         """Run the model in the thread, after earlier requests."""
         loop = asyncio.get_running_loop()
-        task = loop.run_in_executor(self._thread, self.detect, body, score_thr)
+        task = loop.run_in_executor(
+            self._thread, self.detect, content, score_thr
+        )
         try:
             return await asyncio.wait_for(task, deadline - time.monotonic())
         except asyncio.TimeoutError as error:
@@ -230,40 +274,6 @@ def _read_score_thr(scope: Scope) -> float:
             400, f'score_thr is {text[:40]!r}, expected a number'
         )
     return score_thr
-
-
-async def _iterate_body(receive: Receive) -> AsyncIterator[bytes]:
-    """Iterate over the parts of a body."""
-    more = True
-    while more:
-        message = await receive()
-        if message['type'] == 'http.disconnect':
-            raise DisconnectedError
-        more = message.get('more_body', False)
-        yield message.get('body', b'')
-
-
-async def _join_body(receive: Receive, max_bytes: int) -> bytes:
-    """Receive a body of limited size."""
-    body = bytearray()
-    async for part in _iterate_body(receive):
-        body += part
-        if len(body) > max_bytes:
-            raise RequestError(
-                413, f'the body has more than {max_bytes} bytes'
-            )
-    return bytes(body)
-
-
-async def _discard(receive: Receive, deadline: float) -> None:
-    """Receive the rest of a body until a deadline, without keeping it."""
-
-    async def discard() -> None:
-        async for _ in _iterate_body(receive):
-            pass
-
-    with suppress(asyncio.TimeoutError):
-        await asyncio.wait_for(discard(), deadline - time.monotonic())
 
 
 async def _send_json(send: Send, status: int, content: Dict[str, Any]) -> None:
