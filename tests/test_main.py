@@ -120,3 +120,41 @@ def test_other_commands_report_the_broken_import(tmp_path):
     done = run_broken(tmp_path, '-m', 'swahr_mmpose', 'infer', '--help')
     assert done.returncode == 1
     assert 'torch is broken' in done.stderr
+
+
+def test_a_script_runs_with_its_arguments(monkeypatch, tmp_path, capsys):
+    (tmp_path / 'beside.py').write_text('VALUE = 7\n')
+    (tmp_path / 'script.py').write_text(
+        'import sys, beside\nprint(__name__, beside.VALUE, sys.argv)\n'
+    )
+    path = str(tmp_path / 'script.py')
+    words = ['swahr', 'run', path, '--help', '-x', 'a b']
+    monkeypatch.setattr(sys, 'argv', words)
+    monkeypatch.setattr(sys, 'path', list(sys.path))
+    monkeypatch.setattr(sys, 'excepthook', sys.excepthook)
+    command.main()
+    expected = [path, '--help', '-x', 'a b']
+    assert capsys.readouterr().out == f'__main__ 7 {expected}\n'
+
+
+def test_a_missing_script_is_named(swahr, monkeypatch):
+    monkeypatch.setattr(sys, 'excepthook', sys.excepthook)
+    status, _, _ = swahr('run', 'tools/nowhere.py')
+    assert 'script tools/nowhere.py does not exist, neither here' in status
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(
+    'script', ['tools/analysis_tools/get_flops.py', 'demo/inferencer_demo.py']
+)
+def test_scripts_of_mmpose_start_without_compiled_operators(script):
+    program = 'import sys; sys.modules["mmcv._ext"] = None\n'
+    program += 'from swahr_mmpose.__main__ import main; main()'
+    done = subprocess.run(
+        [sys.executable, '-c', program, 'run', script, '--help'],
+        cwd=ROOT / 'tests',
+        capture_output=True,
+        text=True,
+    )
+    assert done.returncode == 0, done.stderr
+    assert 'usage: ' in done.stdout

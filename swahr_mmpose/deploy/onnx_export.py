@@ -8,10 +8,10 @@ B images, K keypoints, L tag dimensions.
 
 from __future__ import annotations
 
-import io
 import logging
 import os
 import shutil
+import tempfile
 import warnings
 from pathlib import Path
 from typing import Any, Optional, Sequence, Tuple
@@ -309,18 +309,19 @@ def _export_trace(
     """Export with the tracer, which writes older operator sets."""
     size = input_shape or (2 * SIZE_FACTOR, 3 * SIZE_FACTOR)
     axes = {0: 'batch', 2: '64*height', 3: '64*width'}
-    stream = io.BytesIO()
-    torch.onnx.export(
-        graph,
-        (torch.zeros(1 if input_shape else 2, 3, *size),),
-        stream,
-        dynamo=False,
-        input_names=['images'],
-        output_names=names,
-        opset_version=opset,
-        dynamic_axes=None if input_shape else dict(images=axes),
-    )
-    return onnx.load_from_string(stream.getvalue())
+    with tempfile.TemporaryDirectory() as folder:
+        path = os.path.join(folder, 'model.onnx')
+        torch.onnx.export(
+            graph,
+            (torch.zeros(1 if input_shape else 2, 3, *size),),
+            path,
+            dynamo=False,
+            input_names=['images'],
+            output_names=names,
+            opset_version=opset,
+            dynamic_axes=None if input_shape else dict(images=axes),
+        )
+        return onnx.load(path)
 
 
 def _strip_debug_info(proto: onnx.ModelProto) -> onnx.ModelProto:

@@ -42,8 +42,18 @@ def read_config(path: str) -> Config:
 
     Returns:
         Config: Config, see :func:`name_types`.
+
+    Raises:
+        FileNotFoundError: If there is no such file.
     """
-    return name_types(Config.fromfile(find_config(str(path))))
+    file = find_config(str(path))
+    if not osp.isfile(file):
+        raise FileNotFoundError(
+            f'config {path} does not exist, neither here nor among the '
+            'shipped configs; give the path of a file, or a name such as '
+            'coco/NAME.py'
+        )
+    return name_types(Config.fromfile(file))
 
 
 def name_types(cfg: Config) -> Config:

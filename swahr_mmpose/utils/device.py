@@ -28,7 +28,7 @@ def require_device(device: Union[str, torch.device]) -> None:
             count = torch.cuda.device_count()
             available += [f'cuda:{n}' for n in range(count)]
         raise ValueError(
-            f'device {str(device)!r} cannot be used ({reason}); expected one '
-            f'of {", ".join(available)}. For a GPU that is not listed, see '
-            'swahr doctor'
+            f'device {str(device)!r} cannot be used ({reason}); expected an '
+            f'available one: {", ".join(available)}. For a GPU that is not '
+            'listed, run swahr doctor'
         ) from error

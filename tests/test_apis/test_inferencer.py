@@ -400,7 +400,7 @@ def test_the_tool_stops_at_an_unreadable_image(main, folder, tmp_path):
     ('arguments', 'message'),
     [
         (['--device', 'cuda'], "error: device 'cuda' cannot be used .*: cpu"),
-        (['--device', 'gpu'], "error: device 'gpu' cannot be used .* cpu"),
+        (['--device', 'gpu'], "error: device 'gpu' cannot be used .*: cpu"),
         (['--show'], 'error: no screen for a window'),
     ],
 )

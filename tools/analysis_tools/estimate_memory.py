@@ -16,7 +16,12 @@ from mmengine.registry import init_default_scope
 from mmpose.registry import MODELS
 
 import swahr_mmpose  # noqa: F401  (registers everything)
-from swahr_mmpose.utils.cli import add_cfg_options, make_parser, read_config
+from swahr_mmpose.utils.cli import (
+    add_cfg_options,
+    make_parser,
+    read_config,
+    user_errors,
+)
 
 GIB = 2**30
 # Tensors per weight: its gradient and the optimizer state.
@@ -65,7 +70,8 @@ def count_saved_bytes(model, images, amp):
 def main():
     """Print the estimate."""
     args = parse_args()
-    cfg = read_config(args.config)
+    with user_errors():
+        cfg = read_config(args.config)
     cfg.merge_from_dict(args.cfg_options)
     init_default_scope(cfg.default_scope)
     cfg.model.backbone.init_cfg = None

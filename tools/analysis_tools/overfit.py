@@ -23,6 +23,7 @@ from swahr_mmpose.utils.cli import (
     add_common_arguments,
     load_config,
     make_parser,
+    user_errors,
 )
 
 
@@ -121,7 +122,8 @@ def rewrite(cfg, args):
 def main():
     """Train, test and compare AP with the target."""
     args = parse_args()
-    cfg = load_config(args)
+    with user_errors():
+        cfg = load_config(args)
     rewrite(cfg, args)
     cfg.merge_from_dict(args.cfg_options)
     if not args.skip_checks:

@@ -27,7 +27,12 @@ from swahr_mmpose.evaluation.scale_statistics import (
     rank_correlation,
 )
 from swahr_mmpose.utils.atomic_write import replaced_file
-from swahr_mmpose.utils.cli import add_cfg_options, make_parser, read_config
+from swahr_mmpose.utils.cli import (
+    add_cfg_options,
+    make_parser,
+    read_config,
+    user_errors,
+)
 
 
 def parse_args():
@@ -148,9 +153,10 @@ def plot(path, sizes, scales, result):
 def main():
     """Measure all people of a split and write the results."""
     args = parse_args()
-    cfg = read_config(args.config)
-    cfg.merge_from_dict(args.cfg_options)
-    model = load_model(cfg, args.checkpoint, args.device)
+    with user_errors():
+        cfg = read_config(args.config)
+        cfg.merge_from_dict(args.cfg_options)
+        model = load_model(cfg, args.checkpoint, args.device)
     if model.head.scale_layers is None:
         raise SystemExit(
             f'{args.config} has no scale branch (model.head.scale_maps); '

@@ -87,7 +87,7 @@ def import_pillow() -> Any:
 def read_image(
     file: Union[str, BinaryIO], name: str, max_pixels: Optional[int] = None
 ) -> np.ndarray:
-    """Read an image; the EXIF orientation is ignored, as in training.
+    """Read an image as its pixels are stored, without EXIF orientation.
 
     Args:
         file (str | BinaryIO): Path or stream of an image file.
