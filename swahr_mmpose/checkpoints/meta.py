@@ -8,9 +8,10 @@ value of an environment variable.
 
 from __future__ import annotations
 
+import math
 import re
 from numbers import Real
-from typing import Any, Callable, Dict, List, Mapping, Tuple
+from typing import Any, Callable, Dict, List, Mapping, NoReturn, Tuple
 
 import numpy as np
 
@@ -75,7 +76,7 @@ def _to_builtin(value: Any, depth: int, left: List[int]) -> Any:
     """
     left[0] -= 1
     if left[0] < 0:
-        raise ValueError(f'meta has more than {_MAX_VALUES} values')
+        _raise_too_many()
     if depth > _MAX_DEPTH:
         return None  # no metadata is nested as deep
     if isinstance(value, Mapping):
@@ -84,7 +85,9 @@ def _to_builtin(value: Any, depth: int, left: List[int]) -> Any:
             for k, v in value.items()
         }
     if isinstance(value, np.ndarray):
-        return value.tolist()
+        # A shape like (10**9, 0) has no values, but as many lists.
+        left[0] -= math.prod(max(1, n) for n in value.shape)
+        return value.tolist() if left[0] >= 0 else _raise_too_many()
     if isinstance(value, np.generic):
         return value.item()
     if isinstance(value, (set, frozenset)):
@@ -92,6 +95,10 @@ def _to_builtin(value: Any, depth: int, left: List[int]) -> Any:
     if isinstance(value, (list, tuple)):
         return [_to_builtin(v, depth + 1, left) for v in value]
     return value
+
+
+def _raise_too_many() -> NoReturn:
+    raise ValueError(f'meta has more than {_MAX_VALUES} values')
 
 
 def _to_key(value: Any) -> Any:

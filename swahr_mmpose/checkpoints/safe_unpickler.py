@@ -123,16 +123,23 @@ class Unpickler(_PythonUnpickler):
         """Look up a storage; raise for source code, which torch accepts."""
         name = self.stack[-1]
         if not isinstance(name, tuple) or name[:1] != ('storage',):
-            raise UnpicklingError(f'Unsupported persistent id {name!r:.80}')
+            # Not formatted: shared tuples may have exponentially many items.
+            kind = type(name).__name__
+            raise UnpicklingError(f'Unsupported persistent id ({kind})')
         super().load_binpersid()
 
     def load_persid(self) -> None:
         """Raise for persistent ids in text, which torch never writes."""
         raise UnpicklingError('Unsupported persistent id in text')
 
+    def load_bytearray8(self) -> None:
+        """Raise: a bytearray is allocated before its content is read."""
+        raise UnpicklingError('Unsupported bytearray')
+
     dispatch[pickle.BUILD[0]] = load_build
     dispatch[pickle.BINPERSID[0]] = load_binpersid
     dispatch[pickle.PERSID[0]] = load_persid
+    dispatch[pickle.BYTEARRAY8[0]] = load_bytearray8
 
 
 def load(file: BinaryIO, **kwargs: Any) -> Any:
@@ -207,11 +214,25 @@ class PlainBuffer(HistoryBuffer):
     def __setstate__(self, state: Dict[str, Any]) -> None:
         """Set the histories and their maximum length."""
         self._set_default_statistics()
-        self._log_history = np.array(state['_log_history'])
-        self._count_history = np.array(state['_count_history'])
+        self._log_history = _copy_numbers(state['_log_history'])
+        self._count_history = _copy_numbers(state['_count_history'])
         self.max_length = int(state['max_length'])
         # Validated: from here on an ordinary HistoryBuffer.
         self.__class__ = HistoryBuffer
+
+
+def _copy_numbers(values: Any) -> np.ndarray:
+    """Copy an array, or a list of numbers; raise for nested lists.
+
+    Shared lists may have exponentially many values.
+    """
+    numbers = (bool, int, float, np.generic)
+    if not isinstance(values, np.ndarray) and not (
+        isinstance(values, (list, tuple))
+        and all(isinstance(value, numbers) for value in values)
+    ):
+        raise UnpicklingError('Unsupported history: not a list of numbers')
+    return np.array(values)
 
 
 def _make_empty_array(kind: Any, shape: Any, code: Any) -> PlainArray:

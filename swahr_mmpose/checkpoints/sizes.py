@@ -43,13 +43,15 @@ def check_archive(path: Path) -> None:
 
     Raises:
         OversizeError: If the records are larger than the file (compressed or
-            overlapping), or two records have one name.
+            overlapping), two records have one name, or the file can be read
+            as another archive.
         ValueError: If a record differs from its CRC-32.
         zipfile.BadZipFile: If the file is no complete zip archive.
     """
     size = osp.getsize(path)
     with zipfile.ZipFile(path) as archive:
         records = archive.infolist()
+        _check_directory(path, archive.start_dir)
         total = sum(record.file_size for record in records)
         if total > size:
             raise OversizeError(
@@ -59,11 +61,36 @@ def check_archive(path: Path) -> None:
         names = {record.filename.lower() for record in records}
         if len(names) < len(records):
             raise OversizeError('two of its records have the same name')
+        if any(r.filename != r.orig_filename for r in records):
+            raise OversizeError('one of its records has two names')
         # torch.serialization.set_crc32_options(False) writes zeros.
         has_checksums = any(record.CRC for record in records)
         damaged = archive.testzip() if has_checksums else None
     if damaged is not None:
         raise ValueError(f'the checksum of record {damaged} differs')
+
+
+def _check_directory(path: Path, start: int) -> None:
+    """Check that torch finds the directory of records where Python does.
+
+    Python computes its position from its size and searches the zip64 end
+    beside the last record; torch uses the positions in the file. A file may
+    therefore have two directories with records of different sizes.
+    """
+    size = osp.getsize(path)
+    length = min(size, 98)  # zip64 end, its locator, end
+    with open(path, 'rb') as file:
+        file.seek(size - length)
+        tail = file.read(length).rjust(98, b'\0')
+    end, locator, end64 = tail[76:], tail[56:76], tail[:56]
+    is_valid = end[:4] == b'PK\5\6'  # without a comment, as torch writes it
+    found = int.from_bytes(end[16:20], 'little')
+    if locator[:4] == b'PK\6\7':
+        is_valid &= int.from_bytes(locator[8:16], 'little') == size - 98
+        is_valid &= end64[:4] == b'PK\6\6'
+        found = int.from_bytes(end64[48:56], 'little')
+    if not is_valid or found != start:
+        raise OversizeError('its directory of records is ambiguous')
 
 
 def is_complete(path: Path) -> bool:

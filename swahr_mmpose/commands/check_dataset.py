@@ -49,6 +49,12 @@ def parse_args(argv: Argv = None) -> argparse.Namespace:
         action='store_true',
         help='require a crowdIndex for each image, as CrowdPose has',
     )
+    _add_check_arguments(parser)
+    return parser.parse_args(argv)
+
+
+def _add_check_arguments(parser: argparse.ArgumentParser) -> None:
+    """Add the options of the checks."""
     parser.add_argument(
         '--input-size',
         type=int,
@@ -70,7 +76,6 @@ def parse_args(argv: Argv = None) -> argparse.Namespace:
         default=5,
         help='number of problems of each kind to list',
     )
-    return parser.parse_args(argv)
 
 
 def main(argv: Argv = None) -> None:

@@ -55,6 +55,24 @@ def parse_args(argv: Argv = None) -> argparse.Namespace:
         metavar='N',
         help='number of validation images',
     )
+    _add_scene_arguments(parser)
+    add(
+        '--bare',
+        action='store_true',
+        help='annotate keypoints only: no bbox, area, segmentation, '
+        'num_keypoints, iscrowd',
+    )
+    add(
+        '--overwrite',
+        action='store_true',
+        help='replace a dataset made by this command',
+    )
+    return parser.parse_args(argv)
+
+
+def _add_scene_arguments(parser: argparse.ArgumentParser) -> None:
+    """Add the options of what the images show."""
+    add = parser.add_argument
     add(
         '--image-size',
         type=int,
@@ -89,18 +107,6 @@ def parse_args(argv: Argv = None) -> argparse.Namespace:
         default=SyntheticConfig.kind,
         help='kind of instances',
     )
-    add(
-        '--bare',
-        action='store_true',
-        help='annotate keypoints only: no bbox, area, segmentation, '
-        'num_keypoints, iscrowd',
-    )
-    add(
-        '--overwrite',
-        action='store_true',
-        help='replace a dataset made by this command',
-    )
-    return parser.parse_args(argv)
 
 
 def main(argv: Argv = None) -> None:

@@ -38,7 +38,8 @@ class BottomupCocoMetric(CocoMetric):
     MMPose's ``CocoMetric`` evaluates all images of the annotation file: the
     people of images that are not tested, as with the dataset's ``indices``,
     count as missed. If all images are tested, the values are equal. An image
-    that two processes tested counts once.
+    that two processes tested counts once, so that each image needs a single
+    sample: results of top-down models (a sample per person) are not for it.
 
     Args:
         *args: Positional arguments of ``CocoMetric``.

@@ -75,3 +75,9 @@ def test_shared_lists_do_not_expand():
         value = [value] * 60
     with pytest.raises(ValueError, match='more than 1000000 values'):
         select_meta(dict(dataset_meta=dict(flip_pairs=value)))
+
+
+def test_arrays_without_values_do_not_expand():
+    sigmas = np.zeros((10**9, 0))
+    with pytest.raises(ValueError, match='more than 1000000 values'):
+        select_meta(dict(dataset_meta=dict(sigmas=sigmas)))

@@ -199,3 +199,62 @@ def test_files_without_checksums_are_read(tmp_path):
         torch.serialization.set_crc32_options(True)
     assert read_checkpoint(path)['weight'].tolist() == [0, 1, 2]
     assert is_complete(path)
+
+
+def replace_pickle(path, content):
+    """Write a checkpoint whose pickle is replaced."""
+    save(path, weight=torch.zeros(4))
+    rewrite(path, lambda n, b: content if n.endswith('data.pkl') else b)
+    return path
+
+
+def shared_tuples(depth):
+    """Opcodes of a tuple with ``2 ** depth`` items by references."""
+    steps = [b'h%ch%c\x86q%c' % (n, n, n + 1) for n in range(depth)]
+    return b'K\x00q\x00' + b''.join(steps)
+
+
+HISTORY = (
+    b'cmmengine.logging.history_buffer\nHistoryBuffer\n)\x81}('
+    b'X\x0c\0\0\0_log_history]q\x01(]q\x02(]q\x03K\x00aeh\x03ae'
+    b'X\x0e\0\0\0_count_history]X\x0a\0\0\0max_lengthK\x01ub.'
+)
+
+
+@pytest.mark.usefixtures('_reader')
+@pytest.mark.parametrize(
+    ('opcodes', 'message'),
+    [
+        (b'\x96' + (1 << 40).to_bytes(8, 'little') + b'.', 'bytearray'),
+        (shared_tuples(60) + b'Q.', r'persistent id \(tuple\)'),
+        (HISTORY, 'history: not a list of numbers'),
+    ],
+)
+def test_opcodes_that_expand_are_refused(tmp_path, opcodes, message):
+    path = replace_pickle(tmp_path / 'x.pth', b'\x80\x02' + opcodes)
+    with pytest.raises(ValueError, match=f'Unsupported {message}'):
+        read_checkpoint(path)
+
+
+def test_a_file_with_two_directories_is_refused(tmp_path):
+    path = save(tmp_path / 'x.pth', weight=torch.zeros(4))
+    rewrite(path, lambda name, b: b)
+    content = path.read_bytes()
+    end = content.rindex(b'PK\5\6')
+    size, offset = (
+        int.from_bytes(content[end + n : end + n + 4], 'little')
+        for n in (12, 16)
+    )
+    directory = content[offset : offset + size]
+    # Python reads the second directory, torch the first.
+    path.write_bytes(content[:end] + directory + content[end:])
+    with pytest.raises(ValueError, match='directory of records is ambiguous'):
+        read_checkpoint(path)
+    # The same with the zip64 end that torch finds by its position.
+    save(path, weight=torch.zeros(4))
+    content = bytearray(path.read_bytes())
+    locator = content.rindex(b'PK\6\7')
+    content[locator + 8 : locator + 16] = bytes(8)
+    path.write_bytes(content)
+    with pytest.raises(ValueError, match='ambiguous|damaged'):
+        read_checkpoint(path)

@@ -9,11 +9,13 @@ import sys
 
 import pytest
 import torch
-from helpers import ROOT
+from helpers import ROOT, toy_training
 from helpers.tools import CONFIG, train
 
 from swahr_mmpose.engine.hooks.checkpoint_hook import (
     AtomicFileBackend,
+    SafeCheckpointHook,
+    _remove_temporary,
     find_latest_checkpoint,
 )
 
@@ -202,3 +204,39 @@ def test_checkpoints_of_another_folder_are_found(tmp_path):
     out_dir = str(tmp_path / 'out')
     assert find_latest_checkpoint(str(tmp_path / 'run'), out_dir) == path
     assert find_latest_checkpoint(str(tmp_path / 'run')) is None
+
+
+def test_links_out_of_the_folder_are_not_resumed_from(tmp_path, capsys):
+    work_dir = tmp_path / 'run'
+    work_dir.mkdir()
+    other = checkpoint(tmp_path / 'epoch_9.pth', 9)
+    (work_dir / 'epoch_9.pth').symlink_to(other)
+    (work_dir / 'last_checkpoint').write_text('epoch_9.pth')
+    assert find_latest_checkpoint(str(work_dir)) is None
+    assert 'outside of the folder' in capsys.readouterr().out
+    own = checkpoint(work_dir / 'epoch_1.pth', 1)
+    (tmp_path / 'link').symlink_to(work_dir)
+    assert find_latest_checkpoint(str(work_dir)) == own
+    expected = str(tmp_path / 'link/epoch_1.pth')
+    assert find_latest_checkpoint(str(tmp_path / 'link')) == expected
+
+
+def test_folders_named_as_temporary_files_are_not_removed(tmp_path):
+    (tmp_path / 'epoch_1.pth.a.part').mkdir()
+    (tmp_path / 'epoch_1.pth.b.part').write_bytes(b'')
+    _remove_temporary(str(tmp_path), '*.pth')
+    assert [p.name for p in tmp_path.iterdir()] == ['epoch_1.pth.a.part']
+
+
+def test_the_backend_that_the_user_chooses_is_kept(tmp_path):
+    atomic = dict(backend='atomic_file')
+    assert SafeCheckpointHook().backend_args == atomic
+    assert SafeCheckpointHook(out_dir=str(tmp_path)).backend_args == atomic
+    for settings in (
+        dict(out_dir='s3://bucket/runs'),
+        dict(file_client_args=dict(backend='disk')),
+        dict(backend_args=None),
+    ):
+        assert SafeCheckpointHook(**settings).backend_args is None
+    toy_training.train(tmp_path, file_client_args=dict(backend='disk'))
+    assert (tmp_path / 'epoch_5.pth').is_file()

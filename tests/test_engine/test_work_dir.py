@@ -141,3 +141,33 @@ def test_ctrl_c_is_reported_in_one_line(synthetic, tmp_path):
     assert (
         done.errors.splitlines()[-1] == 'interrupted; continue with --resume'
     )
+
+
+@pytest.mark.parametrize(
+    'name', ['.training.lock', 'config.py', '20260101_000000']
+)
+def test_links_to_files_elsewhere_are_not_written_through(tmp_path, name):
+    work_dir, victim = tmp_path / 'run', tmp_path / 'victim'
+    work_dir.mkdir()
+    victim.write_text('content')
+    (work_dir / name).symlink_to(victim)
+    with pytest.raises(OSError, match=f'link .*{name}.* outside of it'):
+        lock_work_dir(str(work_dir))
+    assert victim.read_text() == 'content'
+
+
+def test_links_that_do_no_harm_are_accepted(tmp_path):
+    work_dir = tmp_path / 'run'
+    (work_dir / '20260101_000000').mkdir(parents=True)
+    (tmp_path / 'logs').mkdir()
+    (work_dir / 'latest').symlink_to('20260101_000000')
+    (work_dir / 'logs').symlink_to(tmp_path / 'logs')
+    (work_dir / 'epoch_1.pth').symlink_to(tmp_path / 'epoch_1.pth')
+    lock_work_dir(str(work_dir))
+    unlock_work_dir(str(work_dir))
+
+
+def test_a_pipe_in_the_place_of_the_lock_is_described(tmp_path):
+    os.mkfifo(tmp_path / '.training.lock')
+    with pytest.raises(OSError, match='lock is not a regular file'):
+        lock_work_dir(str(tmp_path))

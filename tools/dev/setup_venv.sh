@@ -5,10 +5,11 @@
 # TORCH            another torch, e.g. TORCH=torch==2.8.0
 # TORCH_INDEX_URL  index of a CUDA or CPU build of torch: the URL on the
 #                  installation page of PyTorch (default: that of pip)
-# A change of any of these, or of the requirements, creates .venv again.
+# A change of any of these, of the requirements or of setup.py creates .venv
+# again.
 set -euo pipefail
 if [ "${BASH_SOURCE[0]}" = "$0" ] && [ $# -gt 0 ]; then
-    sed -n '2,8s/^# \{0,1\}//p' "$0"
+    sed -n '2,9s/^# \{0,1\}//p' "$0"
     case "$1" in
     -h | --help) exit 0 ;;
     esac
@@ -19,7 +20,7 @@ fi
 _root=$(cd "$(dirname "${BASH_SOURCE[0]}")/../.." && pwd)
 _python=${PYTHON:-python3}
 _torch=${TORCH:-torch==2.13.0}
-_stamp="$(cat "$_root"/requirements/*.txt "${BASH_SOURCE[0]}" | cksum) \
+_stamp="$(cat "$_root"/requirements/*.txt "$_root/setup.py" "${BASH_SOURCE[0]}" | cksum) \
 $_python $_torch ${TORCH_INDEX_URL:-}"
 _pip() {
     "$_root/.venv/bin/python" -m pip --disable-pip-version-check \

@@ -49,21 +49,50 @@ def _collect_settings(cfg: Any, head: Any) -> List[Dict[str, Any]]:
     codecs = {'model.head.decoder': decoder}
     if 'codec' in cfg:
         codecs['codec'] = cfg.codec
-    codecs.update(_collect_arguments(cfg, 'encoder'))
+    codecs.update(_collect_encoders(cfg))
     groups = _collect_encoding(codecs)
     groups.setdefault('input_size', {}).update(
         _collect_arguments(cfg, 'input_size')
     )
     groups.setdefault('unbiased', {}).update(_collect_unbiased(cfg))
-    scales = _collect_arguments(cfg, 'scale')
-    if 'scale_range' in cfg:
-        scales['scale_range'] = cfg.scale_range
     order = decoder.get('decode_keypoint_order', ())
     num_keypoints = {
         'model.head.num_keypoints': head.get('num_keypoints'),
         'length of model.head.decoder.decode_keypoint_order': len(order),
     }
-    return [*groups.values(), scales, num_keypoints, _collect_channels(cfg)]
+    return [
+        *groups.values(),
+        _collect_scales(cfg),
+        num_keypoints,
+        _collect_channels(cfg),
+    ]
+
+
+def _collect_encoders(cfg: Any) -> Dict[str, Any]:
+    """Collect the codecs of ``GenerateTarget``, also of lists of codecs."""
+    codecs = {}
+    for key, value in _collect_arguments(cfg, 'encoder').items():
+        if isinstance(value, (list, tuple)):
+            codecs.update({f'{key}[{n}]': c for n, c in enumerate(value)})
+        else:
+            codecs[key] = value
+    return codecs
+
+
+def _collect_scales(cfg: Any) -> Dict[str, Any]:
+    """Collect the ranges of scaling if none is the ``scale_range`` set.
+
+    Datasets may be scaled differently; the variable must be used by one.
+    """
+    scales = {
+        f'{place}.scale': transform['scale']
+        for place, name, transform in _iter_transforms(cfg)
+        if name == 'BottomupRandomSquareAffine' and 'scale' in transform
+    }
+    wanted = _to_tuple(cfg.get('scale_range'))
+    if wanted is None or wanted in map(_to_tuple, scales.values()):
+        return {}
+    return {**scales, 'scale_range': wanted} if scales else {}
 
 
 def _collect_encoding(codecs: Dict[str, Any]) -> Dict[str, Dict[str, Any]]:

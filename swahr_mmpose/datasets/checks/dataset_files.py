@@ -102,11 +102,8 @@ def check_dataset(
     findings = find_implausible(
         content, num_keypoints, bool(test_side) and not crowd_index
     )
-    problems += [
-        Problem('dataset', 'all annotations:', finding.message)
-        for finding in findings
-        if finding.stops
-    ]
+    stops = [finding.message for finding in findings if finding.stops]
+    problems += [Problem('dataset', 'all annotations:', m) for m in stops]
     warnings = [f.message for f in findings if not f.stops]
     warnings += _format_doubts(doubts)
     if problems:

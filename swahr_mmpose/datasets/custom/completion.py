@@ -36,6 +36,7 @@ BOX_MARGIN = 0.1
 # four in five it is between 0.33 and 0.79.
 AREA_SHARE = 0.53
 MIN_EXTENT = 1.0  # px; keypoints with a smaller extent count as one point
+_MAX_PIXELS = 178_956_970  # limit of Pillow, which reads image sizes
 FALLBACK_SIDE = 32.0  # px; box side if no instance defines a size
 
 Box = List[float]
@@ -79,13 +80,18 @@ def complete_annotations(
     rules['no bbox, segmentation or labelled keypoint: dropped'] = len(
         annotations
     ) - len(kept)
+    unified = _unify_segmentations(kept)
+    rules['segmentation of some instances only: empty'] = sum(
+        'segmentation' in new and 'segmentation' not in old
+        for new, old in zip(unified, kept)
+    )
     applied = {rule: count for rule, count in rules.items() if count}
     info = content.get('info')
     completed = dict(
         content,
         info=dict(info if isinstance(info, dict) else {}, completed=applied),
         categories=[_make_category(content)],
-        annotations=_unify_segmentations(kept),
+        annotations=unified,
     )
     return completed, applied
 
@@ -315,6 +321,12 @@ def _measure_segmentation(
     """Measure box and area of a segmentation; None without one."""
     if not annotation.get('segmentation') or None in size:
         return None
+    if size[0] * size[1] > _MAX_PIXELS:  # type: ignore[operator]
+        raise ValueError(
+            f'image {annotation.get("image_id")} has size {size[0]}x{size[1]} '
+            f'in the annotation file, expected at most {_MAX_PIXELS} pixels; '
+            'correct width and height'
+        )
     # The loss mask excludes instances without labelled keypoints only.
     unlabelled = dict(annotation, iscrowd=1, num_keypoints=0)
     try:

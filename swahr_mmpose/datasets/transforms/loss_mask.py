@@ -82,16 +82,34 @@ def _check_polygons(segmentation: Any) -> List[Any]:
     """Return the polygons that are not empty.
 
     Raises:
-        ValueError: If a coordinate makes pycocotools crash.
+        ValueError: If pycocotools would crash, or read it as something else
+            than polygons.
     """
+    if not isinstance(segmentation, list) or not all(
+        isinstance(part, (list, tuple)) for part in segmentation
+    ):
+        raise ValueError('is neither a mask nor a list of polygons')
     polygons = [part for part in segmentation if len(part)]
-    numbers = np.array([n for part in polygons for n in part], float)
-    if not (np.abs(numbers) < _MAX_COORDINATE).all():
+    if not all(_is_coordinate(n) for part in polygons for n in part):
         raise ValueError(
             'has coordinates that are not finite numbers below '
             f'{_MAX_COORDINATE:.0e}'
         )
+    lengths = [len(part) for part in polygons]
+    short = [n for n in lengths if n < 6 or n % 2]
+    if short:
+        raise ValueError(
+            f'has a polygon of {short[0]} numbers, expected x and y of three '
+            'or more points'
+        )
     return polygons
+
+
+def _is_coordinate(value: Any) -> bool:
+    """Whether a value is a number that pycocotools can draw."""
+    number = isinstance(value, (int, float, np.number))
+    plain = number and not isinstance(value, (bool, np.bool_))
+    return plain and abs(value) < _MAX_COORDINATE
 
 
 def read_run_lengths(segmentation: dict, size: Size) -> List[int]:
@@ -128,8 +146,9 @@ def read_run_lengths(segmentation: dict, size: Size) -> List[int]:
     for index, count in enumerate(counts):
         if not _is_whole_number(count) or not 0 <= count <= h * w:
             raise ValueError(
-                f'has the run length {count!r} (counts[{index}]), expected '
-                f'an integer from 0 to {h * w}, the pixels of the image'
+                f'has the run length {count!r:.40} (counts[{index}]), '
+                f'expected an integer from 0 to {h * w}, the pixels of the '
+                'image'
             )
     lengths = [int(count) for count in counts]
     if sum(lengths) != h * w:
@@ -145,6 +164,8 @@ def _is_whole_number(value: Any) -> bool:
     numbers = (int, float, np.integer, np.floating)
     if isinstance(value, bool) or not isinstance(value, numbers):
         return False
+    if isinstance(value, int):  # may be too large for np.isfinite
+        return True
     return bool(np.isfinite(value)) and value == int(value)
 
 

@@ -3,11 +3,10 @@
 
 from __future__ import annotations
 
+# Only modules that Python imports at its start: others, as sysconfig or
+# typing, could be those of the working directory.
 import os
-import site
 import sys
-import sysconfig
-from typing import List
 
 __all__ = ['drop_unsafe_folders']
 
@@ -24,12 +23,23 @@ def drop_unsafe_folders() -> None:
         return
     package = os.path.dirname(os.path.abspath(__file__))
     unsafe = {os.path.realpath(os.path.dirname(package)), os.path.realpath('')}
+    before = list(sys.path)
+    _drop(unsafe - {os.path.realpath(os.path.dirname(os.__file__))})
     unsafe -= set(map(os.path.realpath, _list_installation_folders()))
-    sys.path[:] = [p for p in sys.path if os.path.realpath(p) not in unsafe]
+    sys.path[:] = before
+    _drop(unsafe)
 
 
-def _list_installation_folders() -> List[str]:
+def _drop(folders: set[str]) -> None:
+    """Drop folders from ``sys.path``."""
+    sys.path[:] = [p for p in sys.path if os.path.realpath(p) not in folders]
+
+
+def _list_installation_folders() -> list[str]:
     """List the folders of the standard library and of installed packages."""
+    import site
+    import sysconfig
+
     names = ('stdlib', 'platstdlib', 'purelib', 'platlib')
     folders = [sysconfig.get_path(name) for name in names]
     return [*folders, site.getusersitepackages()]

@@ -7,21 +7,9 @@ itself is run by ONNX Runtime as it is.
 
 from __future__ import annotations
 
-from typing import (
-    TYPE_CHECKING,
-    Any,
-    Callable,
-    Iterator,
-    List,
-    Optional,
-    Sequence,
-    Tuple,
-)
+from typing import Any, Callable, Iterator, List, Optional, Sequence, Tuple
 
 import numpy as np
-
-if TYPE_CHECKING:
-    from .metadata import Settings
 
 __all__ = ['check_maps', 'check_session', 'find_problem']
 
@@ -34,7 +22,7 @@ _MAX_STRIDE = 64
 Rule = Tuple[str, Callable[[Any], bool], str]
 
 
-def find_problem(settings: Settings) -> Optional[str]:
+def find_problem(settings: Any) -> Optional[str]:
     """Find the first setting of a wrong type or out of range.
 
     Args:
@@ -119,7 +107,7 @@ def _list_keypoint_rules(count: int) -> Iterator[Rule]:
     )
 
 
-def _find_stride_problem(s: Settings) -> Optional[str]:
+def _find_stride_problem(s: Any) -> Optional[str]:
     """Find strides that do not divide the sides of an input."""
     for name in ('stride', 'finest_stride'):
         stride = getattr(s, name)
@@ -174,7 +162,7 @@ def _shorten(value: Any) -> str:
     return text if len(text) <= 60 else f'{text[:60]}...'
 
 
-def check_session(session: Any, settings: Settings, path: str) -> None:
+def check_session(session: Any, settings: Any, path: str) -> None:
     """Check that inputs and outputs of a graph fit the settings.
 
     Args:
@@ -218,7 +206,7 @@ def check_maps(
     heatmaps: np.ndarray,
     tags: np.ndarray,
     inputs_shape: Tuple[int, ...],
-    settings: Settings,
+    settings: Any,
 ) -> None:
     """Check the shapes of the maps that a graph computed.
 

@@ -10,6 +10,7 @@ validates first.
 from __future__ import annotations
 
 import glob
+import inspect
 import os
 import os.path as osp
 import re
@@ -22,6 +23,7 @@ from mmengine.hooks import CheckpointHook
 from mmengine.runner import BaseLoop
 from mmpose.registry import HOOKS
 
+from swahr_mmpose.engine.schedule import SAVED_ITER
 from swahr_mmpose.utils.atomic_write import replaced_file
 
 from .run_state import (
@@ -71,6 +73,7 @@ class AtomicFileBackend(LocalBackend):
 register_backend('atomic_file', AtomicFileBackend, force=True)
 
 
+_SIGNATURE = inspect.signature(CheckpointHook.__init__)
 # Entries that this hook adds to checkpoints.
 _GRADIENTS = 'accumulated_gradients'
 _EARLY_STOPPING = 'early_stopping'
@@ -95,17 +98,24 @@ class SafeCheckpointHook(CheckpointHook):
     Args:
         *args: Positional arguments of ``CheckpointHook``.
         **kwargs: Keyword arguments of ``CheckpointHook``. ``backend_args``
-            defaults to ``dict(backend='atomic_file')``; another backend must
-            write atomically itself.
+            defaults to ``dict(backend='atomic_file')``. With
+            ``file_client_args`` or an ``out_dir`` that is a URL it defaults
+            to None, and MMEngine chooses the backend. A backend other than
+            ``atomic_file`` must write atomically itself.
     """
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
-        kwargs.setdefault('backend_args', dict(backend='atomic_file'))
+        given = _SIGNATURE.bind_partial(self, *args, **kwargs).arguments
+        is_url = '://' in str(given.get('out_dir'))
+        is_chosen = given.get('file_client_args') is not None or is_url
+        if not is_chosen and 'backend_args' not in given:
+            kwargs['backend_args'] = dict(backend='atomic_file')
         super().__init__(*args, **kwargs)
         self.max_keep_ckpts: int
         self.best_ckpt_path: Optional[str]
         self.keep_ckpt_ids: deque
         self._loaded: Dict[str, Any] = {}
+        self._loaded_iter = 0
         self._gradients: Optional[Dict[str, Any]] = None
         self._saved_step = -1
         self._old_best: List[str] = []
@@ -148,6 +158,8 @@ class SafeCheckpointHook(CheckpointHook):
         if runner._resume and isinstance(runner._train_loop, BaseLoop):
             names = (_GRADIENTS, _EARLY_STOPPING)
             self._loaded = {name: checkpoint.get(name) for name in names}
+            meta = checkpoint.get('meta', {})
+            self._loaded_iter = meta.get(SAVED_ITER, meta.get('iter', 0))
 
     def before_save_checkpoint(self, runner: Any, checkpoint: dict) -> None:
         """Add run state; reduce paths to file names.
@@ -181,7 +193,8 @@ class SafeCheckpointHook(CheckpointHook):
         self._restore_files(runner, kept)
         if is_resumed:
             restore_early_stopping(runner, self._loaded.get(_EARLY_STOPPING))
-            restore_gradients(runner, self._loaded.get(_GRADIENTS))
+            gradients = self._loaded.get(_GRADIENTS)
+            restore_gradients(runner, gradients, self._loaded_iter)
             self._make_up_validation(runner)
         self._loaded = {}
 
@@ -221,7 +234,7 @@ class SafeCheckpointHook(CheckpointHook):
     def _restore_kept_steps(self, runner: Any, kept: Any) -> None:
         """Set the steps whose checkpoints are kept; remove older ones."""
         steps = kept if isinstance(kept, (list, tuple)) else []
-        steps = [step for step in steps if type(step) is int and step >= 0]
+        steps = [n for n in steps if type(n) is int and 0 <= n < 1 << 60]
         self._remove(
             self.filename_tmpl.format(step)
             for step in steps[: -self.max_keep_ckpts]
@@ -380,4 +393,5 @@ class SafeCheckpointHook(CheckpointHook):
 def _remove_temporary(folder: str, name: str) -> None:
     """Remove the temporary files of atomic writes; ``name`` is a pattern."""
     for path in glob.glob(osp.join(glob.escape(folder), f'{name}.*.part')):
-        os.remove(path)
+        if osp.islink(path) or osp.isfile(path):  # never a folder
+            os.remove(path)

@@ -4,6 +4,7 @@
 Whatever a work directory or a checkpoint names is a file name within the
 directory. A path is reduced to its last part, so that a copied or moved work
 directory uses its own files, and no file elsewhere is read or removed.
+Symbolic links are not followed out of the directory.
 """
 
 from __future__ import annotations
@@ -44,7 +45,8 @@ def check_work_dir(work_dir: str) -> None:
 
     Raises:
         OSError: If the path is a file or a dangling link, or the directory
-            cannot be created or written to.
+            cannot be created or written to, or has a link through which a
+            file elsewhere would be written.
     """
     remedy = 'choose another folder (--work-dir)'
     if osp.islink(work_dir) and not osp.exists(work_dir):
@@ -66,6 +68,34 @@ def check_work_dir(work_dir: str) -> None:
             f'work_dir {work_dir} cannot be written to ({error.strerror}); '
             f'{remedy} or change its permissions'
         ) from error
+    _refuse_links(work_dir)
+
+
+def _refuse_links(work_dir: str) -> None:
+    """Raise for a link through which a training writes a file elsewhere.
+
+    A training writes its config, log folders and lock. Checkpoints are
+    replaced, and other linked folders are not written to.
+    """
+    with os.scandir(work_dir) as entries:
+        links = [e for e in entries if e.is_symlink() and _is_outside(e.path)]
+    for link in links:
+        is_folder = osp.isdir(link.path)
+        if link.name.endswith('.pth') or link.name == POINTER:
+            continue
+        if not is_folder or re.match(r'\d{8}_\d{6}', link.name):
+            raise OSError(
+                f'work_dir {work_dir} has the link {link.name!r} to '
+                f'{os.readlink(link.path)!r}, outside of it; a training could '
+                'overwrite that: remove the link or choose another folder '
+                '(--work-dir)'
+            )
+
+
+def _is_outside(path: str) -> bool:
+    """Whether links lead from a path out of the folder that it names."""
+    folder = osp.join(osp.realpath(osp.dirname(path) or os.curdir), '')
+    return not osp.realpath(path).startswith(folder)
 
 
 def lock_work_dir(work_dir: str) -> None:
@@ -85,7 +115,10 @@ def lock_work_dir(work_dir: str) -> None:
     key = os.getpid(), osp.realpath(work_dir)
     if fcntl is None or key in _LOCKS:
         return
-    file = open(osp.join(work_dir, LOCK), 'a+', encoding='utf-8')
+    path = osp.join(work_dir, LOCK)
+    if osp.lexists(path) and (osp.islink(path) or not osp.isfile(path)):
+        raise OSError(f'{path} is not a regular file, expected one; remove it')
+    file = open(path, 'a+', encoding='utf-8')
     try:
         # Not inherited by data workers, which may outlive a killed training.
         fcntl.lockf(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
@@ -128,7 +161,7 @@ def find_latest_checkpoint(
 
     This is the file named in ``last_checkpoint``. If that is missing, or its
     checksums show that it is truncated or damaged, it is the complete file of
-    the highest epoch or iteration.
+    the highest epoch or iteration. Links out of the folder are ignored.
 
     Args:
         work_dir (str): Work directory of a run.
@@ -144,6 +177,12 @@ def find_latest_checkpoint(
     for name in dict.fromkeys(names):
         path = osp.join(folder, name or '')
         if name is None or not osp.isfile(path):
+            continue
+        if _is_outside(path):
+            print(
+                f'{path} is a link to {osp.realpath(path)!r}, outside of the '
+                'folder, and is not resumed from unless named'
+            )
             continue
         if is_complete(path):
             return path

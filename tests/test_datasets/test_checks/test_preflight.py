@@ -208,6 +208,28 @@ def test_settings_that_disagree_are_named_with_their_keys(change, message):
         check_config(cfg)
 
 
+def test_scales_of_other_transforms_are_not_compared():
+    cfg = Config.fromfile(LEAF)
+    cfg.val_dataloader.dataset.pipeline.insert(
+        1, dict(type='mmcv.Resize', scale=(300, 300))
+    )
+    check_config(cfg)
+
+
+def test_encoders_may_be_a_list():
+    cfg = Config.fromfile(LEAF)
+    (step,) = (
+        t
+        for t in cfg.train_dataloader.dataset.pipeline
+        if t['type'] == 'GenerateTarget'
+    )
+    step.encoder = [copy.deepcopy(step.encoder)]
+    check_config(cfg)
+    step.encoder[0].sigma = 3.0
+    with pytest.raises(ValueError, match=r'encoder\[0\].sigma = 3\.0'):
+        check_config(cfg)
+
+
 def test_omitted_arguments_have_the_defaults_of_the_codec():
     cfg = Config.fromfile(LEAF)
     cfg.model.head.decoder.pop('unbiased', None)

@@ -372,3 +372,12 @@ def test_usual_datasets_get_no_advice():
     people.append(dict(keypoints=FULL, area=10000, image_id=1))
     summary = summary_of(*people, images=100)
     assert advise(summary, summary, NAMES, 256) == []
+
+
+def test_sizes_that_need_much_memory_are_refused():
+    content = document(
+        dict(keypoints=[1, 1, 2] * 3, segmentation=[[0, 0, 5, 0, 5, 5]])
+    )
+    content['images'][0].update(width=10**6, height=10**6)
+    with pytest.raises(ValueError, match='size 1000000x1000000 .*at most'):
+        complete_annotations(content, 3)

@@ -100,6 +100,7 @@ def test_a_mask_of_another_size_is_named():
         ),
         ([[0, 0, 3, 0, 3, None]], 'not finite'),
         ([[0, 0, 3, 0, 3, 1e9]], r'below 1e\+07'),
+        ([[0, 0, 3, 0, 3, 10**400]], r'below 1e\+07'),
         ([[0, 0, 3, 0, 3, float('nan')]], 'not finite'),
         *(
             (dict(size=[4, 6], counts=counts), message)
@@ -109,6 +110,7 @@ def test_a_mask_of_another_size_is_named():
                 ([4, -4, 24], r'run length -4 \(counts\[1\]\)'),
                 ([0, 2**32 + 24], 'run length 4294967320'),
                 ([0, 48, -24], 'run length 48'),
+                ([0, 10**400], r'run length 10{39} \(counts'),
                 ([0, '24'], "run length '24'"),
                 ([True, 23], 'run length True'),
                 ([0, None], 'run length None'),
@@ -172,3 +174,24 @@ def test_masks_equal_the_official_ones(golden):
                 bool(z[f'{name}flip']),
             )
             assert_mask_is_official(mask, z[f'{name}mask_{side}'])
+
+
+@pytest.mark.parametrize(
+    ('segmentation', 'message'),
+    [
+        ([['1'] * 6], 'not finite numbers'),
+        ([[True] * 6], 'not finite numbers'),
+        ([[1, 2, 3, 4]], 'a polygon of 4 numbers'),
+        ([[1, 2, 3, 4, 5]], 'a polygon of 5 numbers'),
+        ([[[1, 2], [3, 4], [5, 6]]], 'not finite numbers'),
+        (5, 'neither a mask nor a list of polygons'),
+    ],
+)
+def test_polygons_that_would_be_read_as_something_else_are_refused(
+    segmentation, message
+):
+    annotation = dict(
+        id=3, image_id=7, iscrowd=1, keypoints=[], segmentation=segmentation
+    )
+    with pytest.raises(ValueError, match=f'annotation 3 .*{message}'):
+        valid_region([annotation], (4, 4))
