@@ -17,9 +17,11 @@ from mmengine.optim.scheduler.param_scheduler import INF
 from mmengine.runner import EpochBasedTrainLoop
 
 __all__ = [
+    'SAVED_ITER',
     'Position',
     'SettingsError',
     'build_dummy_schedule',
+    'copy_scheduled',
     'format_options',
     'get_ends',
     'has_epochs',
@@ -28,6 +30,9 @@ __all__ = [
     'step_schedule',
 ]
 
+# Key of a checkpoint's meta: iteration at which it was saved, where that of
+# MMEngine was adapted to another epoch length. Set while resuming.
+SAVED_ITER = 'saved_iter'
 # Attributes of schedulers that change in each step.
 _PROGRESS = (
     'last_step',
@@ -91,14 +96,19 @@ def build_dummy_schedule(runner: Any) -> Tuple[List[Any], OptimWrapper]:
         runner (Runner): Runner with an optimizer.
 
     Returns:
-        tuple: Schedulers at their first step, and their optimizer. Its
-        parameter groups have the settings of the runner's optimizer.
+        tuple: Schedulers at their first step, and their optimizer. It has
+        the defaults and the parameter groups of the runner's optimizer.
     """
+    wrapper = runner.optim_wrapper
     groups = [
         dict(_reset(group), params=[torch.zeros(1, requires_grad=True)])
-        for group in runner.optim_wrapper.param_groups
+        for group in wrapper.optimizer.param_groups
     ]
-    optimizer = OptimWrapper(torch.optim.SGD(groups, lr=1.0))
+    # Momentum schedulers distinguish momentum and betas by the defaults.
+    dummy = torch.optim.Optimizer(groups, dict(wrapper.defaults))
+    optimizer = OptimWrapper(dummy)
+    if wrapper.base_param_settings is not None:
+        optimizer.base_param_settings = _reset(wrapper.base_param_settings)
     config = runner.cfg.get('param_scheduler') or []
     return runner._build_param_scheduler(config, optimizer), optimizer
 
@@ -112,7 +122,32 @@ def _reset(group: Mapping[str, Any]) -> Dict[str, Any]:
         if key.startswith(prefix)
     }
     plain = {k: v for k, v in group.items() if not k.startswith(prefix)}
+    if 'betas' in plain and 'momentum' in initial:
+        plain['betas'] = (initial['momentum'], plain['betas'][1])
     return {**plain, **initial}
+
+
+def copy_scheduled(
+    schedulers: Sequence[Any], source: OptimWrapper, target: Mapping[str, Any]
+) -> None:
+    """Copy what schedulers set into the state of an optimizer.
+
+    Args:
+        schedulers (Sequence[_ParamScheduler]): Schedulers of the source.
+        source (OptimWrapper): Optimizer of :func:`build_dummy_schedule`.
+        target (Mapping): State of an optimizer wrapper; its parameter groups
+            are changed in place.
+    """
+    names = {'lr', *(scheduler.param_name for scheduler in schedulers)}
+    keys = names | {f'initial_{name}' for name in names}
+    if any(getattr(s, 'use_betas', False) for s in schedulers):
+        keys.add('betas')
+    pairs = list(zip(target['param_groups'], source.optimizer.param_groups))
+    base = target.get('base_param_settings')
+    if base is not None and source.base_param_settings is not None:
+        pairs.append((base, source.base_param_settings))
+    for old, new in pairs:
+        old.update({key: new[key] for key in keys & set(new)})
 
 
 def step_schedule(

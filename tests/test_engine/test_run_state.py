@@ -9,6 +9,7 @@ import pytest
 import torch
 from helpers import toy_training
 from helpers.toy_training import METRICS, early_stopping, train
+from helpers.training import read_log
 from mmengine.hooks import CheckpointHook
 
 from swahr_mmpose.checkpoints.io import read_checkpoint
@@ -144,7 +145,7 @@ def test_a_stopped_training_stays_stopped_unless_its_limits_change(tmp_path):
     assert longer.epoch == 5
 
 
-def test_lost_gradients_are_refused_in_words(tmp_path, monkeypatch):
+def test_lost_gradients_are_reported(tmp_path, monkeypatch):
     wrapper = dict(accumulative_counts=3)
     _, kill = train(tmp_path / 'a', wrapper=wrapper)
     place = kill.log.index('before_train_epoch HIGHEST', 40)
@@ -153,10 +154,24 @@ def test_lost_gradients_are_refused_in_words(tmp_path, monkeypatch):
         train(tmp_path / 'a2', wrapper=dict(accumulative_counts=2))
     path = tmp_path / 'a2' / (tmp_path / 'a2/last_checkpoint').read_text()
     content = torch.load(path, weights_only=False)
-    assert content.pop('accumulated_gradients')
+    assert content.pop('accumulated_gradients')['gradients']
     torch.save(content, path)
-    with pytest.raises(SettingsError, match='no accumulated gradients, but'):
-        train(tmp_path / 'a2', wrapper=wrapper)
+    resumed, _ = train(tmp_path / 'a2', wrapper=wrapper)
+    assert resumed.epoch == 5
+    assert 'gradients of up to' in read_log(resumed)
+
+
+def test_a_training_without_pending_gradients_is_resumed(tmp_path):
+    wrapper = dict(accumulative_counts=3)
+    longer = dict(by_epoch=True, max_epochs=6)
+    first, _ = train(tmp_path, wrapper=wrapper)  # flushed at iteration 20
+    assert first.iter == 20
+    state = read_checkpoint(tmp_path / 'epoch_5.pth')['accumulated_gradients']
+    assert state == dict(accumulative_counts=3, gradients={})
+    wrapper = dict(accumulative_counts=7)
+    resumed, _ = train(tmp_path, wrapper=wrapper, train_cfg=longer)
+    assert resumed.iter == 24
+    assert 'gradients of up to' not in read_log(resumed)
 
 
 def edit(path, change):

@@ -4,8 +4,10 @@ import re
 
 import pytest
 import torch
+from helpers import toy_training
 from helpers.training import Recorder, linear, make_line_runner, read_log
 
+from swahr_mmpose import ScheduleHook
 from swahr_mmpose.engine.schedule import SettingsError
 
 
@@ -211,6 +213,52 @@ def test_a_training_that_would_write_no_checkpoint_is_refused(tmp_path):
         train(tmp_path, default_hooks=dict(checkpoint=hook, logger=None))
 
 
+def test_a_training_that_saves_only_the_best_is_accepted(tmp_path):
+    def train_toy(**settings):
+        hooks, best = [ScheduleHook()], dict(interval=-1, save_last=False)
+        toy_training.train(tmp_path, hooks=hooks, **{**best, **settings})
+
+    train_toy()
+    assert [p.name[:9] for p in tmp_path.glob('*.pth')] == ['best_acc_']
+    late = dict(by_epoch=True, max_epochs=2, val_begin=3)
+    for settings in (
+        dict(save_best=None),
+        dict(train_cfg=late),
+        dict(save_best=None, interval=1, save_begin=6),
+    ):
+        with pytest.raises(SettingsError, match='no checkpoint would be wr'):
+            train_toy(**settings)
+
+
+@pytest.mark.parametrize('multiple', [None, 2.0])
+@pytest.mark.parametrize('optimizer', ['SGD', 'Adam'])
+def test_a_momentum_schedule_is_continued(tmp_path, optimizer, multiple):
+    momentum = dict(momentum=0.9) if optimizer == 'SGD' else {}
+    settings = dict(
+        optim_wrapper=dict(
+            optimizer=dict(type=optimizer, lr=0.1, **momentum),
+            paramwise_cfg=multiple and dict(bias_lr_mult=multiple),
+        ),
+        param_scheduler=[
+            linear(4),
+            dict(
+                type='LinearMomentum', start_factor=0.5, end=20, by_epoch=False
+            ),
+        ],
+    )
+    train(tmp_path / 'first', **settings)
+    path = tmp_path / 'first/epoch_2.pth'
+    whole, _ = train(tmp_path / 'whole', batch=4, **settings)
+    rest, _ = resume(tmp_path / 'rest', path, batch=4, **settings)
+    groups = [r.optim_wrapper.param_groups for r in (rest, whole)]
+    number = 1 if multiple is None else 3  # weight, bias, base
+    assert [len(s.base_values) for s in rest.param_schedulers] == [number] * 2
+    assert list(map(len, groups)) == [number] * 2
+    for a, b in zip(*groups):
+        for key in {'lr', 'initial_lr', 'momentum', 'betas'} & set(b):
+            assert a[key] == pytest.approx(b[key]), key
+
+
 def test_a_schedule_that_depends_on_metrics_is_not_guessed(tmp_path, finished):
     plateau = dict(type='ReduceOnPlateauLR', monitor='loss', patience=2)
     with pytest.raises(SettingsError, match='depends on metrics'):
@@ -224,3 +272,24 @@ def test_a_schedule_that_depends_on_metrics_is_not_guessed(tmp_path, finished):
 def test_the_recorder_sees_every_iteration(tmp_path):
     assert isinstance(make_line_runner(tmp_path)[1], Recorder)
     assert sorted(train(tmp_path)[1]) == list(range(16))
+
+
+def test_gradients_are_judged_by_the_iteration_of_the_checkpoint(tmp_path):
+    hook = dict(type='SafeCheckpointHook', interval=1)
+    settings = dict(
+        optim_wrapper=dict(
+            optimizer=dict(type='SGD', lr=0.1), accumulative_counts=4
+        ),
+        default_hooks=dict(checkpoint=hook, logger=None),
+    )
+    train(tmp_path / 'first', **settings)  # of 4 iterations per epoch
+    path = tmp_path / 'first/epoch_1.pth'
+    checkpoint = torch.load(path, weights_only=False)
+    for known in (True, False):  # False: as in a checkpoint of MMEngine
+        if not known:
+            assert checkpoint.pop('accumulated_gradients')
+            torch.save(checkpoint, path)
+        folder = tmp_path / f'known_{known}'
+        runner, _ = resume(folder, path, batch=4, **settings)
+        assert runner.iter == 8
+        assert 'gradients of up to' not in read_log(runner)

@@ -50,13 +50,15 @@ def collect_gradients(runner: Any) -> Optional[Dict[str, Any]]:
 
     Returns:
         dict | None: ``accumulative_counts`` and ``gradients`` by parameter
-        name; None if there are none.
+        name, empty if none are pending; None for several optimizers.
     """
     wrapper = runner.optim_wrapper
-    counts = getattr(wrapper, '_accumulative_counts', 1)
-    if counts == 1 or wrapper.should_update():
+    counts = getattr(wrapper, '_accumulative_counts', None)
+    if counts is None:
         return None
-    gradients = {}
+    gradients: Dict[str, torch.Tensor] = {}
+    if counts == 1 or wrapper.should_update():
+        return dict(accumulative_counts=counts, gradients=gradients)
     for name, parameter in _unwrap(runner.model).named_parameters():
         gradient = parameter.grad
         if get_world_size() > 1 and parameter.requires_grad:
@@ -69,30 +71,39 @@ def collect_gradients(runner: Any) -> Optional[Dict[str, Any]]:
             all_reduce(gradient, 'mean')
         if gradient is not None:
             gradients[name] = gradient.detach().cpu().clone()
+    if not any(gradient.any() for gradient in gradients.values()):
+        gradients = {}  # saved again before the first iteration
     return dict(accumulative_counts=counts, gradients=gradients)
 
 
-def restore_gradients(runner: Any, saved: Optional[Dict[str, Any]]) -> None:
+def restore_gradients(
+    runner: Any, saved: Optional[Dict[str, Any]], iteration: int
+) -> None:
     """Set the gradients of :func:`collect_gradients`.
 
     Args:
         runner (Runner): Runner of the resumed training.
-        saved (dict, optional): Entry of the checkpoint.
+        saved (dict, optional): Entry of the checkpoint. Without it, as in
+            checkpoints of MMEngine, gradients that may be lost are reported.
+        iteration (int): Iteration at which the checkpoint was saved.
 
     Raises:
-        SettingsError: If gradients are missing, or were accumulated over
-            another number of iterations.
+        SettingsError: If gradients were accumulated over another number of
+            iterations, or do not fit the model.
     """
     wrapper = runner.optim_wrapper
     counts = getattr(wrapper, '_accumulative_counts', 1)
     key = 'optim_wrapper.accumulative_counts'
     if saved is None:
-        if counts > 1 and not wrapper.should_update():
-            raise SettingsError(
+        lost = iteration % counts
+        if lost:
+            runner.logger.warning(
                 f'the checkpoint has no accumulated gradients, but {key} is '
-                f'{counts} and iteration {runner.iter} is no multiple of it; '
-                f'resume with {key}=1 or from a checkpoint of this version'
+                f'{counts} and iteration {iteration} is no multiple of it: '
+                f'gradients of up to {lost} iterations are lost'
             )
+        return
+    if not saved['gradients']:
         return
     if saved['accumulative_counts'] != counts:
         raise SettingsError(

@@ -11,9 +11,11 @@ from mmengine.runner import BaseLoop
 from mmpose.registry import HOOKS
 
 from swahr_mmpose.engine.schedule import (
+    SAVED_ITER,
     Position,
     SettingsError,
     build_dummy_schedule,
+    copy_scheduled,
     format_options,
     get_ends,
     has_epochs,
@@ -198,15 +200,27 @@ def _check_interval(runner: Any) -> None:
     for hook in runner.hooks:
         if not isinstance(hook, CheckpointHook) or hook.save_last:
             continue
+        if hook.save_best and _has_validation(runner, length):
+            continue
         unit = len(runner.train_dataloader)
         total = length * unit if has_epochs(runner.train_loop) else length
-        interval = hook.interval * (unit if hook.by_epoch else 1)
-        if interval > total:
+        first = hook.save_begin or hook.interval
+        if (
+            hook.interval <= 0
+            or first * (unit if hook.by_epoch else 1) > total
+        ):
             raise SettingsError(
-                f'default_hooks.checkpoint.interval is {hook.interval} and '
-                f'{key} {length}: no checkpoint would be written. Add '
+                f'default_hooks.checkpoint.interval is {hook.interval}, '
+                f'save_begin {hook.save_begin} and {key} {length}: no '
+                'checkpoint would be written. Add '
                 '--cfg-options default_hooks.checkpoint.save_last=True'
             )
+
+
+def _has_validation(runner: Any, length: int) -> bool:
+    """Whether a training of this length validates, at least at its end."""
+    begin = getattr(runner.train_loop, 'val_begin', 1)
+    return runner._val_loop is not None and begin <= length
 
 
 def _report_progress(runner: Any, done: Position) -> None:
@@ -310,14 +324,14 @@ def _continue_schedule(
     else:  # epochs of such a training have no end
         done = Position(0, done.iteration)
     step_schedule(schedulers, done, length)
-    checkpoint['meta']['iter'] = done.iteration
+    meta = checkpoint['meta']
+    meta[SAVED_ITER] = meta.get('iter', 0)
+    meta['iter'] = done.iteration
     checkpoint['param_schedulers'] = [s.state_dict() for s in schedulers]
     groups = checkpoint.get('optimizer', {}).get('param_groups', [])
     before = groups[0]['lr'] if groups else None
-    for group, new in zip(groups, optimizer.param_groups):
-        group.update(
-            {k: v for k, v in new.items() if k in ('lr', 'initial_lr')}
-        )
+    if groups:
+        copy_scheduled(schedulers, optimizer, checkpoint['optimizer'])
     runner.logger.warning(
         'The training is resumed with other settings than those of the '
         f'checkpoint ({_shorten(reasons)}). The schedule of the config is '
