@@ -32,7 +32,7 @@ def start_other(folder):
         stdout=subprocess.PIPE,
         text=True,
     )
-    assert process.stdout.readline() == 'locked\n'
+    assert 'locked\n' in iter(process.stdout.readline, '')
     return process
 
 

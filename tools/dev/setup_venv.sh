@@ -20,7 +20,7 @@ fi
 _root=$(cd "$(dirname "${BASH_SOURCE[0]}")/../.." && pwd)
 _python=${PYTHON:-python3}
 _torch=${TORCH:-torch==2.13.0}
-_stamp="$(cat "$_root"/requirements/*.txt "$_root/setup.py" "${BASH_SOURCE[0]}" | cksum) \
+_stamp="$(cat "$_root"/requirements/pinned*.txt "$_root/setup.py" "${BASH_SOURCE[0]}" | cksum) \
 $_python $_torch ${TORCH_INDEX_URL:-}"
 _pip() {
     "$_root/.venv/bin/python" -m pip --disable-pip-version-check \
