@@ -50,7 +50,7 @@ def run(code, *paths):
     ],
 )
 def test_everything_is_registered_in_any_order_of_imports(order):
-    run(f'{order}\n{CHECK}')
+    assert run(f'{order}\n{CHECK}')  # version of torchvision
 
 
 def test_a_broken_torchvision_is_treated_as_missing(tmp_path):

@@ -138,19 +138,17 @@ def make_runner(
     checkpoint = SafeCheckpointHook(
         **{**dict(interval=1, max_keep_ckpts=2, save_best='acc'), **opts}
     )
+    sampler = dict(type='DefaultSampler')
+    sgd = dict(type='SGD', lr=0.05, momentum=0.9)
     return Runner(
         Model(),
         str(work_dir),
-        train_dataloader=dict(loader, sampler=dict(type='DefaultSampler')),
-        val_dataloader=dict(
-            loader, sampler=dict(type='DefaultSampler', shuffle=False)
-        ),
+        train_dataloader=dict(loader, sampler=sampler),
+        val_dataloader=dict(loader, sampler=dict(sampler, shuffle=False)),
         train_cfg=train_cfg or dict(by_epoch=True, max_epochs=5),
         val_cfg=dict(),
         val_evaluator=[Acc()],
-        optim_wrapper=dict(
-            optimizer=dict(type='SGD', lr=0.05, momentum=0.9), **wrapper or {}
-        ),
+        optim_wrapper=dict(optimizer=sgd, **wrapper or {}),
         param_scheduler=dict(
             type='MultiStepLR', milestones=[2], by_epoch=True
         ),

@@ -486,12 +486,9 @@ def test_a_camera_is_stopped_by_ctrl_c_and_files_are_complete(
     with monkeypatch.context() as patched:
         patched.setattr('swahr_mmpose.apis.video.cv2.VideoCapture', Camera)
         patched.setattr(VideoWriter, '_check_written', lambda _: None)
+        out_file = tmp_path / 'a.json'
         printed = main(
-            'webcam:3',
-            '--out-file',
-            tmp_path / 'a.json',
-            '--out-dir',
-            tmp_path,
+            'webcam:3', '--out-file', out_file, '--out-dir', tmp_path
         )
     assert signal.getsignal(signal.SIGINT) is before
     frames = json.loads((tmp_path / 'a.images.json').read_text())['images']

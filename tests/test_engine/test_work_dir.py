@@ -49,6 +49,7 @@ def test_two_trainings_cannot_share_a_work_dir(tmp_path):
     lock_work_dir(str(tmp_path))  # again by the same process
     unlock_work_dir(str(tmp_path))
     with start_other(tmp_path) as process:
+        assert process.poll() is None
         process.kill()
 
 
@@ -165,6 +166,7 @@ def test_links_that_do_no_harm_are_accepted(tmp_path):
     (work_dir / 'epoch_1.pth').symlink_to(tmp_path / 'epoch_1.pth')
     lock_work_dir(str(work_dir))
     unlock_work_dir(str(work_dir))
+    assert not (tmp_path / 'epoch_1.pth').exists()
 
 
 def test_a_pipe_in_the_place_of_the_lock_is_described(tmp_path):

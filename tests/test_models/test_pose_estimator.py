@@ -24,6 +24,17 @@ PIPELINE_CASES = [
 ]
 
 
+def read_golden_image(shared, case, z):
+    """Read the image of a pipeline case, uint8 BGR, orientation as stored."""
+    name = case.split('_')[0]
+    if name == 'small':
+        return np.ascontiguousarray(z['small_image'][..., ::-1])
+    files = sorted((shared / 'golden/images').iterdir())
+    file = files[['img0', 'img1', 'crowdpose'].index(name)]
+    flags = cv2.IMREAD_COLOR | cv2.IMREAD_IGNORE_ORIENTATION
+    return cv2.imread(str(file), flags)
+
+
 @pytest.mark.parametrize('case', PIPELINE_CASES)
 def test_people_in_real_images_equal_the_official_ones(
     shared, monkeypatch, case
@@ -45,16 +56,8 @@ def test_people_in_real_images_equal_the_official_ones(
             if k.startswith(f'{which}/final_layers')
         },
     )
-    image = z['small_image'][..., ::-1]
-    if not case.startswith('small'):
-        file = sorted((shared / 'golden/images').iterdir())[
-            ['img0', 'img1', 'crowdpose'].index(case.split('_')[0])
-        ]
-        image = cv2.imread(
-            str(file), cv2.IMREAD_COLOR | cv2.IMREAD_IGNORE_ORIENTATION
-        )
     batch = make_batch(
-        np.ascontiguousarray(image),
+        read_golden_image(shared, case, z),
         int(z[f'{case}/input_size']),
         z[f'{case}/scales'].tolist(),
         num_keypoints,

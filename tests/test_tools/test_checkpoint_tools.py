@@ -144,15 +144,11 @@ def test_a_converted_official_model_gives_the_official_poses(
         1,
         (name, width, height),
     )
-    done = tool(
-        'deployment/convert_checkpoint.py',
-        tmp_path / 'model_best.pth.tar',
-        tmp_path / 'ours.pth',
-        '--config',
-        config,
-    )
+    source, ours = tmp_path / 'model_best.pth.tar', tmp_path / 'ours.pth'
+    convert = 'deployment/convert_checkpoint.py'
+    done = tool(convert, source, ours, '--config', config)
     assert "layout official, 'state_dict' removed, 'module.'" in done.stdout
-    arguments = [config, tmp_path / 'ours.pth', '--work-dir', tmp_path]
+    arguments = [config, ours, '--work-dir', tmp_path]
     run(sys.executable, '-c', MUNKRES, *arguments)
     results = json.loads((tmp_path / 'results.keypoints.json').read_text())
     keypoints = np.array([r['keypoints'] for r in results])

@@ -434,4 +434,6 @@ def test_published_two_level_weights_load_unchanged(shared, channels):
         }
     )
     head = HigherHRNetHead(32, 17, deconv_out_channels=channels)
-    head.load_state_dict(strip(state, 'head.'), strict=True)
+    fit = head.load_state_dict(strip(state, 'head.'), strict=True)
+    assert not fit.missing_keys
+    assert not fit.unexpected_keys
