@@ -1,0 +1,277 @@
+# Copyright (c) swahr_mmpose contributors. Licensed under Apache-2.0.
+"""HTML report of an evaluation."""
+
+from __future__ import annotations
+
+from datetime import datetime
+from typing import Any, Dict, List, Mapping, NamedTuple, Optional, Sequence
+
+import cv2
+import mmpose
+import numpy as np
+import torch
+
+import swahr_mmpose
+from swahr_mmpose.evaluation.breakdown import (
+    ImageScore,
+    Results,
+    average_precision_by_people,
+    average_precision_by_size,
+    find_matches,
+    precision_recall,
+    score_images,
+)
+from swahr_mmpose.evaluation.error_analysis import ERROR_KINDS, count_errors
+from swahr_mmpose.visualization.drawing import draw_poses
+from swahr_mmpose.visualization.evaluation_charts import (
+    error_chart,
+    figure_to_svg,
+    precision_chart,
+)
+from swahr_mmpose.visualization.report_page import (
+    ImagePair,
+    Section,
+    make_gallery,
+    make_page,
+    make_table,
+    put_side_by_side,
+)
+
+__all__ = ['Evaluation', 'make_report']
+
+_HEADLINE = ('AP', 'AP .5', 'AP .75', 'AP (M)', 'AP (L)', 'AR')
+
+
+class Evaluation(NamedTuple):
+    """Outcome of a test.
+
+    Attributes:
+        results (Results): Predictions, ground truth and settings.
+        metrics (Mapping): Values by name, ``prefix/name``.
+        seconds (float, optional): Duration of the test.
+        device (str, optional): Device of the model.
+    """
+
+    results: Results
+    metrics: Mapping[str, Any]
+    seconds: Optional[float]
+    device: Optional[str]
+
+
+def make_report(
+    evaluation: Evaluation,
+    dataset: Any,
+    title: str,
+    facts: Mapping[str, str],
+    num_worst: int = 24,
+    score_threshold: float = 0.2,
+) -> str:
+    """Make the report.
+
+    Args:
+        evaluation (Evaluation): Outcome of the test.
+        dataset (BaseDataset): Test dataset, for image paths and metainfo.
+        title (str): Title.
+        facts (Mapping[str, str]): Names and values for the head of the page,
+            e.g. the config.
+        num_worst (int): Number of images to show. Defaults to 24.
+        score_threshold (float): Instance score from which predictions are
+            drawn and count as false detections. Defaults to 0.2.
+
+    Returns:
+        str: HTML document.
+    """
+    results, metainfo = evaluation.results, dataset.metainfo
+    sections = [
+        Section('Metrics', _tabulate_metrics(evaluation.metrics)),
+        _show_precision(results),
+        _show_sizes(results),
+        _show_people(results),
+        _show_errors(results, metainfo),
+        _show_worst(results, dataset, num_worst, score_threshold),
+    ]
+    if evaluation.seconds is not None:
+        sections.append(_show_speed(evaluation))
+    return make_page(
+        title,
+        [*facts.items(), *_describe_run(results)],
+        _select_headline(evaluation.metrics),
+        sections,
+    )
+
+
+def _describe_run(results: Results) -> List[Any]:
+    """Describe data and software, as names and values."""
+    people = sum(len(results.coco.imgToAnns[i]) for i in results.image_ids)
+    return [
+        ('images', f'{len(results.image_ids)}'),
+        ('annotations', f'{people}'),
+        ('date', f'{datetime.now():%Y-%m-%d %H:%M}'),
+        (
+            'versions',
+            f'swahr_mmpose {swahr_mmpose.__version__}, '
+            f'mmpose {mmpose.__version__}, torch {torch.__version__}',
+        ),
+    ]
+
+
+def _format_metric(value: Any) -> str:
+    """Format a metric with three decimals, or as the string that it is."""
+    return value if isinstance(value, str) else f'{float(value):.3f}'
+
+
+def _select_headline(metrics: Mapping[str, Any]) -> List[Any]:
+    """Select the main metrics, as names and values."""
+    by_name = {name.split('/')[-1]: v for name, v in metrics.items()}
+    return [
+        (name, _format_metric(by_name[name]))
+        for name in _HEADLINE
+        if name in by_name
+    ]
+
+
+def _tabulate_metrics(metrics: Mapping[str, Any]) -> str:
+    """Make the table of all metrics."""
+    rows = [(name, _format_metric(v)) for name, v in metrics.items()]
+    return make_table(('metric', 'value'), rows)
+
+
+def _show_precision(results: Results) -> Section:
+    """Show precision and recall by OKS threshold."""
+    chart = precision_chart(*precision_recall(results))
+    return Section(
+        'Precision and recall',
+        figure_to_svg(chart),
+        'A curve per OKS threshold. Where the curves of low thresholds stay '
+        'high and those of high thresholds fall, people are found but '
+        'keypoints are placed inexactly.',
+    )
+
+
+def _show_sizes(results: Results) -> Section:
+    """Show AP by size of the people."""
+    table = average_precision_by_size(results)
+    return Section(
+        'AP by size',
+        make_table(
+            ('size', 'people', 'AP'),
+            [(name, *values) for name, values in table.items()],
+        ),
+        'Limits are areas of 32 x 32 and 96 x 96 px, as in COCO; COCO itself '
+        'reports no AP of small people.',
+    )
+
+
+def _show_people(results: Results) -> Section:
+    """Show AP by number of people in the image."""
+    table = average_precision_by_people(results)
+    return Section(
+        'AP by number of people in the image',
+        make_table(
+            ('people', 'images', 'AP'),
+            [(name, *values) for name, values in table.items()],
+        ),
+    )
+
+
+def _show_errors(results: Results, metainfo: Mapping[str, Any]) -> Section:
+    """Show the kinds of keypoint errors."""
+    names: Dict[int, str] = metainfo['keypoint_id2name']
+    keypoints = [names[k] for k in sorted(names)]
+    counts = count_errors(
+        find_matches(results), results.sigmas, metainfo.get('flip_indices')
+    )
+    rows = [
+        (name, *(int(c) for c in row)) for name, row in zip(keypoints, counts)
+    ]
+    rows.append(('all', *(int(c) for c in counts.sum(axis=0))))
+    chart = figure_to_svg(error_chart(counts, keypoints, ERROR_KINDS))
+    return Section(
+        'Kinds of keypoint errors',
+        chart + make_table(('keypoint', *ERROR_KINDS), rows),
+        'Labelled keypoints of people that are matched at an OKS of .1 '
+        '(Ronchi and Perona, ICCV 2017). good: similarity of .85 or more; '
+        'jitter: .5 or more; inversion: near the left/right counterpart of '
+        'the same person; swap: near a keypoint of another person; miss: '
+        'elsewhere.',
+    )
+
+
+def _show_speed(evaluation: Evaluation) -> Section:
+    """Show the speed of the test."""
+    number, seconds = len(evaluation.results.image_ids), evaluation.seconds
+    assert seconds is not None
+    text = (
+        f'{number / max(seconds, 1e-9):.2f} images per second on '
+        f'{evaluation.device}, {seconds:.1f} s in all, with reading of images '
+        'and evaluation.'
+    )
+    return Section('Speed', f'<p>{text}</p>')
+
+
+def _show_worst(
+    results: Results, dataset: Any, number: int, threshold: float
+) -> Section:
+    """Show the images with the worst predictions."""
+    paths = {}
+    for index in range(len(dataset)):
+        info = dataset.get_data_info(index)
+        paths[info['img_id']] = info['img_path']
+    worst = [s for s in score_images(results, threshold) if s[0] in paths]
+    links = dataset.metainfo['skeleton_links']
+    pairs = [
+        _draw_pair(results, score, paths[score.image_id], links, threshold)
+        for score in worst[:number]
+    ]
+    return Section(
+        'Worst images',
+        make_gallery(pairs) if pairs else '<p>none</p>',
+        'Ground truth on the left, predictions with an instance score of '
+        f'{threshold:g} or more on the right. Images are ordered by the sum '
+        'of the OKS of matched people over the number of people and false '
+        'detections.',
+    )
+
+
+def _draw_pair(
+    results: Results,
+    score: ImageScore,
+    path: str,
+    links: Sequence[Any],
+    threshold: float,
+) -> ImagePair:
+    """Draw ground truth and predictions of an image."""
+    image = cv2.imread(path, cv2.IMREAD_COLOR)
+    if image is None:
+        raise ValueError(f'cannot read the image {path}')
+    image = np.ascontiguousarray(image[..., ::-1])
+    truth = [
+        a
+        for a in results.coco.imgToAnns[score.image_id]
+        if not a.get('iscrowd')
+    ]
+    predicted = [
+        p
+        for p in results.predictions.imgToAnns[score.image_id]
+        if p['score'] >= threshold
+    ]
+    caption = (
+        f'{path.replace(chr(92), "/").split("/")[-1]}: score '
+        f'{score.score:.2f}, {score.num_people} people, {score.num_missed} '
+        f'missed, {score.num_false} false'
+    )
+    drawn = [
+        _draw_people(image, people, links) for people in (truth, predicted)
+    ]
+    return ImagePair(put_side_by_side(*drawn), caption)
+
+
+def _draw_people(
+    image: np.ndarray, people: Sequence[Any], links: Sequence[Any]
+) -> np.ndarray:
+    """Draw annotations or results; labelled keypoints have a score."""
+    if not people:
+        return image
+    entries = np.array([p['keypoints'] for p in people], float)
+    entries = entries.reshape(len(people), -1, 3)
+    return draw_poses(image, entries[..., :2], entries[..., 2], links)

@@ -1,0 +1,115 @@
+"""A report shows what the metric evaluated."""
+
+import json
+import re
+
+import pytest
+import torch
+from helpers.tools import CONFIG, ann, data_options
+from mmengine.config import Config
+from mmengine.registry import init_default_scope
+from mmpose.registry import MODELS
+
+from swahr_mmpose.commands.report import main
+
+SECTIONS = [
+    'Metrics',
+    'Precision and recall',
+    'AP by size',
+    'AP by number of people in the image',
+    'Kinds of keypoint errors',
+    'Worst images',
+]
+
+
+def report(data, folder, *arguments):
+    """Run the command; return the page and its section titles."""
+    out = folder / 'report.html'
+    main(
+        [
+            CONFIG,
+            *map(str, arguments),
+            '--out-file',
+            str(out),
+            '--work-dir',
+            str(folder / 'work'),
+            '--cfg-options',
+            *data_options(data),
+        ]
+    )
+    page = out.read_text(encoding='utf-8')
+    return page, re.findall('<h2>(.*?)</h2>', page)
+
+
+@pytest.fixture
+def results(synthetic, tmp_path):
+    """The ground truth of the synthetic test set, as a result file."""
+    content = json.loads(open(ann(synthetic)).read())
+    path = tmp_path / 'truth.keypoints.json'
+    path.write_text(
+        json.dumps(
+            [
+                dict(
+                    image_id=a['image_id'],
+                    category_id=a['category_id'],
+                    keypoints=a['keypoints'],
+                    score=0.9,
+                )
+                for a in content['annotations']
+                if not a['iscrowd'] and a['num_keypoints']
+            ]
+        )
+    )
+    return path
+
+
+def test_ground_truth_as_prediction_is_perfect(synthetic, tmp_path, results):
+    page, titles = report(synthetic, tmp_path, '--results', results)
+    assert titles == SECTIONS
+    assert '<td>coco/AP</td><td>1.000</td>' in page
+    (total,) = re.findall('<tr><td>all</td>(.*?)</tr>', page)
+    good, *errors = map(int, re.findall(r'<td>(\d+)</td>', total))
+    assert good > 0
+    assert errors == [0, 0, 0, 0]
+    captions = re.findall('<figcaption>(.*?)</figcaption>', page)
+    assert captions
+    assert all(
+        'score 1.00' in c and '0 missed, 0 false' in c for c in captions
+    )
+
+
+def test_the_number_of_images_can_be_bounded(synthetic, tmp_path, results):
+    page, _ = report(
+        synthetic, tmp_path, '--results', results, '--max-images', 2,
+        '--num-worst', 1,
+    )  # fmt: skip
+    assert '<dt>images</dt><dd>2</dd>' in page
+    assert page.count('<figure>') == 1
+
+
+@pytest.mark.slow
+def test_a_checkpoint_is_tested_first(synthetic, tmp_path):
+    init_default_scope('mmpose')
+    model = MODELS.build(Config.fromfile(CONFIG).model)
+    model.init_weights()
+    checkpoint = tmp_path / 'random.pth'
+    torch.save(dict(state_dict=model.state_dict()), checkpoint)
+    page, titles = report(synthetic, tmp_path, checkpoint)
+    assert titles == [*SECTIONS, 'Speed']
+    assert 'images per second on cpu' in page
+    assert str(checkpoint) in page
+
+
+def test_other_files_are_refused_in_a_sentence(
+    synthetic, tmp_path, results, capsys
+):
+    with pytest.raises(SystemExit, match='not a file of COCO results'):
+        report(synthetic, tmp_path, '--results', ann(synthetic))
+    content = json.loads(results.read_text())
+    results.write_text(json.dumps([dict(content[0], image_id=999)]))
+    with pytest.raises(SystemExit, match='image 999, are not in'):
+        report(synthetic, tmp_path, '--results', results)
+    with pytest.raises(SystemExit) as failure:
+        report(synthetic, tmp_path)
+    assert failure.value.code == 2
+    assert 'a checkpoint or --results FILE' in capsys.readouterr().err
