@@ -4,7 +4,9 @@ import asyncio
 import io
 import json
 import logging
+import re
 import struct
+import sys
 import threading
 import time
 import zlib
@@ -15,6 +17,8 @@ import pytest
 from PIL import Image
 
 from swahr_mmpose.deploy.runtime import Poses, cli
+from swahr_mmpose.deploy.runtime.forms import read_form
+from swahr_mmpose.deploy.runtime.page import read_page
 from swahr_mmpose.deploy.runtime.service import Limits, Service
 
 LIMITS = Limits(
@@ -25,7 +29,7 @@ LIMITS = Limits(
 class StubModel:
     """Model that finds one person, or waits, or fails."""
 
-    settings = SimpleNamespace(keypoints=['nose'])
+    settings = SimpleNamespace(keypoints=['nose', 'chin'], skeleton=[(0, 1)])
 
     def __init__(self):
         self.calls, self.error = 0, None
@@ -38,10 +42,9 @@ class StubModel:
         if self.error:
             raise self.error
         height, width = image.shape[:2]
-        points = np.array([[[width, height]]], np.float32)
-        return Poses(
-            points, np.ones((1, 1), np.float32), np.ones(1, np.float32)
-        )
+        points = np.array([[[width, height], [0, 0]]], np.float32)
+        scores = np.array([[1, 0]], np.float32)
+        return Poses(points, scores, np.ones(1, np.float32))
 
 
 @pytest.fixture
@@ -58,10 +61,17 @@ def encode(kind='PNG', size=(30, 20)):
     return stream.getvalue()
 
 
-async def call(
-    service, body=b'', method='POST', query='', headers=(), size=1000, wait=0.0
+async def send_request(
+    service,
+    body=b'',
+    method='POST',
+    query='',
+    headers=(),
+    size=1000,
+    wait=0.0,
+    path='/detect',
 ):
-    """Send a request in parts; return status, content and what was read."""
+    """Send a request in parts; return start, body and what was read."""
     sent, read = [], []
     parts = [body[i : i + size] for i in range(0, len(body), size)] or [b'']
 
@@ -82,12 +92,19 @@ async def call(
     scope = dict(
         type='http',
         method=method,
+        path=path,
         query_string=query.encode(),
         headers=list(headers),
     )
     await service(scope, receive, send)
     start, content = sent
-    return start['status'], json.loads(content['body']), b''.join(read)
+    return start, content['body'], b''.join(read)
+
+
+async def call(*args, **kwargs):
+    """Send a request; return status, JSON and what was read."""
+    start, content, read = await send_request(*args, **kwargs)
+    return start['status'], json.loads(content), read
 
 
 def ask(service, *args, **kwargs):
@@ -100,9 +117,42 @@ def test_people_are_returned_and_the_status(service):
     (person,) = content['people']
     assert person['keypoints'] == {'nose': [30.0, 20.0, 1.0]}
     assert ask(service, encode(), query='score_thr=1')[1]['people'] == []
-    assert ask(service, method='GET') == (
-        200, dict(status='ok', keypoints=['nose'])
+
+
+def test_the_model_is_described_and_the_service_is_healthy(service):
+    assert ask(service, method='GET', path='/healthz') == (
+        200, dict(status='ok')
     )  # fmt: skip
+    assert ask(service, method='GET', path='/model') == (
+        200,
+        dict(keypoints=['nose', 'chin'], skeleton=[[0, 1]], uncertainty=False),
+    )
+
+
+@pytest.mark.parametrize('method', ['GET', 'HEAD'])
+def test_the_page_runs_its_own_script_only(service, method):
+    start, body, _ = asyncio.run(
+        send_request(service, method=method, path='/')
+    )
+    headers = {k.decode(): v.decode() for k, v in start['headers']}
+    assert start['status'] == 200
+    assert headers['content-type'] == 'text/html; charset=utf-8'
+    page, _ = read_page()
+    assert int(headers['content-length']) == len(page)
+    assert body == (page if method == 'GET' else b'')
+    assert "default-src 'none'" in headers['content-security-policy']
+    assert (
+        "'unsafe-inline'"
+        not in re.search(
+            'script-src ([^;]*)', headers['content-security-policy']
+        )[1]
+    )
+    assert not re.search(rb'(src|href)="?(http|//)', page)
+
+
+def test_an_image_may_be_posted_to_the_root(service):
+    status, content = ask(service, encode(), path='/')
+    assert (status, len(content['people'])) == (200, 1)
 
 
 @pytest.mark.parametrize(
@@ -113,6 +163,10 @@ def test_people_are_returned_and_the_status(service):
         (400, "'high', expected", dict(body=b'a', query='score_thr=high')),
         (400, "'nan', expected", dict(body=b'a', query='score_thr=nan')),
         (405, 'method GET or POST', dict(method='PUT', body=b'x')),
+        (405, 'expected the method POST', dict(method='GET')),
+        (404, 'expected /, /healthz', dict(method='GET', path='/a')),
+        (404, 'expected /, /healthz', dict(body=b'x', path='/../etc')),
+        (404, 'expected /, /healthz', dict(method='PUT', path='/a')),
         (413, 'more than 100000 bytes', dict(body=bytes(100_001))),
         (
             413,
@@ -207,7 +261,7 @@ def test_a_client_that_leaves_is_not_answered(service):
     async def send(message):
         sent.append(message)
 
-    scope = dict(method='POST', query_string=b'', headers=[])
+    scope = dict(method='POST', path='/detect', query_string=b'', headers=[])
     asyncio.run(service(scope, receive, send))
     assert sent == []
     assert service.num_requests == 0
@@ -267,3 +321,70 @@ def test_formats_that_are_not_listed_are_refused(service, kind):
     assert status == 400
     assert 'BMP, JPEG, JPEG2000, PNG, PPM, TIFF, WEBP' in content['error']
     assert kind not in cli.FORMATS
+
+
+def make_form(*parts, boundary='xyz', end='--'):
+    """Body and headers of a form of (name, file name, content)."""
+    lines = []
+    for name, filename, content in parts:
+        file = f'; filename="{filename}"' if filename else ''
+        head = f'--{boundary}\r\nContent-Disposition: form-data; name="{name}"'
+        lines.append(f'{head}{file}\r\n\r\n'.encode() + content + b'\r\n')
+    lines.append(f'--{boundary}{end}\r\n'.encode())
+    kind = f'multipart/form-data; boundary={boundary}'.encode()
+    return dict(body=b''.join(lines), headers=[(b'content-type', kind)])
+
+
+@pytest.mark.parametrize('size', [7, 1000])
+def test_a_form_is_an_image_with_fields(service, size):
+    file = ('photo', 'a \u00e4.png', encode())
+    form = make_form(file, ('score_thr', None, b'0.3'))
+    status, content = ask(service, **form, size=size)
+    assert (status, len(content['people'])) == (200, 1)
+    form = make_form(('score_thr', None, b'1'), file)
+    assert ask(service, **form)[1]['people'] == []
+    other = ('notes', 'a.txt', b'no image')
+    form = make_form(other, ('image', 'b.png', encode()))
+    assert ask(service, **form)[0] == 200
+
+
+def test_any_bytes_pass_through_a_form():
+    rng = np.random.default_rng(0)
+    for _ in range(50):
+        content = rng.bytes(rng.integers(0, 400))
+        content = content.replace(b'a', b'\r\n--x')
+        form = make_form(('image', 'a', content), boundary='xyz')
+        assert read_form(form['headers'][0][1], form['body']).image == content
+
+
+@pytest.mark.parametrize(
+    ('message', 'form'),
+    [
+        ('the form has no file', make_form(('a', None, b'1'))),
+        ('malformed form', dict(make_form(), body=b'no form')),
+        ('incomplete', make_form(('image', 'a', b'1'), end='')),
+        ('is empty', make_form(('image', 'a', b''))),
+        ('more than 20 parts', make_form(*[('a', 'a', b'1')] * 21)),
+        (
+            'no boundary',
+            dict(
+                body=b'x', headers=[(b'content-type', b'multipart/form-data')]
+            ),
+        ),
+        ('not a complete image', make_form(('image', 'a.png', b'no image'))),
+    ],
+)
+def test_what_is_no_form_is_refused(service, message, form):
+    status, content = ask(service, **form)
+    assert status == 400
+    assert message in content['error']
+    assert service.model.calls == 0
+
+
+def test_without_the_form_library_the_answer_has_the_remedy(
+    service, monkeypatch
+):
+    monkeypatch.setitem(sys.modules, 'python_multipart.multipart', None)
+    status, content = ask(service, **make_form(('image', 'a', encode())))
+    assert status == 415
+    assert 'curl --data-binary' in content['error']

@@ -1,14 +1,17 @@
 # Copyright (c) swahr_mmpose contributors. Licensed under Apache-2.0.
-"""Serve an exported model over HTTP, without MMPose and PyTorch.
+"""Serve an exported model as a page and over HTTP, without PyTorch.
 
   %(prog)s deploy/model.onnx --port 8000
-  curl --data-binary @image.jpg 'http://localhost:8000/?score_thr=0.3'
+  # the page for images and the camera: http://localhost:8000
+  curl --data-binary @image.jpg 'http://localhost:8000/detect?score_thr=0.3'
+  curl -F image=@image.jpg -F score_thr=0.3 http://localhost:8000/detect
 
-Requires ONNX Runtime, NumPy, SciPy, Pillow and uvicorn. POST takes an image
-file and answers with JSON: a list of people, each with a score and, for each
-keypoint found, [x, y, score]. GET answers with the status and the keypoint
-names. The service has no encryption and no authentication: run it behind a
-proxy that has both.
+Requires ONNX Runtime, NumPy, SciPy, Pillow and uvicorn, and python-multipart
+for forms (curl -F). POST /detect takes an image file and answers with JSON: a
+list of people, each with a score and, for each keypoint found, [x, y, score].
+GET /healthz answers with the status, GET /model with keypoints and skeleton.
+The service has no encryption and no authentication: run it behind a proxy that
+has both.
 """
 
 from __future__ import annotations
@@ -18,13 +21,21 @@ import asyncio
 import logging
 import socket
 import sys
-from typing import Any, Optional
+from contextlib import suppress
+from typing import Any, Optional, Tuple
 
 from .cli import import_pillow, make_parser
 from .pose_model import PoseModel
 from .service import Limits, Service
 
-__all__ = ['main', 'serve']
+__all__ = [
+    'add_arguments',
+    'main',
+    'make_limits',
+    'open_socket',
+    'require_packages',
+    'serve',
+]
 
 _LATE = b'{"error": "the request did not arrive in time"}'
 _REQUEST_TIMEOUT = (
@@ -42,6 +53,16 @@ def parse_args() -> argparse.Namespace:
     parser.add_argument(
         'model', help='ONNX file of tools/deployment/export_onnx.py'
     )
+    add_arguments(parser)
+    return parser.parse_args()
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Add the options of the server.
+
+    Args:
+        parser (argparse.ArgumentParser): Parser to extend.
+    """
     parser.add_argument(
         '--host',
         default='127.0.0.1',
@@ -57,14 +78,35 @@ def parse_args() -> argparse.Namespace:
         help='number of CPU threads of the network',
     )
     _add_limits(parser)
-    args = parser.parse_args()
+
+
+def make_limits(args: argparse.Namespace) -> Limits:
+    """Make the limits from the options.
+
+    Args:
+        args (argparse.Namespace): Options of :func:`add_arguments`.
+
+    Returns:
+        Limits: Limits.
+
+    Raises:
+        ValueError: If an option is out of range.
+    """
     if not 0 <= args.port < 1 << 16:
-        parser.error(f'--port is {args.port}, expected 0 to 65535')
+        raise ValueError(f'--port is {args.port}, expected 0 to 65535')
     for name in ('max_mib', 'max_pixels', 'max_requests', 'timeout'):
-        if not 0 < getattr(args, name) < 1e12:
+        value = getattr(args, name)
+        if not 0 < value < 1e12:
             option = name.replace('_', '-')
-            parser.error(f'--{option} must be a positive number')
-    return args
+            raise ValueError(
+                f'--{option} is {value}, expected a positive number'
+            )
+    return Limits(
+        max_bytes=int(args.max_mib * 2**20),
+        max_pixels=int(args.max_pixels),
+        max_requests=args.max_requests,
+        timeout=args.timeout,
+    )
 
 
 def _add_limits(parser: argparse.ArgumentParser) -> None:
@@ -142,6 +184,8 @@ def _make_protocol(seconds: float) -> Any:
 def serve(service: Service, address: socket.socket) -> None:
     """Serve until interrupted.
 
+    Ctrl-C ends the function.
+
     Args:
         service (Service): Application.
         address (socket.socket): Socket that listens.
@@ -161,34 +205,60 @@ def serve(service: Service, address: socket.socket) -> None:
         server_header=False,
         timeout_graceful_shutdown=_GRACE,
     )
-    uvicorn.Server(config).run(sockets=[address])
+    with suppress(KeyboardInterrupt):
+        uvicorn.Server(config).run(sockets=[address])
+
+
+def open_socket(host: str, port: int) -> Tuple[socket.socket, str]:
+    """Open a socket that listens.
+
+    Args:
+        host (str): Address.
+        port (int): Port; 0 chooses a free one.
+
+    Returns:
+        tuple[socket.socket, str]: Socket, and the URL of the service.
+
+    Raises:
+        OSError: If the port is in use or must not be used.
+    """
+    family = socket.AF_INET6 if ':' in host else socket.AF_INET
+    try:
+        address = socket.create_server((host, port), family=family)
+    except OSError as error:
+        reason = error.strerror or str(error)
+        raise OSError(
+            f'cannot listen on {host}, port {port} ({reason}); choose another '
+            'with --port, or a free one with --port 0'
+        ) from error
+    name, number = address.getsockname()[:2]
+    name = f'[{name}]' if ':' in name else name
+    return address, f'http://{name}:{number}'
+
+
+def require_packages() -> None:
+    """Raise if a package of the service is not installed.
+
+    Raises:
+        ImportError: If Pillow or uvicorn is absent.
+    """
+    import_pillow()
+    _import_uvicorn()
 
 
 def main() -> None:
     """Serve until interrupted."""
     args = parse_args()
     logging.basicConfig(format='%(levelname)s: %(message)s')
-    limits = Limits(
-        max_bytes=int(args.max_mib * 2**20),
-        max_pixels=int(args.max_pixels),
-        max_requests=args.max_requests,
-        timeout=args.timeout,
-    )
-    family = socket.AF_INET6 if ':' in args.host else socket.AF_INET
     try:
-        import_pillow()
-        _import_uvicorn()
+        limits = make_limits(args)
+        require_packages()
+        address, url = open_socket(args.host, args.port)
         model = PoseModel(args.model, threads=args.threads)
-        address = socket.create_server((args.host, args.port), family=family)
     except (ImportError, OSError, ValueError) as error:
         sys.exit(f'error: {error}')
-    host, port = address.getsockname()[:2]
-    host = f'[{host}]' if ':' in host else host
-    print(f'http://{host}:{port}', flush=True)
-    try:
-        serve(Service(model, limits), address)
-    except KeyboardInterrupt:
-        pass
+    print(url, flush=True)
+    serve(Service(model, limits), address)
 
 
 if __name__ == '__main__':

@@ -1,5 +1,17 @@
 # Copyright (c) swahr_mmpose contributors. Licensed under Apache-2.0.
-"""The web service as an ASGI application, without a server."""
+"""The web service as an ASGI application, without a server.
+
+=======  ============  ===================================================
+method   path          answer
+=======  ============  ===================================================
+GET      ``/``         page that draws people on images and camera frames
+GET      ``/healthz``  ``{"status": "ok"}``
+GET      ``/model``    names of the keypoints, skeleton, uncertainty
+POST     ``/detect``   people in an image file, the body or a form
+=======  ============  ===================================================
+
+POST to ``/`` is the same as to ``/detect``.
+"""
 
 from __future__ import annotations
 
@@ -18,14 +30,17 @@ from typing import (
     Callable,
     Dict,
     Iterator,
+    Mapping,
     NamedTuple,
     Optional,
+    Protocol,
     Tuple,
 )
 from urllib.parse import parse_qs
 
 from .cli import ImageTooLargeError, read_image
-from .pose_model import PoseModel
+from .forms import is_form, read_form
+from .page import read_page
 
 __all__ = ['Limits', 'Service']
 
@@ -34,7 +49,35 @@ _LOGGER = logging.getLogger(__name__)
 Scope = Dict[str, Any]
 Receive = Callable[[], Awaitable[Dict[str, Any]]]
 Send = Callable[[Dict[str, Any]], Awaitable[None]]
-Answer = Tuple[int, Dict[str, Any]]
+
+
+class Model(Protocol):
+    """What the service needs of a :class:`.PoseModel`."""
+
+    settings: Any
+
+    def __call__(self, image: Any, channel_order: str) -> Any:
+        """Detect people in an image, see :meth:`.PoseModel.__call__`."""
+
+
+class Answer(NamedTuple):
+    """Answer to a request.
+
+    Attributes:
+        status: HTTP status.
+        content: Body.
+        headers: Headers but the length.
+    """
+
+    status: int
+    content: bytes
+    headers: Mapping[str, str]
+
+
+def _make_json(status: int, content: Mapping[str, Any]) -> Answer:
+    """Make an answer of JSON."""
+    headers = {'content-type': 'application/json'}
+    return Answer(status, json.dumps(content).encode(), headers)
 
 
 class Limits(NamedTuple):
@@ -117,9 +160,7 @@ class Service:
             :class:`Limits`.
     """
 
-    def __init__(
-        self, model: PoseModel, limits: Optional[Limits] = None
-    ) -> None:
+    def __init__(self, model: Model, limits: Optional[Limits] = None) -> None:
         self.model, self.limits = model, limits or Limits()
         self.num_requests = 0
         self._thread = ThreadPoolExecutor(1, 'swahr_runtime')
@@ -135,30 +176,29 @@ class Service:
             send (Callable): Function that sends a part of the answer.
         """
         try:
-            status, content = await self._answer(scope, receive)
+            answer = await self._answer(scope, receive)
         except DisconnectedError:
             return
         except RequestError as error:
-            status, content = error.status, dict(error=str(error))
+            answer = _make_json(error.status, dict(error=str(error)))
         except Exception:
             _LOGGER.exception('internal error')
-            status, content = 500, dict(error='internal error; see the log')
-        await _send_json(send, status, content)
+            reason = 'internal error; see the log'
+            answer = _make_json(500, dict(error=reason))
+        await _send(send, answer, scope['method'] == 'HEAD')
 
     async def _answer(self, scope: Scope, receive: Receive) -> Answer:
-        """Compute the HTTP status and the content of the answer."""
-        if scope['method'] in ('GET', 'HEAD'):
-            keypoints = self.model.settings.keypoints
-            return 200, dict(status='ok', keypoints=keypoints)
+        """Compute the answer."""
         deadline = time.monotonic() + self.limits.timeout
         body = _Body(receive)
         try:
-            if scope['method'] != 'POST':
-                raise RequestError(405, 'expected the method GET or POST')
+            if scope['method'] in ('GET', 'HEAD'):
+                return self._get(scope['path'])
+            _check_post(scope)
             with self._count_request():
-                score_thr = _read_score_thr(scope)
                 content = await self._receive(scope, body, deadline)
-                return 200, await self._run(content, score_thr, deadline)
+                result = await self._run(scope, content, deadline)
+                return _make_json(200, result)
         except RequestError:
             # A client that sends its whole body before it reads would get a
             # connection error instead of the answer.
@@ -168,6 +208,18 @@ class Service:
                         body.discard(), deadline - time.monotonic()
                     )
             raise
+
+    def _get(self, path: str) -> Answer:
+        """Answer a request of the method GET or HEAD."""
+        if path == '/':
+            return Answer(200, *read_page())
+        if path == '/healthz':
+            return _make_json(200, dict(status='ok'))
+        if path == '/model':
+            return _make_json(200, _describe_model(self.model.settings))
+        if path == '/detect':
+            raise RequestError(405, 'expected the method POST, with an image')
+        raise RequestError(404, _NOT_FOUND)
 
     @contextmanager
     def _count_request(self) -> Iterator[None]:
@@ -212,9 +264,15 @@ class Service:
         return content
 
     async def _run(
-        self, content: bytes, score_thr: float, deadline: float
+        self, scope: Scope, content: bytes, deadline: float
     ) -> Dict[str, Any]:
         """Run the model in the thread, after earlier requests."""
+        query = parse_qs(scope['query_string'].decode('latin-1'))
+        fields = {name: values[0] for name, values in query.items()}
+        kind = dict(scope['headers']).get(b'content-type', b'')
+        if is_form(kind):
+            content, fields = _unpack_form(kind, content, fields)
+        score_thr = _parse_score_thr(fields.get('score_thr', '0.2'))
         loop = asyncio.get_running_loop()
         task = loop.run_in_executor(
             self._thread, self.detect, content, score_thr
@@ -261,10 +319,43 @@ class Service:
         return dict(people=people, seconds=seconds)
 
 
-def _read_score_thr(scope: Scope) -> float:
-    """Read the query parameter ``score_thr``."""
-    query = parse_qs(scope['query_string'].decode('latin-1'))
-    text = query.get('score_thr', ['0.2'])[0]
+_NOT_FOUND = 'not found; expected /, /healthz, /model or /detect'
+
+
+def _check_post(scope: Scope) -> None:
+    """Refuse other methods than POST, and other paths."""
+    if scope['path'] not in ('/', '/detect'):
+        raise RequestError(404, _NOT_FOUND)
+    if scope['method'] != 'POST':
+        raise RequestError(405, 'expected the method GET or POST')
+
+
+def _describe_model(settings: Any) -> Dict[str, Any]:
+    """Describe a model for the page."""
+    return dict(
+        keypoints=list(settings.keypoints),
+        skeleton=[list(edge) for edge in settings.skeleton],
+        uncertainty=bool(getattr(settings, 'output_scales', False)),
+    )
+
+
+def _unpack_form(
+    kind: bytes, body: bytes, fields: Mapping[str, str]
+) -> Tuple[bytes, Dict[str, str]]:
+    """Get the image of a form; its fields extend those of the query."""
+    try:
+        form = read_form(kind, body)
+    except ImportError as error:
+        raise RequestError(415, str(error)) from error
+    except ValueError as error:
+        raise RequestError(400, str(error)) from error
+    if not form.image:
+        raise RequestError(400, 'the file of the form is empty')
+    return form.image, {**form.fields, **fields}
+
+
+def _parse_score_thr(text: str) -> float:
+    """Parse the minimum instance score."""
     try:
         score_thr = float(text)
     except ValueError:
@@ -276,14 +367,18 @@ def _read_score_thr(scope: Scope) -> float:
     return score_thr
 
 
-async def _send_json(send: Send, status: int, content: Dict[str, Any]) -> None:
+async def _send(send: Send, answer: Answer, is_head: bool) -> None:
     """Send an answer, after which the connection is closed."""
-    text = json.dumps(content).encode()
-    headers = [
-        (b'content-type', b'application/json'),
-        (b'content-length', str(len(text)).encode()),
-        (b'connection', b'close'),
-    ]
-    start = dict(type='http.response.start', status=status, headers=headers)
+    headers = {
+        **answer.headers,
+        'content-length': str(len(answer.content)),
+        'connection': 'close',
+    }
+    start = dict(
+        type='http.response.start',
+        status=answer.status,
+        headers=[(k.encode(), v.encode()) for k, v in headers.items()],
+    )
     await send(start)
-    await send(dict(type='http.response.body', body=text))
+    content = b'' if is_head else answer.content
+    await send(dict(type='http.response.body', body=content))
