@@ -1,9 +1,13 @@
 # Copyright (c) swahr_mmpose contributors. Licensed under Apache-2.0.
 """Configuration of Sphinx; build with ``bash tools/dev/build_docs.sh``."""
 
+import os
 import re
 import sys
 from pathlib import Path
+
+from docutils import nodes
+from sphinx import addnodes
 
 ROOT = Path(__file__).resolve().parent.parent
 project = 'swahr_mmpose'
@@ -18,7 +22,10 @@ extensions = [
     'sphinx.ext.autosummary',
     'sphinx.ext.napoleon',
     'sphinx.ext.viewcode',
+    'sphinx_copybutton',
+    'sphinx_design',
 ]
+myst_enable_extensions = ['colon_fence']
 exclude_patterns = ['_build', '_templates']
 templates_path = ['_templates']
 myst_heading_anchors = 3
@@ -36,6 +43,30 @@ add_module_names = False
 
 html_theme = 'furo'
 html_title = 'swahr_mmpose'
+html_static_path = ['_static']
+html_css_files = ['tables.css']
+copybutton_exclude = '.linenos, .gp, .go'
+
+# Files outside of this folder, such as configs: in the repository where its
+# address is known, else in the checkout.
+REPOSITORY = os.environ.get('SWAHR_REPOSITORY_URL', '').rstrip('/')
+FILES = f'{REPOSITORY}/blob/main' if REPOSITORY else ROOT.as_uri()
+if REPOSITORY:
+    html_theme_options = dict(
+        source_repository=REPOSITORY,
+        source_branch='main',
+        source_directory='docs/',
+    )
+
+
+def link_to_repository(app, doctree):
+    """Link to files of the repository, which MyST would copy as downloads."""
+    folder = Path(app.env.docname).parent
+    for node in list(doctree.findall(addnodes.download_reference)):
+        # Relative to docs/: ../configs/...
+        path = os.path.normpath(folder / node['reftarget'])
+        uri = f'{FILES}/{Path(path).relative_to("..").as_posix()}'
+        node.replace_self(nodes.reference('', '', *node.children, refuri=uri))
 
 
 def skip_field(app, what, name, obj, skip, options):
@@ -82,5 +113,7 @@ def qualify_references(app, what, name, obj, options, lines):
 
 def setup(app):
     """Connect the event handlers."""
+    # Before Sphinx collects the downloads.
+    app.connect('doctree-read', link_to_repository, priority=100)
     app.connect('autodoc-skip-member', skip_field)
     app.connect('autodoc-process-docstring', qualify_references, priority=900)
