@@ -3,10 +3,12 @@
 
 :class:`SparseFields` carries heatmap targets and loss masks from the data
 worker to the model. About 99 % of a target heatmap is zero, so non-zero cells
-are stored as indices and values, masks as bits. :func:`stack_heatmaps` and
-:func:`stack_masks` make the dense maps of a batch on the model's device,
-without loss. :class:`HeadOutput` carries predicted maps from the head to the
-losses and to decoding.
+are stored as indices and values, masks as bits. The codec makes the targets
+in this form (:class:`SparseHeatmap`). :func:`stack_targets` collects the
+cells of a batch (:class:`SparseTargets`) for the heatmap loss, without dense
+maps; :func:`stack_masks` unpacks the masks of a batch on the model's device.
+:class:`HeadOutput` carries predicted maps from the head to the losses and to
+decoding.
 
 B images, K keypoints, L tag dimensions, maps of h x w cells. Level 0 is the
 coarsest.
@@ -14,20 +16,26 @@ coarsest.
 
 from __future__ import annotations
 
-from typing import Any, List, NamedTuple, Optional, Sequence, Tuple
+from typing import Any, List, NamedTuple, Optional, Sequence, Tuple, Union
 
 import numpy as np
 import torch
 from mmengine.structures import BaseDataElement
 from torch import Tensor
 
+from swahr_mmpose.utils.sparse_heatmap import SparseHeatmap
+from swahr_mmpose.utils.sparse_targets import SparseTargets
+
 __all__ = [
     'HeadOutput',
     'SparseFields',
+    'SparseHeatmap',
+    'SparseTargets',
     'mask_keypoints',
     'stack_annotated',
     'stack_heatmaps',
     'stack_masks',
+    'stack_targets',
 ]
 
 
@@ -43,31 +51,34 @@ class SparseFields(BaseDataElement):
     def pack(
         cls, heatmaps: Sequence[Any], masks: Optional[Sequence[Any]] = None
     ) -> SparseFields:
-        """Pack dense maps.
+        """Pack heatmaps and masks.
 
         Args:
-            heatmaps (Sequence[np.ndarray | Tensor]): Target heatmaps, float32
-                (K, h, w), one per level.
+            heatmaps (Sequence[SparseHeatmap | np.ndarray | Tensor]): Target
+                heatmaps, (K, h, w), one per level; dense ones float32.
             masks (Sequence[np.ndarray | Tensor], optional): Loss masks, bool
                 (h, w), one per level. Defaults to ``None``, no masks.
 
         Returns:
             SparseFields: The same maps, packed.
         """
-        dense = [np.asarray(level) for level in heatmaps]
-        cells = [np.flatnonzero(level) for level in dense]
-        values = [
-            level.reshape(-1)[indices] for level, indices in zip(dense, cells)
+        levels = [
+            level
+            if isinstance(level, SparseHeatmap)
+            else SparseHeatmap.from_dense(level)
+            for level in heatmaps
         ]
         packed = cls(
             metainfo=dict(
-                shapes=[level.shape for level in dense],
-                counts=[len(indices) for indices in cells],
+                shapes=[level.shape for level in levels],
+                counts=[len(level.cells) for level in levels],
                 masked=masks is not None,
             )
         )
-        packed.cells = _concatenate(cells, np.int32)
-        packed.cell_values = _concatenate(values, np.float32)
+        packed.cells = _concatenate([x.cells for x in levels], np.int32)
+        packed.cell_values = _concatenate(
+            [x.values for x in levels], np.float32
+        )
         bits = [np.packbits(np.asarray(mask)) for mask in masks or ()]
         packed.bits = _concatenate(bits, np.uint8)
         return packed
@@ -114,12 +125,21 @@ class SparseFields(BaseDataElement):
         Returns:
             Tensor: Mask, bool (h, w).
         """
-        areas = [h * w for _, h, w in self.shapes]
-        bits = self.bits.split([-(-area // 8) for area in areas])[level]
-        shifts = torch.arange(7, -1, -1, device=bits.device)
-        flags = (bits[:, None] >> shifts) & 1
-        flat = flags.flatten()[: areas[level]].bool()
-        return flat.view(self.shapes[level][1:])
+        return _unpack_bits(
+            self.level_bits(level)[None], self.shapes[level][1:]
+        )[0]
+
+    def level_bits(self, level: int) -> Tensor:
+        """Get the packed loss mask of one level, uint8 (ceil(h * w / 8),).
+
+        Args:
+            level (int): Index of the level.
+
+        Returns:
+            Tensor: View of the bits, rows first, highest bit first.
+        """
+        sizes = [-(-h * w // 8) for _, h, w in self.shapes]
+        return self.bits.split(sizes)[level]
 
 
 def _concatenate(parts: Sequence[np.ndarray], dtype: Any) -> Tensor:
@@ -128,8 +148,10 @@ def _concatenate(parts: Sequence[np.ndarray], dtype: Any) -> Tensor:
     return torch.from_numpy(np.concatenate([empty, *parts]).astype(dtype))
 
 
-def stack_heatmaps(fields: Sequence[Any], level: int) -> Tensor:
-    """Stack the target heatmaps of a batch at one level.
+def stack_targets(
+    fields: Sequence[Any], level: int
+) -> Union[SparseTargets, Tensor]:
+    """Stack the target heatmaps of a batch at one level, sparse if they are.
 
     Args:
         fields (Sequence[SparseFields | MultilevelPixelData]): Targets of B
@@ -137,7 +159,8 @@ def stack_heatmaps(fields: Sequence[Any], level: int) -> Tensor:
         level (int): Index of the level.
 
     Returns:
-        Tensor: Dense heatmaps, float32 (B, K, h, w).
+        SparseTargets | Tensor: Cells of :class:`SparseFields`; dense
+        heatmaps, float32 (B, K, h, w), of other fields.
 
     Raises:
         ValueError: If shapes differ between the samples, or only some of them
@@ -152,13 +175,36 @@ def stack_heatmaps(fields: Sequence[Any], level: int) -> Tensor:
             f'batch or in none, got (shapes, masked) {sorted(kinds)}; check '
             'codec and pipeline'
         )
-    shape = fields[0].shapes[level]
-    size = int(np.prod(shape))
-    dense = fields[0].cell_values.new_zeros(len(fields), *shape)
-    parts = [f.level(level) for f in fields]
-    cells = torch.cat([c + b * size for b, (c, _) in enumerate(parts)])
-    dense.view(-1).index_copy_(0, cells, torch.cat([v for _, v in parts]))
-    return dense
+    num_keypoints, height, width = fields[0].shapes[level]
+    cells = torch.cat([f.cells.split(f.counts)[level] for f in fields])
+    counts = torch.tensor([f.counts[level] for f in fields])
+    images = torch.repeat_interleave(
+        counts.to(cells.device, non_blocking=True), output_size=len(cells)
+    )
+    size = num_keypoints * height * width
+    return SparseTargets(
+        torch.add(cells, images, alpha=size),  # int64, as images
+        torch.cat([f.cell_values.split(f.counts)[level] for f in fields]),
+        (len(fields), num_keypoints, height, width),
+    )
+
+
+def stack_heatmaps(fields: Sequence[Any], level: int) -> Tensor:
+    """Stack the target heatmaps of a batch at one level, as dense maps.
+
+    Args:
+        fields (Sequence[SparseFields | MultilevelPixelData]): Targets of B
+            images.
+        level (int): Index of the level.
+
+    Returns:
+        Tensor: Dense heatmaps, float32 (B, K, h, w).
+
+    Raises:
+        ValueError: See :func:`stack_targets`.
+    """
+    targets = stack_targets(fields, level)
+    return targets if isinstance(targets, Tensor) else targets.dense()
 
 
 def stack_masks(fields: Sequence[Any], level: int) -> Optional[Tensor]:
@@ -175,10 +221,19 @@ def stack_masks(fields: Sequence[Any], level: int) -> Optional[Tensor]:
     if isinstance(fields[0], SparseFields):
         if not fields[0].masked:
             return None
-        return torch.stack([f.mask(level) for f in fields])
+        bits = torch.stack([f.level_bits(level) for f in fields])
+        return _unpack_bits(bits, fields[0].shapes[level][1:])
     if 'heatmap_mask' not in fields[0]:
         return None
     return torch.stack([f.heatmap_mask[level] for f in fields])
+
+
+def _unpack_bits(bits: Tensor, size: Sequence[int]) -> Tensor:
+    """Unpack uint8 bits (B, ceil(h * w / 8)) to bool (B, h, w)."""
+    shifts = torch.arange(7, -1, -1, dtype=torch.uint8, device=bits.device)
+    flags = (bits[..., None] >> shifts).bitwise_and_(1).bool()
+    area = size[0] * size[1]
+    return flags.flatten(1)[:, :area].reshape(len(bits), *size)
 
 
 def stack_annotated(

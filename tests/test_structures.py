@@ -10,10 +10,13 @@ from mmpose.structures import MultilevelPixelData, PoseDataSample
 
 from swahr_mmpose.structures import (
     SparseFields,
+    SparseHeatmap,
+    SparseTargets,
     mask_keypoints,
     stack_annotated,
     stack_heatmaps,
     stack_masks,
+    stack_targets,
 )
 
 SIZES = [(5, 7), (10, 14)]
@@ -54,10 +57,34 @@ def test_a_batch_is_the_same_from_sparse_and_from_dense_fields(
             [stack(fields, level) for fields in (sparse, dense)]
             for stack in (stack_heatmaps, stack_masks)
         )
+        found = stack_targets(sparse, level)
+        assert isinstance(found, SparseTargets)
+        assert found.cells.dtype == torch.int64
+        assert torch.equal(stack_targets(dense, level), targets[1])
+        again = SparseTargets.from_dense(targets[1])
+        for one, other in zip(found, again):
+            assert torch.equal(torch.as_tensor(one), torch.as_tensor(other))
         assert targets[0].dtype == targets[1].dtype
         assert torch.equal(*targets)
         assert (masks[0] is None) is not masked
         assert masks[0] is None or torch.equal(*masks)
+
+
+def test_sparse_heatmaps_are_packed_as_dense_ones():
+    heatmaps, masks = random_fields(2)
+    levels = [SparseHeatmap.from_dense(h) for h in heatmaps]
+    for level, dense in zip(levels, heatmaps):
+        np.testing.assert_array_equal(level, dense)
+        assert np.asarray(level).dtype == np.float32
+        assert np.asarray(level, np.float64).dtype == np.float64
+        assert level.cells.dtype == np.int32
+        assert repr(level) == (
+            f'SparseHeatmap(shape={dense.shape}, cells={len(level.cells)})'
+        )
+    expected, got = (SparseFields.pack(h, masks) for h in (heatmaps, levels))
+    assert (got.shapes, got.counts) == (expected.shapes, expected.counts)
+    for name in ('cells', 'cell_values', 'bits'):
+        assert torch.equal(getattr(got, name), getattr(expected, name))
 
 
 def test_a_sample_is_the_same_after_pickling_and_moving():

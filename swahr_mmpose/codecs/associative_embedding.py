@@ -18,7 +18,7 @@ from torch import Tensor
 
 from swahr_mmpose.utils.flip_marker import read_flips
 
-from . import block_max, decoding, gaussian_targets, grouping, peaks
+from . import assignment, decoding, gaussian_targets, grouping
 
 __all__ = ['ScaleAwareAssociativeEmbedding']
 
@@ -34,7 +34,8 @@ class ScaleAwareAssociativeEmbedding(BaseKeypointCodec):
 
     Encoded:
 
-        - heatmaps (list[np.ndarray]): float32 (K, h, w), one per level
+        - heatmaps (list[np.ndarray]): float32 (K, h, w), one per level; with
+          ``sparse_heatmaps=True`` a :class:`SparseHeatmap` each
         - keypoint_indices (np.ndarray): int64 (N, K, 2), ``[y * w + x,
           valid]`` on the first, coarsest level
         - keypoints_visible_weights (np.ndarray): (N, K), 0 where a keypoint
@@ -76,6 +77,17 @@ class ScaleAwareAssociativeEmbedding(BaseKeypointCodec):
             people that take part in the matching. Defaults to 30.
         decode_max_instances (int, optional): Maximum number of people per
             image, by instance score. Defaults to ``None``, all.
+        decode_assignment (str): Choice among assignments of equal cost:
+            ``'nearest'``, the one with the smallest tag distances, or
+            ``'official'``, that of the official implementation. Defaults to
+            ``'nearest'``.
+        decode_fill_missing (bool): Whether a keypoint without a peak is
+            placed at the cell that fits its person best. Defaults to
+            ``True``.
+        sparse_heatmaps (bool): Whether to encode heatmaps as their non-zero
+            cells, which is faster. ``BottomupPackInputs`` accepts both,
+            MMPose's ``PackPoseInputs`` arrays alone. Defaults to ``False``;
+            the configs of this package have ``True``.
 
     Raises:
         ValueError: If sizes or decoding options are invalid.
@@ -112,6 +124,9 @@ class ScaleAwareAssociativeEmbedding(BaseKeypointCodec):
         decode_tag_thr: float = 1.0,
         decode_topk: int = 30,
         decode_max_instances: Optional[int] = None,
+        decode_assignment: str = 'nearest',
+        decode_fill_missing: bool = True,
+        sparse_heatmaps: bool = False,
     ) -> None:
         super().__init__()
         self.input_size: Size = (int(input_size[0]), int(input_size[1]))
@@ -127,6 +142,9 @@ class ScaleAwareAssociativeEmbedding(BaseKeypointCodec):
         self.decode_tag_thr = decode_tag_thr
         self.decode_topk = decode_topk
         self.decode_max_instances = decode_max_instances
+        self.decode_assignment = decode_assignment
+        self.decode_fill_missing = decode_fill_missing
+        self.sparse_heatmaps = sparse_heatmaps
         _check_options(self)
 
     def to_cells(
@@ -241,6 +259,8 @@ class ScaleAwareAssociativeEmbedding(BaseKeypointCodec):
             draw(c, keypoints_visible, s, sigma, **options)
             for c, s in zip(cells, sizes)
         ]
+        if not self.sparse_heatmaps:
+            maps = [np.asarray(level) for level in maps]
         indices = gaussian_targets.keypoint_indices(
             cells[0], keypoints_visible, sizes[0], **options
         )
@@ -261,7 +281,6 @@ class ScaleAwareAssociativeEmbedding(BaseKeypointCodec):
         keypoints, scores, _ = self.batch_decode(heatmaps[None], tags[None])
         return keypoints[0], scores[0]
 
-    @torch.no_grad()
     def batch_decode(
         self,
         batch_heatmaps: Tensor,
@@ -269,11 +288,6 @@ class ScaleAwareAssociativeEmbedding(BaseKeypointCodec):
         scale_factor: float = 1.0,
     ) -> Decoded:
         """Decode heatmaps and tags into people.
-
-        NaN and infinity in heatmaps count as 0. A tag that is not finite
-        belongs to no person. The search for missing keypoints is bounded:
-        where it would read more than 67 million cells of an image, some are
-        placed at a good cell instead of the best one, with a warning.
 
         Args:
             batch_heatmaps (Tensor): Shape (B, K, H, W).
@@ -283,68 +297,84 @@ class ScaleAwareAssociativeEmbedding(BaseKeypointCodec):
                 at input resolution.
 
         Returns:
-            tuple[list, list, list]: For each image float32 keypoints
-            (N, K, 2) in input pixels, keypoint scores (N, K), and instance
-            scores (N,): the mean over all K keypoint scores before missing
-            ones are filled. A missing keypoint is (0, 0) with score 0.
+            tuple[list, list, list]: Keypoints, keypoint scores and instance
+            scores of each image, see :meth:`decode_people`.
+
+        Raises:
+            ValueError: See :meth:`decode_people`.
+        """
+        people = self.decode_people(batch_heatmaps, batch_tags, scale_factor)
+        return people.keypoints, people.scores, people.instance_scores
+
+    @torch.no_grad()
+    def decode_people(
+        self,
+        batch_heatmaps: Tensor,
+        batch_tags: Tensor,
+        scale_factor: float = 1.0,
+    ) -> decoding.DecodedPeople:
+        """Decode heatmaps and tags into people, with what was filled.
+
+        NaN and infinity in heatmaps count as 0. A tag that is not finite
+        belongs to no person. On a CPU the search for missing keypoints is
+        bounded: where it would read more than 67 million cells of an image,
+        some are placed at a good cell instead of the best one, with a
+        warning.
+
+        Args:
+            batch_heatmaps (Tensor): Shape (B, K, H, W).
+            batch_tags (Tensor): L groups of K channels, shape (B, L*K, h, w);
+                where smaller than the heatmaps, interpolated bilinearly.
+            scale_factor (float): Input pixels per cell. Defaults to 1, maps
+                at input resolution.
+
+        Returns:
+            DecodedPeople: For each image float32 keypoints (N, K, 2) in input
+            pixels, keypoint scores (N, K), instance scores (N,), the mean
+            over all K keypoint scores before missing ones are filled, and the
+            bool mask ``filled`` (N, K). A missing keypoint is (0, 0) with
+            score 0.
 
         Raises:
             ValueError: If the shapes of heatmaps, tags and
                 ``decode_keypoint_order`` do not match.
         """
-        # Most missing keypoints exceed a fifth of the threshold.
-        heatmaps, blocks = block_max.index_finite(
-            batch_heatmaps.float(), self.decode_keypoint_thr / 5
-        )
+        heatmaps = batch_heatmaps.float()
         tags = decoding.split_tags(
             heatmaps, batch_tags.float(), self.decode_keypoint_order
         )
-        candidates = peaks.find_candidates(
-            heatmaps,
-            tags,
-            blocks,
-            threshold=self.decode_keypoint_thr,
-            kernel=self.decode_nms_kernel,
-            topk=self.decode_topk,
+        images = decoding.decode_maps(
+            heatmaps, tags, self._get_options(scale_factor)
         )
-        keypoints, scores, instance_scores = [], [], []
-        for b in range(len(heatmaps)):
-            people, best = decoding.decode_image(
-                heatmaps[b],
-                tags[b],
-                peaks.Candidates(*(t[b] for t in candidates)),
-                blocks.select_part(b, len(heatmaps)),
-                keypoint_order=self.decode_keypoint_order,
-                keypoint_threshold=self.decode_keypoint_thr,
-                tag_threshold=self.decode_tag_thr,
-                max_groups=self.decode_topk,
-                max_people=self.decode_max_instances,
-            )
-            pixels = self._refine_to_pixels(heatmaps[b], people, scale_factor)
-            keypoints.append(pixels)
-            scores.append(people.scores)
-            instance_scores.append(best)
-        return keypoints, scores, instance_scores
+        return decoding.DecodedPeople(
+            [
+                decoding.to_pixels(image, scale_factor, self.unbiased)
+                for image in images
+            ],
+            [image.people.scores for image in images],
+            [image.instance_scores for image in images],
+            [image.filled for image in images],
+        )
 
-    def _refine_to_pixels(
-        self, heatmaps: Tensor, people: grouping.People, scale_factor: float
-    ) -> np.ndarray:
-        """Refine cells to sub-pixel input coordinates, float32 (N, K, 2).
-
-        Missing keypoints are (0, 0).
-        """
-        cells = torch.from_numpy(people.cells).to(heatmaps.device)
+    def _get_options(self, scale_factor: float) -> grouping.DecodeOptions:
+        """Collect the options of decoding."""
+        step = None
         if self.unbiased:
             # Neighbours at the distance of one cell of the finest level:
             # between these the enlarged map has no further information.
             stride = self.input_size[0] / self.heatmap_sizes[-1][0]
             step = max(round(stride / scale_factor), 1)
-            shift = peaks.log_parabola_shift(heatmaps, cells, step)
-        else:
-            shift = peaks.quarter_shift(heatmaps, cells)
-        pixels = ((cells + shift + 0.5) * scale_factor).cpu().numpy()
-        pixels = pixels - (0.5 if self.unbiased else 0.0)
-        return pixels * (people.scores > 0)[..., None]
+        return grouping.DecodeOptions(
+            keypoint_order=self.decode_keypoint_order,
+            keypoint_threshold=self.decode_keypoint_thr,
+            tag_threshold=self.decode_tag_thr,
+            nms_kernel=self.decode_nms_kernel,
+            topk=self.decode_topk,
+            max_people=self.decode_max_instances,
+            fill_missing=self.decode_fill_missing,
+            assign=assignment.ASSIGNMENTS[self.decode_assignment],
+            parabola_step=step,
+        )
 
 
 def select_people(
@@ -412,6 +442,11 @@ def _check_options(codec: ScaleAwareAssociativeEmbedding) -> None:
             codec.decode_keypoint_thr >= 0,
             'decode_keypoint_thr must not be negative, got '
             f'{codec.decode_keypoint_thr}',
+        ),
+        (
+            codec.decode_assignment in assignment.ASSIGNMENTS,
+            'decode_assignment must be one of '
+            f'{list(assignment.ASSIGNMENTS)}, got {codec.decode_assignment!r}',
         ),
     ):
         if not holds:

@@ -19,7 +19,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-__all__ = ['BestCells', 'BlockSelection', 'search_blocks']
+__all__ = ['BestCells', 'BlockSelection', 'search_blocks', 'take_root']
 
 # Blocks that are read in one step: they fit into the CPU cache.
 _CHUNK_SIZE = 1 << 13
@@ -250,11 +250,11 @@ def _compute_objectives(
         squared += other
     indices = selection.indices.index_select(0, block)
     values = selection.values.index_select(0, indices)
-    objectives = values.sub_(_take_root(squared).round_())
+    objectives = values.sub_(take_root(squared).round_())
     return objectives.nan_to_num_(-torch.inf, torch.inf, -torch.inf)
 
 
-def _take_root(squared: Tensor) -> Tensor:
+def take_root(squared: Tensor) -> Tensor:
     """Replace values by their square root, correctly rounded.
 
     torch, by MKL, is off by one unit in the last place at times, which moves

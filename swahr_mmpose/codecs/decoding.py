@@ -1,21 +1,63 @@
 # Copyright (c) swahr_mmpose contributors. Licensed under Apache-2.0.
-"""Decode the maps of one image into people, in heatmap cells.
+"""Decode heatmaps and tags into people, in input pixels.
 
-B images, K keypoints, L tag dimensions, map size H x W.
+Decoding has two forms with the same people: on a CPU
+:mod:`.pruned_decoding`, which reads few cells, and on an accelerator
+:mod:`.dense_decoding`, which has fixed shapes and few read-backs.
+
+B images, N people, K keypoints, L tag dimensions, map size H x W.
 """
 
 from __future__ import annotations
 
-from typing import Any, Optional, Sequence, Tuple
+from typing import List, NamedTuple, Sequence
 
 import numpy as np
 from torch import Tensor
 
-from . import grouping, peaks
-from .block_max import BlockMax
-from .missing_keypoints import fill_missing_keypoints
+from . import dense_decoding, pruned_decoding
+from .grouping import DecodedImage, DecodeOptions
 
-__all__ = ['decode_image', 'split_tags']
+__all__ = ['DecodedPeople', 'decode_maps', 'split_tags', 'to_pixels']
+
+
+class DecodedPeople(NamedTuple):
+    """People of B images; lists with one entry per image.
+
+    Attributes:
+        keypoints (list[np.ndarray]): float32 (N, K, 2) in input pixels;
+            (0, 0) where a keypoint is missing.
+        scores (list[np.ndarray]): float32 (N, K), 0 where a keypoint is
+            missing.
+        instance_scores (list[np.ndarray]): float32 (N,), the mean over all K
+            keypoint scores before missing ones are filled.
+        filled (list[np.ndarray]): bool (N, K), ``True`` for keypoints without
+            a peak of their own, placed by the search for missing keypoints.
+    """
+
+    keypoints: List[np.ndarray]
+    scores: List[np.ndarray]
+    instance_scores: List[np.ndarray]
+    filled: List[np.ndarray]
+
+
+def decode_maps(
+    heatmaps: Tensor, tags: Tensor, options: DecodeOptions
+) -> List[DecodedImage]:
+    """Decode maps, in the form for their device.
+
+    Args:
+        heatmaps (Tensor): float32, shape (B, K, H, W).
+        tags (Tensor): float32, shape (B, L, K, h, w), with h <= H and
+            w <= W.
+        options (DecodeOptions): Options.
+
+    Returns:
+        list[DecodedImage]: People of each image, in cells.
+    """
+    if heatmaps.device.type == 'cpu':
+        return pruned_decoding.decode_pruned(heatmaps, tags, options)
+    return dense_decoding.decode_dense(heatmaps, tags, options)
 
 
 def split_tags(
@@ -52,41 +94,22 @@ def split_tags(
     return tags.unflatten(1, (-1, num_keypoints))
 
 
-def decode_image(
-    heatmaps: Tensor,
-    tags: Tensor,
-    candidates: peaks.Candidates,
-    blocks: BlockMax,
-    *,
-    max_people: Optional[int],
-    **options: Any,
-) -> Tuple[grouping.People, np.ndarray]:
-    """Group candidates, keep the best people, fill missing keypoints.
+def to_pixels(
+    image: DecodedImage, scale_factor: float, unbiased: bool
+) -> np.ndarray:
+    """Convert refined cells to input pixels.
 
     Args:
-        heatmaps (Tensor): float32, shape (K, H, W).
-        tags (Tensor): float32, shape (L, K, h, w), with h <= H and w <= W.
-        candidates (Candidates): Peaks of this image: scores (K, M), indices
-            (K, M) and tags (K, M, L).
-        blocks (BlockMax): Block-max index of the heatmaps.
-        max_people (int, optional): Number of people to keep, by instance
-            score; they stay in the order of grouping. ``None``: all.
-        options (Any): Keyword arguments of :func:`.grouping.group_by_tags`.
+        image (DecodedImage): People of one image.
+        scale_factor (float): Input pixels per cell.
+        unbiased (bool): Whether cell centres keep their input coordinates;
+            ``False``: half a cell is added, as in the official
+            implementation.
 
     Returns:
-        tuple[People, np.ndarray]: People in cells, and instance scores (N,):
-        the mean over all K keypoint scores before missing ones are filled.
+        np.ndarray: float32, shape (N, K, 2); (0, 0) for missing keypoints.
     """
-    y, x = np.divmod(candidates.indices.cpu().numpy(), heatmaps.shape[2])
-    people = grouping.group_by_tags(
-        candidates.scores.cpu().numpy(),
-        np.stack([x, y], axis=-1),
-        candidates.tags.cpu().numpy(),
-        **options,
-    )
-    scores = people.scores.mean(axis=1)
-    best = np.argsort(-scores, kind='stable')
-    keep = np.sort(best[:max_people])
-    people = grouping.People(*(array[keep] for array in people))
-    people = fill_missing_keypoints(people, heatmaps, tags, blocks)
-    return people, scores[keep]
+    cells = image.people.cells.astype(np.float32) + image.shifts
+    pixels = (cells + np.float32(0.5)) * np.float32(scale_factor)
+    pixels -= np.float32(0.5 if unbiased else 0.0)
+    return pixels * (image.people.scores > 0)[..., None]

@@ -4,6 +4,9 @@
 N people, K keypoints, M Gaussians, heatmap size ``(w, h)``.  Coordinates are
 ``(x, y)`` in heatmap cells.
 
+Heatmaps are drawn sparsely: each Gaussian has a window, and only the cells of
+the windows are stored (:class:`.SparseCanvas`).
+
 ``unbiased`` selects one of two coordinate conventions:
 
 * ``False``: that of the official implementation.  Coordinates are truncated
@@ -20,9 +23,13 @@ from __future__ import annotations
 
 import functools
 import math
-from typing import Optional, Tuple, Union
+from typing import Optional, Sequence, Tuple, Union
 
 import numpy as np
+
+from swahr_mmpose.utils.sparse_heatmap import SparseHeatmap
+
+from .sparse_canvas import Shape, SparseCanvas
 
 __all__ = [
     'compute_person_scales',
@@ -100,7 +107,7 @@ def draw_gaussians(
     sigma: Union[float, np.ndarray],
     *,
     unbiased: bool = False,
-) -> np.ndarray:
+) -> SparseHeatmap:
     """Draw the target heatmaps (paper, Eq. 1 and 2).
 
     Args:
@@ -114,27 +121,19 @@ def draw_gaussians(
             Defaults to ``False``.
 
     Returns:
-        np.ndarray: float32 heatmaps, shape (K, h, w); 0 outside the windows
-        of the Gaussians.
+        SparseHeatmap: Heatmaps, shape (K, h, w); 0 outside the windows of the
+        Gaussians.
     """
     num_people, num_keypoints = keypoints.shape[:2]
-    heatmaps = np.zeros((num_keypoints, size[1], size[0]), dtype=np.float32)
+    shape = (num_keypoints, size[1], size[0])
     sigmas = np.broadcast_to(sigma, (num_people,))
     cells, valid = keypoint_cells(keypoints, visible, size, unbiased=unbiased)
     n, k = np.nonzero(valid)
     if not unbiased and np.ndim(sigma) == 0 and float(3 * sigma).is_integer():
-        _draw_official_batch(heatmaps, k, cells[n, k], float(sigma))
-        return heatmaps
-    kernels: dict[float, np.ndarray] = {}
-    for n_, k_ in zip(n.tolist(), k.tolist()):
-        s = float(sigmas[n_])
-        if unbiased:
-            _draw_unbiased(heatmaps[k_], cells[n_, k_], keypoints[n_, k_], s)
-            continue
-        if s not in kernels:
-            kernels[s] = _make_official_kernel(s)
-        _draw_official(heatmaps[k_], cells[n_, k_], s, kernels[s])
-    return heatmaps
+        return _draw_official_batch(shape, k, cells[n, k], float(sigma))
+    return _draw_separately(
+        shape, k, cells[n, k], keypoints[n, k], sigmas[n], unbiased
+    )
 
 
 def draw_scaled_gaussians(
@@ -144,7 +143,7 @@ def draw_scaled_gaussians(
     sigmas: np.ndarray,
     *,
     unbiased: bool = False,
-) -> np.ndarray:
+) -> SparseHeatmap:
     """Draw the target heatmaps of SHR, one sigma per person (paper, Table 4).
 
     Differs from :func:`draw_gaussians` where ``unbiased`` is false: cells are
@@ -163,7 +162,7 @@ def draw_scaled_gaussians(
             Defaults to ``False``.
 
     Returns:
-        np.ndarray: float32 heatmaps, shape (K, h, w).
+        SparseHeatmap: Heatmaps, shape (K, h, w).
     """
     if not unbiased:
         keypoints, visible = keypoint_cells(keypoints, visible, size)
@@ -206,6 +205,7 @@ def compute_person_scales(
     return np.maximum(np.asarray(widths) / base_width, min_scale)
 
 
+@functools.lru_cache(maxsize=32)
 def _make_official_kernel(sigma: float) -> np.ndarray:
     """Make the Gaussian kernel of the official implementation.
 
@@ -238,50 +238,100 @@ def _sort_official_kernel(
 
 
 def _draw_official_batch(
-    heatmaps: np.ndarray, k: np.ndarray, cells: np.ndarray, sigma: float
-) -> None:
+    shape: Shape, k: np.ndarray, cells: np.ndarray, sigma: float
+) -> SparseHeatmap:
     """Draw all official Gaussians at once; ``3 * sigma`` must be an integer.
 
     Args:
-        heatmaps (np.ndarray): Zeros, modified in place, shape (K, h, w).
+        shape (tuple): Shape ``(K, h, w)`` of the heatmaps.
         k (np.ndarray): Heatmap of each Gaussian, shape (M,).
         cells (np.ndarray): Centre cell of each Gaussian, shape (M, 2).
         sigma (float): Standard deviation of all Gaussians in cells.
+
+    Returns:
+        SparseHeatmap: Maximum of the Gaussians.
     """
-    _, h, w = heatmaps.shape
     dy, dx, values = _sort_official_kernel(sigma)
     reach = int(dy.max())
-    limits = np.array([w, h]) - reach
-    inside = ((cells >= reach) & (cells < limits)).all(axis=1)
-    base = (k * h + cells[:, 1]) * w + cells[:, 0]
-    flat = heatmaps.ravel()
-    # For repeated indices NumPy keeps the value that is assigned last.
-    flat[dy * w + dx + base[inside]] = values
+    canvas = SparseCanvas(
+        shape, k, cells - reach, np.full_like(cells, 2 * reach + 1)
+    )
+    x, y = cells.T
+    inside = (canvas.low == cells - reach) & (canvas.high == cells + reach + 1)
+    row = y - canvas.low[:, 1] + canvas.first_rows
+    shift = x - canvas.low[:, 0]
     if inside.all():
-        return
-    x, y = cells[~inside].T
-    valid = (x + dx >= 0) & (x + dx < w) & (y + dy >= 0) & (y + dy < h)
-    index = (dy * w + dx + base[~inside])[valid]
-    np.maximum.at(flat, index, np.broadcast_to(values, valid.shape)[valid])
+        index = canvas.row_positions[dy + row] + (dx + shift)
+        # For repeated indices NumPy keeps the value that is assigned last.
+        canvas.values[index] = values
+        return canvas.finish()
+    valid = (x + dx >= 0) & (x + dx < shape[2])
+    valid &= (y + dy >= 0) & (y + dy < shape[1])
+    # In order of the values, as before.
+    columns = np.broadcast_to(dx + shift, valid.shape)[valid]
+    index = canvas.row_positions[(dy + row)[valid]] + columns
+    canvas.values[index] = np.broadcast_to(values, valid.shape)[valid]
+    return canvas.finish()
 
 
-def _draw_official(
-    heatmap: np.ndarray, cell: np.ndarray, sigma: float, kernel: np.ndarray
-) -> None:
-    """Draw an official Gaussian whose ``3 * sigma`` may be no integer.
+def _draw_separately(
+    shape: Shape,
+    k: np.ndarray,
+    cells: np.ndarray,
+    keypoints: np.ndarray,
+    sigmas: np.ndarray,
+    unbiased: bool,
+) -> SparseHeatmap:
+    """Draw Gaussians of any sigma, one after the other.
 
-    The window begins at ``round(x - 3 * sigma - 1)``, rounded half to even.
+    Args:
+        shape (tuple): Shape ``(K, h, w)`` of the heatmaps.
+        k (np.ndarray): Heatmap of each Gaussian, shape (M,).
+        cells (np.ndarray): Centre cell of each Gaussian, shape (M, 2).
+        keypoints (np.ndarray): Keypoint of each Gaussian, shape (M, 2).
+        sigmas (np.ndarray): Standard deviation of each Gaussian, (M,).
+        unbiased (bool): Whether to centre Gaussians on the keypoints.
+
+    Returns:
+        SparseHeatmap: Maximum of the Gaussians.
     """
-    first = [round(c - 3 * sigma - 1) for c in cell.tolist()]
-    # The window may be smaller than the kernel.
-    w, h = (round(c + 3 * sigma + 2) - f for c, f in zip(cell.tolist(), first))
-    _paste_maximum(heatmap, kernel[:h, :w], *first)
+    starts, kernels = [], []
+    for cell, keypoint, sigma in zip(cells, keypoints, sigmas.tolist()):
+        if unbiased:
+            start, kernel = _make_unbiased_window(cell, keypoint, sigma)
+        else:
+            start, kernel = _make_official_window(cell, sigma)
+        starts.append(start)
+        kernels.append(kernel)
+    canvas = SparseCanvas(
+        shape,
+        k,
+        np.array(starts, np.int64).reshape(-1, 2),
+        np.array([m.shape[::-1] for m in kernels], np.int64).reshape(-1, 2),
+    )
+    for m, (start, kernel) in enumerate(zip(starts, kernels)):
+        canvas.paste_maximum(m, start, kernel)
+    return canvas.finish()
 
 
-def _draw_unbiased(
-    heatmap: np.ndarray, cell: np.ndarray, keypoint: np.ndarray, sigma: float
-) -> None:
-    """Draw a Gaussian centred on a keypoint, in a window around its cell."""
+def _make_official_window(
+    cell: np.ndarray, sigma: float
+) -> Tuple[Sequence[int], np.ndarray]:
+    """Make the window of an official Gaussian: first cell ``(x, y)``, kernel.
+
+    ``3 * sigma`` may be no integer. The window begins at ``round(x - 3 *
+    sigma - 1)``, rounded half to even, and may be smaller than the kernel.
+    """
+    centre = cell.tolist()
+    first = [round(c - 3 * sigma - 1) for c in centre]
+    w, h = (round(c + 3 * sigma + 2) - f for c, f in zip(centre, first))
+    return first, _make_official_kernel(sigma)[:h, :w]
+
+
+def _make_unbiased_window(
+    cell: np.ndarray, keypoint: np.ndarray, sigma: float
+) -> Tuple[Sequence[int], np.ndarray]:
+    """Make the window of a Gaussian centred on a keypoint, around its cell."""
     reach = math.ceil(3 * sigma) + 1
     offsets = np.arange(-reach, reach + 1)
     gx, gy = (
@@ -289,21 +339,4 @@ def _draw_unbiased(
         for d in (0, 1)
     )
     kernel = (gy[:, None] * gx[None, :]).astype(np.float32)
-    _paste_maximum(heatmap, kernel, int(cell[0]) - reach, int(cell[1]) - reach)
-
-
-def _paste_maximum(
-    heatmap: np.ndarray, kernel: np.ndarray, left: int, top: int
-) -> None:
-    """Paste a kernel into a heatmap by the maximum (Eq. 2), in place.
-
-    At least one cell of the kernel must lie inside the heatmap.
-    """
-    h, w = heatmap.shape
-    x0, y0 = max(left, 0), max(top, 0)
-    x1 = min(left + kernel.shape[1], w)
-    y1 = min(top + kernel.shape[0], h)
-    region = heatmap[y0:y1, x0:x1]
-    np.maximum(
-        region, kernel[y0 - top : y1 - top, x0 - left : x1 - left], out=region
-    )
+    return (cell - reach).tolist(), kernel

@@ -9,14 +9,19 @@ of HigherHRNet, quirks included (Associative Embedding, Newell et al., NIPS
 
 from __future__ import annotations
 
-from typing import Callable, Dict, List, NamedTuple, Optional, Sequence
+from typing import Dict, List, NamedTuple, Optional, Sequence, Tuple
 
 import numpy as np
-from scipy.optimize import linear_sum_assignment
 
-__all__ = ['People', 'assign_nearest', 'group_by_tags']
+from .assignment import Assign, assign_nearest
 
-Assign = Callable[[np.ndarray, np.ndarray], 'tuple[np.ndarray, np.ndarray]']
+__all__ = [
+    'DecodeOptions',
+    'DecodedImage',
+    'People',
+    'group_by_tags',
+    'group_image',
+]
 
 # Upper limit of a tag distance, which may overflow; above any tag threshold.
 _MAX_DISTANCE = 1e6
@@ -34,29 +39,90 @@ class People(NamedTuple):
     tags: np.ndarray
 
 
-def assign_nearest(
-    cost: np.ndarray, distance: np.ndarray
-) -> tuple[np.ndarray, np.ndarray]:
-    """Find the assignment of least cost and, among those, least distance.
+class DecodeOptions(NamedTuple):
+    """Options of decoding; the names of the codec's arguments are similar.
 
-    The official cost, ``100 * round(distance) - score``, has many equal
-    optima.  A term far below the float32 resolution of a score decides between
-    them: the distance plus a hundredth of its square.  The square matters for
-    one-dimensional tags: for two tags on the same side of two people the total
-    distance is equal in either pairing, and rounding would decide.
+    Attributes:
+        keypoint_order (Sequence[int]): Order in which keypoints are grouped.
+        keypoint_threshold (float): Score that a candidate must exceed.
+        tag_threshold (float): Tag distance from which a candidate belongs to
+            another person.
+        nms_kernel (int): Window size of non-maximum suppression; odd.
+        topk (int): Maximum number of candidates per keypoint, and of people
+            that take part in the matching.
+        max_people (int, optional): Number of people to keep, by instance
+            score. ``None``: all.
+        fill_missing (bool): Whether missing keypoints are searched for.
+        assign (Callable): Solver of the matching.
+        parabola_step (int, optional): Distance of the neighbours of the
+            sub-pixel refinement by a parabola. ``None``: the refinement of
+            the official implementation.
+    """
+
+    keypoint_order: Sequence[int]
+    keypoint_threshold: float = 0.1
+    tag_threshold: float = 1.0
+    nms_kernel: int = 5
+    topk: int = 30
+    max_people: Optional[int] = None
+    fill_missing: bool = True
+    assign: Assign = assign_nearest
+    parabola_step: Optional[int] = None
+
+    @property
+    def low_threshold(self) -> float:
+        """Value that most missing keypoints exceed."""
+        return self.keypoint_threshold / 5
+
+
+class DecodedImage(NamedTuple):
+    """People of one image, in cells.
+
+    ``instance_scores`` are float32 (P,); ``filled`` is bool (P, K), ``True``
+    for keypoints placed by the search for missing keypoints; ``shifts`` are
+    the float32 sub-pixel offsets of the cells, (P, K, 2).
+    """
+
+    people: People
+    instance_scores: np.ndarray
+    filled: np.ndarray
+    shifts: np.ndarray
+
+
+def group_image(
+    scores: np.ndarray,
+    cells: np.ndarray,
+    tags: np.ndarray,
+    options: DecodeOptions,
+) -> Tuple[People, np.ndarray]:
+    """Group the candidates of one image and keep the best people.
 
     Args:
-        cost (np.ndarray): Matching cost, shape (candidates, people).
-        distance (np.ndarray): Tag distance, clipped to the tag threshold,
-            shape (candidates, people).
+        scores (np.ndarray): float32, shape (K, M).
+        cells (np.ndarray): int64, shape (K, M, 2).
+        tags (np.ndarray): float32, shape (K, M, L).
+        options (DecodeOptions): Options.
 
     Returns:
-        tuple[np.ndarray, np.ndarray]: Candidates, increasing, and the person
-        of each.
+        tuple[People, np.ndarray]: People, in the order of their first
+        keypoint, and their instance scores, float32 (P,): the mean over all K
+        keypoint scores.
     """
-    preference = 1e-8 * (distance + distance**2 / 100)
-    candidates, people = linear_sum_assignment(cost + preference)
-    return candidates, people
+    people = group_by_tags(
+        scores,
+        cells,
+        tags,
+        keypoint_order=options.keypoint_order,
+        keypoint_threshold=options.keypoint_threshold,
+        tag_threshold=options.tag_threshold,
+        max_groups=options.topk,
+        assign=options.assign,
+    )
+    instance_scores = people.scores.mean(axis=1)
+    best = np.argsort(-instance_scores, kind='stable')
+    keep = np.sort(best[: options.max_people])
+    people = People(*(array[keep] for array in people))
+    return people, instance_scores[keep]
 
 
 def group_by_tags(
@@ -87,7 +153,7 @@ def group_by_tags(
             ``None``: all. Defaults to 30.
         assign (Callable): Solver, from cost and distance (candidates, people)
             to the candidates and people of the pairs. Defaults to
-            :func:`assign_nearest`.
+            :func:`.assignment.assign_nearest`.
 
     Returns:
         People: P people, in the order of their first keypoint; P may exceed

@@ -17,7 +17,7 @@ P people, K keypoints, L tag dimensions, map size H x W, G missing keypoints
 
 from __future__ import annotations
 
-from typing import Iterator, List, Sequence, Tuple
+from typing import Iterator, List, NamedTuple, Sequence, Tuple
 
 import numpy as np
 import torch
@@ -30,7 +30,12 @@ from .block_search import BestCells, BlockSelection, search_blocks
 from .grouping import People
 from .tag_search import search_by_tags
 
-__all__ = ['fill_missing_keypoints']
+__all__ = [
+    'MissingKeypoints',
+    'fill_missing_keypoints',
+    'find_missing',
+    'place_missing',
+]
 
 # Maximum number of bounds (queries x blocks of a map) for which the keypoints
 # of an image are searched together, and for which a map is searched by rows.
@@ -61,21 +66,63 @@ def fill_missing_keypoints(
     Returns:
         People: People with filled cells and scores.
     """
+    missing = find_missing(people)
+    if not len(missing.keypoint):
+        return people
+    maps = _ImageMaps(heatmaps, tags, blocks)
+    best = _search_image(maps, missing.keypoint, missing.means)
+    index = best.blocks * BLOCK_SIZE + best.columns
+    filled = (best.values > 0) & (best.objectives > -np.inf)
+    y, x = np.divmod(index, blocks.width)
+    return place_missing(
+        people, missing, np.stack([x, y], axis=-1), best.values, filled
+    )
+
+
+class MissingKeypoints(NamedTuple):
+    """Missing keypoints of one image, ordered by keypoint, then by person.
+
+    ``keypoint`` and ``person`` are int64 (G,), ``means`` the float32 mean tags
+    of the people, (G, L).
+    """
+
+    keypoint: np.ndarray
+    person: np.ndarray
+    means: np.ndarray
+
+
+def find_missing(people: People) -> MissingKeypoints:
+    """Find the missing keypoints of people with at least one keypoint."""
     found = people.scores > 0
-    # Queries are ordered by keypoint, then by person.
     keypoint, person = (found.any(axis=1) & ~found.T).nonzero()
-    cells, scores = people.cells.copy(), people.scores.copy()
-    if len(keypoint):
-        maps = _ImageMaps(heatmaps, tags, blocks)
-        means = _compute_mean_tags(people)[person]
-        best = _search_image(maps, keypoint, means)
-        filled = (best.values > 0) & (best.objectives > -np.inf)
-        index = (best.blocks * BLOCK_SIZE + best.columns)[filled]
-        y, x = np.divmod(index, blocks.width)
-        target = person[filled], keypoint[filled]
-        cells[target] = np.stack([x, y], axis=-1)
-        scores[target] = best.values[filled]
-    return People(cells, scores, people.tags)
+    means = _compute_mean_tags(people)[person]
+    return MissingKeypoints(keypoint, person, means)
+
+
+def place_missing(
+    people: People,
+    missing: MissingKeypoints,
+    cells: np.ndarray,
+    values: np.ndarray,
+    filled: np.ndarray,
+) -> People:
+    """Place missing keypoints.
+
+    Args:
+        people (People): People; not modified.
+        missing (MissingKeypoints): G missing keypoints.
+        cells (np.ndarray): Their cells ``(x, y)``, int64 (G, 2).
+        values (np.ndarray): The heatmap there, float32 (G,).
+        filled (np.ndarray): Which ones are placed, bool (G,).
+
+    Returns:
+        People: People with filled cells and scores.
+    """
+    all_cells, scores = people.cells.copy(), people.scores.copy()
+    target = missing.person[filled], missing.keypoint[filled]
+    all_cells[target] = cells[filled]
+    scores[target] = values[filled]
+    return People(all_cells, scores, people.tags)
 
 
 def _compute_mean_tags(people: People) -> np.ndarray:

@@ -8,7 +8,7 @@ per heatmap.  A cell is a pair of integers ``(x, y)``; its flat index is
 
 from __future__ import annotations
 
-from typing import Any, List, NamedTuple, Sequence, Tuple
+from typing import Any, List, NamedTuple, Optional, Sequence, Tuple
 
 import torch
 import torch.nn.functional as F
@@ -24,6 +24,8 @@ __all__ = [
     'find_peaks',
     'log_parabola_shift',
     'quarter_shift',
+    'read_neighbours',
+    'refine_cells',
 ]
 
 
@@ -294,22 +296,54 @@ def _mark_block_peaks(values: Any, threshold: float, compare: bool) -> Any:
     return keep
 
 
-def _read_neighbours(
-    heatmaps: Tensor, cells: Tensor, step: int
-) -> tuple[Tensor, Tensor, Tensor, Tensor]:
-    """Read values left, right, above and below of cells (N, K, 2).
+def read_neighbours(
+    heatmaps: Tensor, maps: Tensor, cells: Tensor, step: int
+) -> Tensor:
+    """Read cells and their neighbours, for the sub-pixel refinement.
 
-    Neighbours outside are clamped to the map.  The results are (N, K) each.
+    Args:
+        heatmaps (Tensor): R heatmaps, shape (R, H, W).
+        maps (Tensor): int64 heatmap of each cell, broadcast to (...).
+        cells (Tensor): int64 cells ``(x, y)``, shape (..., 2).
+        step (int): Distance of the neighbours in cells.
+
+    Returns:
+        Tensor: Values at the cell, left, right, above and below, shape
+        (5, ...).  Neighbours outside are clamped to the map.
     """
-    num_keypoints, height, width = heatmaps.shape
+    height, width = heatmaps.shape[1:]
     x, y = cells.unbind(-1)
-    k = torch.arange(num_keypoints, device=heatmaps.device)
-    return (
-        heatmaps[k, y, (x - step).clamp(min=0)],
-        heatmaps[k, y, (x + step).clamp(max=width - 1)],
-        heatmaps[k, (y - step).clamp(min=0), x],
-        heatmaps[k, (y + step).clamp(max=height - 1), x],
-    )
+    offsets = cells.new_tensor([0, -step, step, 0, 0, 0, 0, -step, step])
+    offsets = offsets.view(-1, *[1] * x.dim())
+    return heatmaps[
+        maps,
+        (y + offsets[4:]).clamp_(0, height - 1),
+        (x + offsets[:5]).clamp_(0, width - 1),
+    ]
+
+
+def refine_cells(
+    values: Tensor,
+    cells: Tensor,
+    size: Sequence[int],
+    parabola_step: Optional[int],
+) -> Tensor:
+    """Compute the sub-pixel offsets of cells.
+
+    Args:
+        values (Tensor): Result of :func:`read_neighbours`, shape (5, ...).
+        cells (Tensor): int64 cells ``(x, y)``, shape (..., 2).
+        size (Sequence[int]): Size ``(H, W)`` of the heatmaps.
+        parabola_step (int, optional): Distance of the neighbours, for
+            :func:`log_parabola_shift`. ``None``: they are at a distance of
+            1, for :func:`quarter_shift`.
+
+    Returns:
+        Tensor: float32 offsets in cells, shape (..., 2).
+    """
+    if parabola_step is None:
+        return _compare_neighbours(values)
+    return _fit_log_parabola(values, cells, size, parabola_step)
 
 
 def quarter_shift(heatmaps: Tensor, cells: Tensor) -> Tensor:
@@ -326,9 +360,8 @@ def quarter_shift(heatmaps: Tensor, cells: Tensor) -> Tensor:
         Tensor: float32 offsets in cells, +0.25 or -0.25, shape (N, K, 2).  At
         the border the cell itself replaces the neighbour outside.
     """
-    left, right, above, below = _read_neighbours(heatmaps, cells, 1)
-    larger = torch.stack([right > left, below > above], dim=-1)
-    return larger.to(torch.float32) * 0.5 - 0.25
+    k = torch.arange(len(heatmaps), device=heatmaps.device)
+    return _compare_neighbours(read_neighbours(heatmaps, k, cells, 1))
 
 
 def log_parabola_shift(heatmaps: Tensor, cells: Tensor, step: int) -> Tensor:
@@ -348,17 +381,39 @@ def log_parabola_shift(heatmaps: Tensor, cells: Tensor, step: int) -> Tensor:
         maximum.
     """
     k = torch.arange(len(heatmaps), device=heatmaps.device)
+    values = read_neighbours(heatmaps, k, cells, step)
+    return _fit_log_parabola(values, cells, heatmaps.shape[1:], step)
+
+
+def _compare_neighbours(values: Tensor) -> Tensor:
+    """Compute the offsets of :func:`quarter_shift` from values (5, ...)."""
+    _, left, right, above, below = values
+    larger = torch.stack([right > left, below > above], dim=-1)
+    return larger.to(torch.float32) * 0.5 - 0.25
+
+
+def _fit_log_parabola(
+    values: Tensor, cells: Tensor, size: Sequence[int], step: int
+) -> Tensor:
+    """Compute the offsets of :func:`log_parabola_shift`.
+
+    Args:
+        values (Tensor): Result of :func:`read_neighbours`, shape (5, ...).
+        cells (Tensor): int64 cells ``(x, y)``, shape (..., 2).
+        size (Sequence[int]): Size ``(H, W)`` of the heatmaps.
+        step (int): Distance of the neighbours in cells.
+
+    Returns:
+        Tensor: float32 offsets in cells, shape (..., 2).
+    """
     tiny = torch.finfo(torch.float32).tiny
-    left, right, above, below = (
-        v.clamp(min=tiny).log()
-        for v in _read_neighbours(heatmaps, cells, step)
-    )
-    centre = heatmaps[k, cells[..., 1], cells[..., 0]].clamp(min=tiny).log()
+    centre, left, right, above, below = values.clamp(min=tiny).log()
     before = torch.stack([left, above], dim=-1)
     after = torch.stack([right, below], dim=-1)
     curvature = 2 * centre[..., None] - before - after
-    size = cells.new_tensor([heatmaps.shape[2], heatmaps.shape[1]])
-    inside = (cells >= step) & (cells + step < size)
+    inside = (cells >= step) & (
+        cells + step < cells.new_tensor([size[1], size[0]])
+    )
     usable = (curvature > 0) & inside
     curvature = curvature.where(usable, torch.ones_like(curvature))
     shift = 0.5 * step * (after - before) / curvature

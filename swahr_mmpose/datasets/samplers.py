@@ -28,8 +28,11 @@ Size = Tuple[int, int]
 class EqualSizeBatchSampler(Sampler[List[int]]):
     """Group images that have the same size after resizing into batches.
 
-    Every image occurs once; batches of rare sizes are smaller.  Usage in a
-    test dataloader, with any ``batch_size``::
+    Every image occurs once; batches of rare sizes are smaller.  With several
+    processes, images that ``round_up`` of MMEngine's ``DefaultSampler`` would
+    repeat are left out: MMEngine removes repeated results by their position,
+    which differs after grouping.  Usage in a test dataloader, with any
+    ``batch_size``::
 
         batch_sampler=dict(type='EqualSizeBatchSampler')
 
@@ -63,7 +66,7 @@ class EqualSizeBatchSampler(Sampler[List[int]]):
     def __iter__(self) -> Iterator[List[int]]:
         """Yield complete batches first, then the incomplete ones."""
         pending: Dict[Size, List[int]] = {}
-        for index in self.sampler:
+        for index in _list_indices(self.sampler):
             batch = pending.setdefault(self.sizes[index], [])
             batch.append(index)
             if len(batch) == self.batch_size:
@@ -74,11 +77,21 @@ class EqualSizeBatchSampler(Sampler[List[int]]):
     def __len__(self) -> int:
         """Return the number of batches."""
         counts: Dict[Size, int] = {}
-        for index in self.sampler:
+        for index in _list_indices(self.sampler):
             size = self.sizes[index]
             counts[size] = counts.get(size, 0) + 1
         extra = 0 if self.drop_last else self.batch_size - 1
         return sum((n + extra) // self.batch_size for n in counts.values())
+
+
+def _list_indices(sampler: Any) -> List[int]:
+    """List the indices of a process, without those that fill it up."""
+    indices = list(sampler)
+    if getattr(sampler, 'round_up', False):
+        # The order of all processes is interleaved, and filled up at its end.
+        own = range(sampler.rank, len(sampler.dataset), sampler.world_size)
+        indices = indices[: len(own)]
+    return indices
 
 
 def _compute_input_sizes(dataset: Any) -> List[Size]:

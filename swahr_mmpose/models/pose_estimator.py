@@ -16,7 +16,8 @@ from mmpose.models.pose_estimators import BottomupPoseEstimator
 from mmpose.registry import MODELS
 from torch import Tensor
 
-from swahr_mmpose.models.heads.fusion import decoded_size
+from swahr_mmpose.models.heads.fusion import decoded_size, fuse_levels
+from swahr_mmpose.structures import HeadOutput
 
 __all__ = ['BottomupPyramidDataPreprocessor', 'BottomupPyramidPoseEstimator']
 
@@ -91,6 +92,12 @@ class BottomupPyramidPoseEstimator(BottomupPoseEstimator):
       slightly less accurate. Defaults to True.
     - ``output_heatmaps`` (bool): whether to return the fused heatmaps as
       ``pred_fields``. Defaults to False.
+    - ``output_scales`` (bool): whether to run the scale branch and return the
+      standard deviation of each keypoint in pixels of the original image, as
+      ``pred_instances.keypoint_sigmas``
+      (:meth:`.HigherHRNetHead.add_sigmas`). Both views of a flip test are
+      averaged. Of an image pyramid scale 1 is used, as for tags. Defaults to
+      False, which costs nothing.
     """
 
     def forward(
@@ -146,24 +153,36 @@ class BottomupPyramidPoseEstimator(BottomupPoseEstimator):
             self.test_cfg.get('upsample_heatmaps', True),
             self.head.finest_stride,
         )
-        maps = [
-            self.head.test_maps(
-                *self._extract_views(images),
-                size,
-                info.get('flip_indices'),
-                self.test_cfg.get('heatmap_levels'),
-            )
-            for images in pyramid
+        outputs = [
+            self._run_scale(images, scale, info.get('flip_indices'))
+            for images, scale in zip(pyramid, scales)
         ]
+        levels = self.test_cfg.get('heatmap_levels')
+        maps = [fuse_levels(output, size, levels) for output in outputs]
         heatmaps = maps[0][0]
         if len(maps) > 1:
             heatmaps = torch.stack([m[0] for m in maps]).mean(dim=0)
-        tags = maps[list(scales).index(1.0)][1]
-        instances = self.head.decode((heatmaps, tags), scale_factor)
+        native = list(scales).index(1.0)
+        instances = self.head.decode((heatmaps, maps[native][1]), scale_factor)
+        if outputs[native].scale_maps is not None:
+            self.head.add_sigmas(instances, outputs[native], data_samples)
         fields = None
         if self.test_cfg.get('output_heatmaps', False):
             fields = [PixelData(heatmaps=h) for h in heatmaps]
         return self.add_pred_to_datasample(instances, fields, data_samples)
+
+    def _run_scale(
+        self,
+        images: Tensor,
+        scale: float,
+        flip_indices: Optional[Sequence[int]],
+    ) -> HeadOutput:
+        """Run the network at one scale; scale maps at scale 1 only."""
+        return self.head.merge_views(
+            *self._extract_views(images),
+            flip_indices,
+            self.test_cfg.get('output_scales', False) and scale == 1.0,
+        )
 
     def _extract_views(
         self, images: Tensor

@@ -11,7 +11,14 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-__all__ = ['enlarge', 'read_maps', 'resize', 'true_indices']
+__all__ = [
+    'enlarge',
+    'locate_neighbours',
+    'next_size',
+    'read_maps',
+    'resize',
+    'true_indices',
+]
 
 
 def resize(
@@ -50,7 +57,7 @@ def resize(
     return planes.reshape(*maps.shape[:-2], height, width)
 
 
-def _next_size(size: Sequence[int], target: Sequence[int]) -> Tuple[int, int]:
+def next_size(size: Sequence[int], target: Sequence[int]) -> Tuple[int, int]:
     """Double a size ``(h, w)`` if that is below the target in both axes."""
     h, w = size
     if 2 * h < target[0] and 2 * w < target[1]:
@@ -74,7 +81,7 @@ def enlarge(
     Returns:
         Tensor: Shape (..., H, W).
     """
-    while (larger := _next_size(maps.shape[-2:], size)) != maps.shape[-2:]:
+    while (larger := next_size(maps.shape[-2:], size)) != maps.shape[-2:]:
         maps = resize(maps, larger)
     return resize(maps, size, out)
 
@@ -96,10 +103,10 @@ def read_maps(maps: Tensor, cells: Tensor, size: Tuple[int, int]) -> Tensor:
     if small == tuple(size):
         return maps[row, :, y, x]
     source = small  # size after the last doubling
-    while (larger := _next_size(source, size)) != source:
+    while (larger := next_size(source, size)) != source:
         source = larger
     (y0, y1, fy), (x0, x1, fx) = (
-        _locate_neighbours(position, n, m, maps.dtype)
+        locate_neighbours(position, n, m, maps.dtype)
         for position, n, m in zip((y, x), source, size)
     )
     upper, lower = (
@@ -113,7 +120,7 @@ def read_maps(maps: Tensor, cells: Tensor, size: Tuple[int, int]) -> Tensor:
     return torch.lerp(upper, lower, fy)  # exact where both values are equal
 
 
-def _locate_neighbours(
+def locate_neighbours(
     position: Tensor, small: int, large: int, dtype: torch.dtype
 ) -> Tuple[Tensor, Tensor, Tensor]:
     """Locate the two source cells of a bilinear read along one axis.

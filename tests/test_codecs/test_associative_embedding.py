@@ -1,15 +1,16 @@
 import re
-from functools import partial
 
 import numpy as np
 import pytest
 import torch
-from helpers.codecs import COCO_ORDER, assign_munkres
+from helpers.codecs import COCO_ORDER
 
 from swahr_mmpose import ScaleAwareAssociativeEmbedding
 from swahr_mmpose.codecs import grouping
+from swahr_mmpose.codecs.assignment import assign_official
 from swahr_mmpose.codecs.block_max import index_blocks
 from swahr_mmpose.codecs.missing_keypoints import fill_missing_keypoints
+from swahr_mmpose.structures import SparseHeatmap
 
 DECODE_CASES = [
     'people0',
@@ -41,19 +42,13 @@ def make_codec(**kwargs):
     return ScaleAwareAssociativeEmbedding(**kwargs)
 
 
-@pytest.fixture
-def official_solver(monkeypatch):
-    group = partial(grouping.group_by_tags, assign=assign_munkres)
-    monkeypatch.setattr(grouping, 'group_by_tags', group)
-
-
 def load_case(golden, case):
     z = golden('decode.npz', f'{case}/heatmaps')
     return {k.split('/')[1]: z[k] for k in z if k.startswith(f'{case}/')}
 
 
 @pytest.mark.parametrize('case', DECODE_CASES)
-def test_decoding_equals_the_official_one(golden, official_solver, case):
+def test_decoding_equals_the_official_one(golden, case):
     z = load_case(golden, case)
     maps = torch.from_numpy(z['heatmaps'])
     tags = torch.from_numpy(z['tags']).permute(0, 4, 1, 2, 3).flatten(1, 2)
@@ -62,6 +57,7 @@ def test_decoding_equals_the_official_one(golden, official_solver, case):
         input_size=(width, height),
         heatmap_sizes=[(width, height)],
         decode_keypoint_order=z['joint_order'].tolist(),
+        decode_assignment='official',
     )
     if not z['stable'][0]:
         # torch.topk of the official code orders equal scores arbitrarily.
@@ -79,6 +75,7 @@ def check_grouping_of_official_candidates(z):
         z['topk_loc'],
         z['topk_tag'],
         keypoint_order=z['joint_order'].tolist(),
+        assign=assign_official,
     )
     np.testing.assert_array_equal(people.cells, z['people_match'][..., :2])
     np.testing.assert_array_equal(people.scores, z['people_match'][..., 2])
@@ -95,7 +92,7 @@ def check_grouping_of_official_candidates(z):
 def perfect_maps(codec, keypoints, visible):
     """Maps of a perfect network, at the finest level."""
     encoded = codec.encode(keypoints, visible)
-    maps = torch.from_numpy(encoded['heatmaps'][-1])[None]
+    maps = torch.from_numpy(np.asarray(encoded['heatmaps'][-1]))[None]
     tags = torch.zeros_like(maps)
     w, h = codec.heatmap_sizes[-1]
     y, x = torch.meshgrid(torch.arange(h), torch.arange(w), indexing='ij')
@@ -140,7 +137,9 @@ def test_unbiased_encoding_flips_exactly():
     expected = codec.encode(keypoints)
     encoded = codec.encode(flipped, flip=True)
     for a, b in zip(expected['heatmaps'], encoded['heatmaps']):
-        np.testing.assert_allclose(a[..., ::-1], b, rtol=1e-5)
+        np.testing.assert_allclose(
+            np.asarray(a)[..., ::-1], np.asarray(b), rtol=1e-5
+        )
 
 
 @pytest.mark.parametrize(
@@ -156,7 +155,8 @@ def test_the_official_flip_is_applied_on_each_level(x, plain, flipped):
         points = keypoints.copy()
         if flip:
             points[..., 0] = 511 - points[..., 0]
-        maps = codec.encode(points, flip=flip)['heatmaps']
+        encoded = codec.encode(points, flip=flip)
+        maps = [np.asarray(m) for m in encoded['heatmaps']]
         assert tuple(int(m[0].max(axis=0).argmax()) for m in maps) == expected
 
 
@@ -164,7 +164,7 @@ def test_no_people_encode_and_decode_to_empty_arrays():
     codec = make_codec()
     encoded = codec.encode(np.zeros((0, 17, 2)), np.zeros((0, 17)))
     assert encoded['keypoint_indices'].shape == (0, 17, 2)
-    assert not any(m.any() for m in encoded['heatmaps'])
+    assert [len(m.cells) for m in encoded['heatmaps']] == [0, 0]
     keypoints, scores, instances = codec.batch_decode(
         torch.zeros(2, 17, 8, 8), torch.zeros(2, 17, 8, 8)
     )
@@ -198,6 +198,10 @@ def test_only_the_best_people_are_kept():
         (dict(decode_keypoint_order=[0, 0, 1]), 'each of 0 to 2 once'),
         (dict(decode_nms_kernel=4), 'must be odd, got 4'),
         (dict(decode_keypoint_thr=-1), 'must not be negative, got -1'),
+        (
+            dict(decode_assignment='munkres'),
+            r"one of \['nearest', 'official'\], got 'munkres'",
+        ),
     ],
 )
 def test_invalid_arguments_raise_an_error(kwargs, message):
@@ -236,7 +240,9 @@ def test_person_scale_widens_the_gaussians_of_wide_people():
     fixed = make_codec().encode(keypoints, person_width=widths)
     for level, stride in enumerate((4, 2)):
         (x0, y0), (x1, y1) = (keypoints[:, 0] // stride).astype(int)
-        ours, plain = (e['heatmaps'][level][0] for e in (scaled, fixed))
+        ours, plain = (
+            np.asarray(e['heatmaps'][level])[0] for e in (scaled, fixed)
+        )
         assert ours[y0, x0 - 3] == pytest.approx(plain[y0, x0 - 3])
         assert ours[y1, x1 - 4] == pytest.approx(plain[y1, x1 - 2])
     np.testing.assert_array_equal(
@@ -259,7 +265,8 @@ def test_an_input_that_is_not_square_has_one_stride(unbiased):
     )
     encoded = codec.encode(np.array([[[101.0, 41.0]]]))
     for maps, stride in zip(encoded['heatmaps'], (4, 2)):
-        y, x = np.unravel_index(maps[0].argmax(), maps[0].shape)
+        heatmap = np.asarray(maps)[0]
+        y, x = np.unravel_index(heatmap.argmax(), heatmap.shape)
         assert (x, y) == (101 // stride, 41 // stride)
     assert encoded['keypoint_indices'].tolist() == [[[10 * 32 + 25, 1]]]
 
@@ -287,6 +294,8 @@ def test_defaults_are_those_of_the_paper_and_its_code():
     assert codec.decode_tag_thr == 1
     assert codec.decode_topk == 30
     assert codec.decode_max_instances is None
+    assert codec.decode_assignment == 'nearest'
+    assert codec.decode_fill_missing is True
 
 
 @pytest.mark.parametrize('finest', [(32, 16), (64, 32), (128, 64)])
@@ -343,6 +352,23 @@ def test_only_the_first_topk_people_are_matched():
     points = {(0, 9): (0.9, 0), (1, 9): (0.9, 5), (2, 9): (0.9, 5.5)}
     assert len(decode_points(points, decode_topk=2)) == 2
     assert len(decode_points(points, decode_topk=1)) == 3
+
+
+def test_filled_keypoints_are_known_and_may_be_left_away():
+    maps, tags = torch.zeros(2, 1, 17, 8, 8)
+    maps[0, 0, 2, 2], maps[0, 1, 5, 5] = 0.9, 0.05
+    codec = make_codec()
+    people = codec.decode_people(maps, tags)
+    assert people.filled[0].dtype == bool
+    assert np.flatnonzero(people.filled[0][0]).tolist() == [1]
+    assert people.scores[0][0, 1] == np.float32(0.05)
+    for one, other in zip(people, codec.batch_decode(maps, tags)):
+        np.testing.assert_array_equal(one[0], other[0])
+    bare = make_codec(decode_fill_missing=False).decode_people(maps, tags)
+    assert not bare.filled[0].any()
+    assert np.flatnonzero(bare.scores[0][0]).tolist() == [0]
+    assert not bare.keypoints[0][0, 1:].any()
+    np.testing.assert_array_equal(bare.instance_scores, people.instance_scores)
 
 
 def test_decoding_keeps_no_gradients():
@@ -405,3 +431,17 @@ def test_crowds_that_cannot_be_found_among_the_people_are_an_error():
     # Without crowds nothing has to be found.
     encoded = make_codec().encode(people, iscrowd=[0, 0, 0])
     assert len(encoded['keypoint_indices']) == 2
+
+
+@pytest.mark.parametrize('unbiased', [False, True])
+def test_dense_heatmaps_are_the_sparse_ones(unbiased):
+    keypoints = spread_keypoints(np.random.default_rng(3))
+    sparse, dense = (
+        make_codec(unbiased=unbiased, sparse_heatmaps=flag).encode(keypoints)
+        for flag in (True, False)
+    )
+    for a, b in zip(sparse['heatmaps'], dense['heatmaps']):
+        assert isinstance(a, SparseHeatmap)
+        assert isinstance(b, np.ndarray)
+        assert b.any()
+        np.testing.assert_array_equal(a, b)

@@ -1,3 +1,4 @@
+import math
 import re
 
 import numpy as np
@@ -5,13 +6,20 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from swahr_mmpose.codecs import gaussian_targets
 from swahr_mmpose.codecs.gaussian_targets import (
     compute_person_scales,
-    draw_gaussians,
-    draw_scaled_gaussians,
     keypoint_cells,
     keypoint_indices,
 )
+
+
+def draw_gaussians(*args, **kwargs):
+    return np.asarray(gaussian_targets.draw_gaussians(*args, **kwargs))
+
+
+def draw_scaled_gaussians(*args, **kwargs):
+    return np.asarray(gaussian_targets.draw_scaled_gaussians(*args, **kwargs))
 
 
 def official_heatmaps(joints, size, sigma):
@@ -28,6 +36,65 @@ def official_heatmaps(joints, size, sigma):
                     g = np.exp(-((i - x) ** 2 + (j - y) ** 2) / (2 * sigma**2))
                     maps[k, j, i] = max(maps[k, j, i], np.float32(g))
     return maps
+
+
+def draw_window(cell, point, sigma, unbiased):
+    """First cell ``(x, y)`` and kernel of a Gaussian, not yet cut."""
+    if unbiased:
+        reach = math.ceil(3 * sigma) + 1
+        offsets = np.arange(-reach, reach + 1)
+        squared = [(offsets + c - p) ** 2 for c, p in zip(cell, point)]
+        gx, gy = (np.exp(-d / (2 * sigma**2)) for d in squared)
+        return cell - reach, (gy[:, None] * gx).astype(np.float32)
+    offsets = np.arange(6 * sigma + 3) - (3 * sigma + 1)
+    squared = offsets[:, None] ** 2 + offsets**2
+    kernel = np.exp(-squared / (2 * sigma**2)).astype(np.float32)
+    first = [round(c - 3 * sigma - 1) for c in cell.tolist()]
+    end = [round(c + 3 * sigma + 2) for c in cell.tolist()]
+    return first, kernel[: end[1] - first[1], : end[0] - first[0]]
+
+
+def draw_densely(points, visible, size, sigmas, unbiased):
+    """Draw targets one Gaussian at a time, into dense maps with a margin."""
+    (w, h), margin = size, 40
+    maps = np.zeros(
+        (points.shape[1], h + 2 * margin, w + 2 * margin), np.float32
+    )
+    cells, valid = keypoint_cells(points, visible, size, unbiased=unbiased)
+    for n, k in zip(*np.nonzero(valid)):
+        (x, y), kernel = draw_window(
+            cells[n, k], points[n, k], float(sigmas[n]), unbiased
+        )
+        rows, columns = kernel.shape
+        x, y = x + margin, y + margin
+        part = maps[k, y : y + rows, x : x + columns]
+        np.maximum(part, kernel, out=part)
+    return maps[:, margin:-margin, margin:-margin]
+
+
+@given(st.integers(0, 2**31), st.integers(0, 5), st.booleans())
+@settings(max_examples=60, deadline=None)
+def test_sparse_targets_equal_dense_ones_bit_for_bit(seed, people, unbiased):
+    rng = np.random.default_rng(seed)
+    size = tuple(rng.integers(1, 50, 2).tolist())
+    points = rng.uniform(-10, 60, (people, 3, 2))
+    points[rng.random((people, 3)) < 0.1] = np.nan
+    visible = rng.integers(0, 3, (people, 3))
+    mixed = rng.choice([0.02, 0.5, 1, 4 / 3, 2, 2.5, 4.1], people)
+    for sigma in (2.0, 1 / 3, 2.5, mixed):
+        drawn = gaussian_targets.draw_gaussians(
+            points, visible, size, sigma, unbiased=unbiased
+        )
+        sigmas = np.broadcast_to(sigma, (people,))
+        dense = draw_densely(points, visible, size, sigmas, unbiased)
+        np.testing.assert_array_equal(drawn, dense)
+        np.testing.assert_array_equal(drawn.cells, np.flatnonzero(dense))
+    if people:
+        scaled = draw_scaled_gaussians(points, visible, size, mixed)
+        cells, valid = keypoint_cells(points, visible, size)
+        np.testing.assert_array_equal(
+            scaled, draw_densely(cells, valid, size, mixed, unbiased=True)
+        )
 
 
 def one(x, y, **kwargs):

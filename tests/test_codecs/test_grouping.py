@@ -1,10 +1,10 @@
 import numpy as np
 import pytest
 from helpers.codecs import assign_munkres, random_candidates
-from hypothesis import example, given, settings
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from swahr_mmpose.codecs.grouping import assign_nearest, group_by_tags
+from swahr_mmpose.codecs.grouping import group_by_tags
 
 
 def official_group(scores, cells, tags, order, threshold=0.1, limit=30):
@@ -60,38 +60,6 @@ def test_groups_agree_with_the_official_code_under_its_solver(seed, limit):
         for k, m in members.items():
             assert people.cells[p, k].tolist() == cells[k, m].tolist()
             assert people.tags[p, k].tolist() == tags[k, m].tolist()
-
-
-@given(st.integers(0, 2**31))
-@example(401)
-@settings(max_examples=60, deadline=None)
-def test_our_solver_has_the_least_cost_and_then_the_least_distance(seed):
-    rng = np.random.default_rng(seed)
-    n, m = rng.integers(1, 6, 2)
-    distance = rng.uniform(0, 3, (n, m))
-    score = rng.uniform(0, 1, n).astype(np.float32)
-    cost = np.round(distance) * 100 - score[:, None]
-    ours = assign_nearest(cost, distance)
-    reference = assign_munkres(cost, distance)
-    assert cost[ours].sum() == pytest.approx(cost[reference].sum(), abs=1e-9)
-    preference = distance + distance**2 / 100
-    assert preference[ours].sum() <= preference[reference].sum() + 1e-5
-
-
-def test_among_equal_costs_the_nearer_person_is_preferred():
-    distance = np.array([[0.4, 0.1], [0.1, 0.4]])
-    cost = np.round(distance) * 100
-    rows, columns = assign_nearest(cost, distance)
-    assert columns.tolist() == [1, 0]
-
-
-@pytest.mark.parametrize('noise', [-1e-7, 0, 1e-7])
-def test_two_tags_beside_two_people_keep_their_order(noise):
-    """The total distance of both pairings is equal, up to rounding."""
-    people, tags = np.array([0.1, 0.2]), np.array([0.3 + noise, 0.45])
-    distance = np.abs(tags[:, None] - people)
-    rows, columns = assign_nearest(np.round(distance) * 100, distance)
-    assert columns.tolist() == [0, 1]
 
 
 def group(scores, tags, **kwargs):

@@ -42,7 +42,7 @@ def perfect_output(codec, keypoints, visible):
     encoded = codec.encode(keypoints, visible)
     (w, h), people = codec.input_size, max(len(keypoints), 1)
     heatmaps = torch.nn.functional.interpolate(
-        torch.from_numpy(encoded['heatmaps'][1])[None],
+        torch.from_numpy(np.asarray(encoded['heatmaps'][1]))[None],
         size=(h, w),
         mode='bilinear',
     )

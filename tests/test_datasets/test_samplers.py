@@ -1,9 +1,11 @@
 import json
+from itertools import chain, zip_longest
 
 import pytest
 import torch
 from helpers.datasets import IMAGE_SIZES, loader
 from helpers.models import make_model
+from mmengine.dataset import DefaultSampler
 from mmpose.registry import DATASETS
 
 from swahr_mmpose import EqualSizeBatchSampler, SeededSampler
@@ -23,6 +25,28 @@ def test_every_image_comes_once_in_batches_of_one_size(folder):
         assert max(len(b['inputs']) for b in batches) == min(size, 3)
         for batch in batches:
             assert len({tuple(image.shape) for image in batch['inputs']}) == 1
+
+
+@pytest.mark.parametrize('shuffle', [False, True])
+@pytest.mark.parametrize('round_up', [False, True])
+@pytest.mark.parametrize('processes', [2, 3, 5, 9])
+def test_several_processes_load_every_image_once(
+    folder, monkeypatch, processes, round_up, shuffle
+):
+    dataset = loader(folder, batch_size=1).dataset
+    loaded = []
+    for rank in range(processes):
+        monkeypatch.setattr(
+            'mmengine.dataset.sampler.get_dist_info',
+            lambda rank=rank: (rank, processes),
+        )
+        sampler = DefaultSampler(dataset, shuffle, 0, round_up)
+        batches = EqualSizeBatchSampler(sampler, 2)
+        loaded.append(list(chain.from_iterable(batches)))
+        assert len(batches) == len(list(batches))
+    # MMEngine interleaves the results and cuts them at the number of images.
+    joined = [i for row in zip_longest(*loaded) for i in row if i is not None]
+    assert sorted(joined[: len(dataset)]) == list(range(len(dataset)))
 
 
 def test_batches_that_are_not_full_can_be_dropped(folder):

@@ -7,6 +7,8 @@
   %(prog)s --rows decode loss --device cuda
   # complete networks: images per second and time per stage
   %(prog)s --rows sample train test --device cuda
+  # data loading on one core, with the share of each step
+  %(prog)s --rows loader --images data/coco/val2017
   # decoding time over people, size and batch, with a figure
   %(prog)s --rows growth --plot growth.png
 
@@ -19,24 +21,55 @@ import json
 from pathlib import Path
 
 import torch
-from benchmarking import growth, measuring, networks, operations
+from benchmarking import growth, loader, measuring, networks, operations
 
-from swahr_mmpose.utils.cli import make_parser
+from swahr_mmpose.utils.cli import make_parser, user_errors
+from swahr_mmpose.utils.device import require_device
+
+DESCRIBED = {**networks.ROWS, **loader.ROWS}
 
 
 def parse_args():
     """Parse the command line."""
     parser = make_parser(__doc__)
-    names = [*operations.ROWS, *networks.ROWS, 'growth']
     parser.add_argument(
         '--rows',
         nargs='+',
-        choices=names,
+        choices=[*operations.ROWS, *DESCRIBED, 'growth'],
         default=list(operations.ROWS),
         help='rows to measure (default: the operations)',
     )
+    add_sizes(parser)
     parser.add_argument(
-        '--repeats', type=int, default=15, help='repetitions of an operation'
+        '--device', default='cpu', help='device, for example cuda:1 or mps'
+    )
+    parser.add_argument(
+        '--threads',
+        type=int,
+        default=torch.get_num_threads(),
+        help='threads of torch',
+    )
+    parser.add_argument(
+        '--out-file', metavar='FILE', help='file of the results (.json)'
+    )
+    parser.add_argument(
+        '--plot',
+        metavar='FILE',
+        help='file of the figure of the row growth (.png)',
+    )
+    args = parser.parse_args()
+    if args.ann_file and not args.images:
+        parser.error('--ann-file needs --images, the folder of its images')
+    return args
+
+
+def add_sizes(parser):
+    """Add the options of single rows: repetitions, networks, images."""
+    parser.add_argument(
+        '--repeats',
+        type=int,
+        default=15,
+        help='repetitions of an operation, or of loading all images',
     )
     parser.add_argument(
         '--steps',
@@ -56,22 +89,16 @@ def parse_args():
         type=int,
         help='batch size of the row train (default: that of the config)',
     )
-    parser.add_argument('--device', default='cpu', help='cpu or cuda')
     parser.add_argument(
-        '--threads',
-        type=int,
-        default=torch.get_num_threads(),
-        help='threads of torch',
+        '--images',
+        metavar='FOLDER',
+        help='images of the row loader (default: synthetic ones)',
     )
     parser.add_argument(
-        '--out-file', metavar='FILE', help='file of the results (.json)'
-    )
-    parser.add_argument(
-        '--plot',
+        '--ann-file',
         metavar='FILE',
-        help='file of the figure of the row growth (.png)',
+        help='COCO annotations of --images (default: random people)',
     )
-    return parser.parse_args()
 
 
 def compare(rows, args):
@@ -89,10 +116,10 @@ def compare(rows, args):
 
 
 def describe(rows, args):
-    """Measure complete networks."""
+    """Measure complete networks and data loading."""
     results = []
     for row in rows:
-        for name, figures in networks.ROWS[row](args):
+        for name, figures in DESCRIBED[row](args):
             results.append(dict(name=name, **figures))
             shown = (
                 f'{k} {v if isinstance(v, str) else format(v, ".1f")}'
@@ -105,11 +132,13 @@ def describe(rows, args):
 def main():
     """Measure, print and write the rows."""
     args = parse_args()
+    with user_errors():
+        require_device(args.device)
     torch.set_num_threads(args.threads)
     content = dict(hardware=measuring.hardware(args))
     print(', '.join(f'{k} {v}' for k, v in content['hardware'].items()))
     compared = [row for row in args.rows if row in operations.ROWS]
-    described = [row for row in args.rows if row in networks.ROWS]
+    described = [row for row in args.rows if row in DESCRIBED]
     if compared:
         content['rows'] = compare(compared, args)
     if described:

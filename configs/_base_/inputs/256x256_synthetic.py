@@ -8,6 +8,7 @@ codec = dict(
     input_size=input_size,
     heatmap_sizes=[(64, 64), (128, 128)],
     sigma=2.0,
+    sparse_heatmaps=True,
     unbiased=True,
     # So small a network has many weak false positives.
     decode_keypoint_thr=0.3,

@@ -11,6 +11,7 @@ codec = dict(
     input_size=input_size,
     heatmap_sizes=[(128, 128), (256, 256)],
     sigma=2.0,
+    sparse_heatmaps=True,
 )
 
 train_pipeline = [

@@ -174,7 +174,7 @@ class BottomupRandomSquareAffine(BaseTransform):
     def _flip(self, results: Dict[str, Any]) -> None:
         """Flip image, keypoints and boxes horizontally, in place."""
         last = self.input_size[0] - 1
-        results['img'] = np.ascontiguousarray(results['img'][:, ::-1])
+        results['img'] = cv2.flip(results['img'], 1)
         if 'keypoints' in results:
             order = _get_flip_order(results)
             keypoints = results['keypoints'][:, order]

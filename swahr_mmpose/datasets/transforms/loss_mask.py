@@ -14,6 +14,8 @@ import cv2
 import numpy as np
 from pycocotools import mask as coco_mask
 
+from swahr_mmpose.datasets.checks.schema import find_outline_problem
+
 __all__ = ['read_run_lengths', 'valid_region', 'warp_loss_mask']
 
 Size = Tuple[int, int]
@@ -40,11 +42,11 @@ def valid_region(annotations: Sequence[dict], size: Size) -> np.ndarray:
 
     Raises:
         ValueError: If a segmentation does not fit the image, or has
-            coordinates that are not finite or too large, or run lengths that
-            do not cover the image.
+            coordinates that are not finite or too large, an outline that is
+            too long, or run lengths that do not cover the image.
         Exception: Any error of pycocotools on other invalid segmentations.
     """
-    region = np.ones((size[1], size[0]), dtype=bool)
+    excluded: List[Any] = []
     for annotation in annotations:
         labelled = annotation.get('num_keypoints')
         if labelled is None:
@@ -52,33 +54,34 @@ def valid_region(annotations: Sequence[dict], size: Size) -> np.ndarray:
             labelled = np.count_nonzero(keypoints[2::3])
         unlabelled = annotation.get('iscrowd', 0) or labelled == 0
         if unlabelled and annotation.get('segmentation'):
-            region &= ~_decode_segmentation(annotation, size)
-    return region
+            excluded += _encode_segmentation(annotation, size)
+    if not excluded:
+        return np.ones((size[1], size[0]), dtype=bool)
+    union = coco_mask.decode(coco_mask.merge(excluded))
+    # Decoded in columns; OpenCV transposes ten times as fast as NumPy.
+    return cv2.transpose(union.T) == 0
 
 
-def _decode_segmentation(annotation: dict, size: Size) -> np.ndarray:
-    """Decode the segmentation of an annotation, bool (h, w)."""
+def _encode_segmentation(annotation: dict, size: Size) -> List[Any]:
+    """Encode the parts of a segmentation as pycocotools' run lengths."""
     w, h = size
     segmentation = annotation['segmentation']
     try:
         if isinstance(segmentation, dict):
             counts = read_run_lengths(segmentation, size)
-            rle = coco_mask.frPyObjects(dict(size=[h, w], counts=counts), h, w)
-            return coco_mask.decode(rle).astype(bool)
-        polygons = _check_polygons(segmentation)
+            lengths = dict(size=[h, w], counts=counts)
+            return [coco_mask.frPyObjects(lengths, h, w)]
+        polygons = _check_polygons(segmentation, size)
     except ValueError as error:
         raise ValueError(
             f'annotation {annotation.get("id")} of image '
             f'{annotation.get("image_id")}: segmentation {error}; '
             'correct the annotation file'
         ) from error
-    if not polygons:
-        return np.zeros((h, w), bool)
-    parts = coco_mask.frPyObjects(polygons, h, w)
-    return coco_mask.decode(parts).astype(bool).any(axis=2)
+    return coco_mask.frPyObjects(polygons, h, w) if polygons else []
 
 
-def _check_polygons(segmentation: Any) -> List[Any]:
+def _check_polygons(segmentation: Any, size: Size) -> List[Any]:
     """Return the polygons that are not empty.
 
     Raises:
@@ -102,6 +105,9 @@ def _check_polygons(segmentation: Any) -> List[Any]:
             f'has a polygon of {short[0]} numbers, expected x and y of three '
             'or more points'
         )
+    problem = find_outline_problem(polygons, size)
+    if problem:
+        raise ValueError(problem)
     return polygons
 
 
@@ -143,6 +149,9 @@ def read_run_lengths(segmentation: dict, size: Size) -> List[int]:
             f'has counts of type {type(counts).__name__}, expected a list of '
             'run lengths or a compressed string'
         )
+    plain = {int}.issuperset(map(type, counts))
+    if plain and counts and 0 <= min(counts) <= max(counts) <= h * w:
+        return _check_total(list(counts), size)
     for index, count in enumerate(counts):
         if not _is_whole_number(count) or not 0 <= count <= h * w:
             raise ValueError(
@@ -150,7 +159,12 @@ def read_run_lengths(segmentation: dict, size: Size) -> List[int]:
                 f'expected an integer from 0 to {h * w}, the pixels of the '
                 'image'
             )
-    lengths = [int(count) for count in counts]
+    return _check_total([int(count) for count in counts], size)
+
+
+def _check_total(lengths: List[int], size: Size) -> List[int]:
+    """Return run lengths; raise ValueError if they miss some pixels."""
+    w, h = size
     if sum(lengths) != h * w:
         raise ValueError(
             f'has counts that add up to {sum(lengths)} pixels, expected '
@@ -229,6 +243,8 @@ def warp_loss_mask(
         image.
     """
     warped = cv2.warpAffine(region.astype(np.uint8) * 255, matrix, size)
-    mask = warped > 127  # > 0.5 of 255
-    rows, columns = (-1 if f else 1 for f in (flip_vertical, flip))
-    return np.ascontiguousarray(mask[::rows, ::columns])
+    if flip or flip_vertical:
+        # 0 exchanges top and bottom, 1 left and right, -1 both.
+        code = int(flip) if flip != flip_vertical else -1
+        warped = cv2.flip(warped, code)
+    return warped > 127  # > 0.5 of 255

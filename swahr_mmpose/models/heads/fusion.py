@@ -60,15 +60,22 @@ def merge_flipped(
 
     Returns:
         HeadOutput: Heatmaps (B, K, h, w) per level and tags (B, 2*K, h, w) in
-        image orientation, no scale maps.
+        image orientation. Scale maps are averaged like heatmaps, if both
+        views have them.
     """
     order = list(flip_indices)
-    heatmaps = [
-        other[:, order].flip(-1).float().add_(maps).div_(2)
-        for maps, other in zip(output.heatmaps, flipped.heatmaps)
-    ]
+    heatmaps, scale_maps = (
+        [
+            other[:, order].flip(-1).float().add_(maps).div_(2)
+            for maps, other in zip(levels or (), flipped_levels or ())
+        ]
+        for levels, flipped_levels in (
+            (output.heatmaps, flipped.heatmaps),
+            (output.scale_maps, flipped.scale_maps),
+        )
+    )
     tags = [output.tags, flipped.tags[:, order].flip(-1)]
-    return HeadOutput(heatmaps, torch.cat(tags, dim=1), None)
+    return HeadOutput(heatmaps, torch.cat(tags, dim=1), scale_maps or None)
 
 
 def fuse_levels(

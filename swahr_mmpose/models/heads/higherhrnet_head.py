@@ -23,9 +23,11 @@ from swahr_mmpose.structures import (
     stack_annotated,
     stack_heatmaps,
     stack_masks,
+    stack_targets,
 )
 
 from .fusion import Maps, decoded_size, fuse_levels, merge_flipped
+from .keypoint_sigmas import compute_sigmas
 from .layers import expand_dilations, make_deconv_stage, make_scale_branch
 
 __all__ = ['HigherHRNetHead']
@@ -43,7 +45,8 @@ class HigherHRNetHead(BaseHead):
 
     Architecture of "HigherHRNet" (Cheng et al., CVPR 2020, figure 2) and
     scale branch of SWAHR (figure 4). Scale maps do not enter other parts of
-    the network, and the scale branch is not run at test time.
+    the network. At test time the scale branch is run only to output standard
+    deviations of keypoints (``test_cfg.output_scales``).
 
     Args:
         in_channels (int): C, channels of the features.
@@ -258,14 +261,18 @@ class HigherHRNetHead(BaseHead):
         labels = [s.gt_instance_labels for s in batch_data_samples]
         annotated = stack_annotated(labels, self.num_keypoints)
         losses = {}
+        sparse = getattr(self.keypoint_loss, 'accepts_sparse_targets', False)
         for level, heatmaps in enumerate(output.heatmaps):
             alpha = output.scale_maps[level] if output.scale_maps else None
             mask = stack_masks(fields, level)
+            goal: Tuple[Any, ...]
+            if sparse:
+                goal = (stack_targets(fields, level), mask, annotated)
+            else:
+                mask = mask_keypoints(mask, annotated, heatmaps.shape[2:])
+                goal = (stack_heatmaps(fields, level), mask)
             regression, regularizer = self.keypoint_loss(
-                heatmaps,
-                alpha,
-                stack_heatmaps(fields, level),
-                mask_keypoints(mask, annotated, heatmaps.shape[2:]),
+                heatmaps, alpha, *goal
             )
             losses[f'loss_kpt.{level}'] = regression
             if alpha is not None:
@@ -284,6 +291,8 @@ class HigherHRNetHead(BaseHead):
         levels: Optional[Sequence[int]] = None,
     ) -> Maps:
         """Compute fused maps of one scale, without the scale branch.
+
+        See :meth:`merge_views` and :func:`~.fusion.fuse_levels`.
 
         Args:
             feats (Sequence[Tensor]): Features of the images.
@@ -304,12 +313,48 @@ class HigherHRNetHead(BaseHead):
             ValueError: If ``levels`` is empty or has a level that does not
                 exist.
         """
-        output = self.forward(feats, with_scale_maps=False)
-        if flipped_feats is not None:
-            assert flip_indices is not None
-            flipped = self.forward(flipped_feats, with_scale_maps=False)
-            output = merge_flipped(output, flipped, flip_indices)
+        output = self.merge_views(feats, flipped_feats, flip_indices)
         return fuse_levels(output, size, levels)
+
+    def merge_views(
+        self,
+        feats: Feats,
+        flipped_feats: Optional[Feats] = None,
+        flip_indices: Optional[Sequence[int]] = None,
+        with_scale_maps: bool = False,
+    ) -> HeadOutput:
+        """Run the head and merge the views of a flip test.
+
+        Args:
+            feats (Sequence[Tensor]): Features of the images.
+            flipped_feats (Sequence[Tensor], optional): Features of the
+                horizontally flipped images. Defaults to ``None``, no flip
+                test.
+            flip_indices (Sequence[int], optional): Index of the left/right
+                counterpart of each keypoint; required for the flip test.
+            with_scale_maps (bool): Whether to run the scale branch. Defaults
+                to False.
+
+        Returns:
+            HeadOutput: Output for the images, or the merged output of both
+            views, see :func:`~.fusion.merge_flipped`.
+
+        Raises:
+            ValueError: If scale maps are requested, but the head has no scale
+                branch.
+        """
+        if with_scale_maps and self.scale_layers is None:
+            raise ValueError(
+                'test_cfg.output_scales is True, but the head has no scale '
+                'branch (scale_maps=False); use a SAHR or SWAHR model, or '
+                'set output_scales=False'
+            )
+        output = self.forward(feats, with_scale_maps)
+        if flipped_feats is None:
+            return output
+        assert flip_indices is not None
+        flipped = self.forward(flipped_feats, with_scale_maps)
+        return merge_flipped(output, flipped, flip_indices)
 
     def predict(
         self,
@@ -328,6 +373,8 @@ class HigherHRNetHead(BaseHead):
             test_cfg (dict, optional): ``output_heatmaps`` (bool): whether to
                 return heatmaps, default False; ``heatmap_levels``
                 (Sequence[int]): levels to average, default all;
+                ``output_scales`` (bool): whether to add standard deviations
+                of keypoints, see :meth:`add_sigmas`, default False;
                 ``upsample_heatmaps`` (bool): see
                 :func:`~.fusion.decoded_size`, default True.
 
@@ -349,14 +396,16 @@ class HigherHRNetHead(BaseHead):
             test_cfg.get('upsample_heatmaps', True),
             self.finest_stride,
         )
-        maps = self.test_maps(
+        output = self.merge_views(
             image_feats,
             flipped_feats,
-            size,
             info.get('flip_indices'),
-            test_cfg.get('heatmap_levels'),
+            test_cfg.get('output_scales', False),
         )
+        maps = fuse_levels(output, size, test_cfg.get('heatmap_levels'))
         instances = self.decode(maps, scale_factor)
+        if output.scale_maps is not None:
+            self.add_sigmas(instances, output, batch_data_samples)
         if test_cfg.get('output_heatmaps', False):
             return instances, [PixelData(heatmaps=h) for h in maps[0]]
         return instances
@@ -374,18 +423,50 @@ class HigherHRNetHead(BaseHead):
 
         Returns:
             list[InstanceData]: Instances of each image: ``keypoints``
-            (N, K, 2) in input pixels, ``keypoint_scores`` (N, K) and
-            ``bbox_scores`` (N,).
+            (N, K, 2) in input pixels, ``keypoint_scores`` (N, K),
+            ``bbox_scores`` (N,) and ``keypoints_filled`` (N, K), True for
+            missing keypoints that were filled in.
 
         Raises:
             RuntimeError: If the head has no decoder.
         """
         codec = self._get_decoder()
-        decoded = codec.batch_decode(*batch_outputs, scale_factor)
+        # MMPose's own codecs have batch_decode alone.
+        decode = getattr(codec, 'decode_people', codec.batch_decode)
+        names = 'keypoints', 'keypoint_scores', 'bbox_scores'
         return [
-            InstanceData(keypoints=k, keypoint_scores=s, bbox_scores=b)
-            for k, s, b in zip(*decoded)
+            InstanceData(**dict(zip((*names, 'keypoints_filled'), people)))
+            for people in zip(*decode(*batch_outputs, scale_factor))
         ]
+
+    def add_sigmas(
+        self,
+        instances: Sequence[InstanceData],
+        output: HeadOutput,
+        batch_data_samples: Sequence[Any],
+    ) -> None:
+        """Add standard deviations of keypoints to decoded instances.
+
+        See :func:`~.keypoint_sigmas.compute_sigmas`.
+
+        Args:
+            instances (Sequence[InstanceData]): Instances of B images from
+                :meth:`decode`; ``keypoint_sigmas``, float32 (N, K), in pixels
+                of the original image is added.
+            output (HeadOutput): Output with scale maps.
+            batch_data_samples (Sequence[PoseDataSample]): B samples with
+                ``input_size`` and ``input_scale``.
+        """
+        assert output.scale_maps is not None
+        sigmas = compute_sigmas(
+            output.scale_maps[-1],
+            instances,
+            [sample.metainfo for sample in batch_data_samples],
+            self._get_decoder(),
+            self.finest_stride,
+        )
+        for people, people_sigmas in zip(instances, sigmas):
+            people.keypoint_sigmas = people_sigmas
 
 
 def _list_channels(

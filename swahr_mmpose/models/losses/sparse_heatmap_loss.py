@@ -1,29 +1,43 @@
 # Copyright (c) swahr_mmpose contributors. Licensed under Apache-2.0.
-"""SWAHR heatmap loss that evaluates the formulas on target rows only.
+"""SWAHR heatmap loss that evaluates the formulas near the keypoints only.
 
 H is zero almost everywhere. There the adapted target H' is 0 as well, and the
 loss of Eq. 11 to 13 is ``|P|^3`` times the mask (``P^2`` without weights),
-with the gradient ``3 P |P|`` (``2 P``). The formulas of :mod:`.functional` are
-evaluated only on target rows: rows of some cells with H > 0 in at least one.
-Gradients are computed in the forward pass. Results equal those of the
-formulas on dense maps, without their temporaries.
+with the gradient ``3 P |P|`` (``2 P``). Gradients are computed in the forward
+pass. There are two forms, and :func:`swahr_loss` chooses by the device:
+
+- CPU, this module: the formulas of :mod:`.functional` are evaluated on target
+  rows, that is rows of some cells with H > 0 in at least one, one image at a
+  time, so that temporaries stay in the cache.
+- Accelerators, :mod:`.cell_loss`: few operations on the whole batch, of sizes
+  that the host knows before.
+
+Results of both equal those of the formulas on dense maps, without their
+temporaries.
 
 B images, K keypoints, map size H x W; R target rows.
 """
 
 from __future__ import annotations
 
-from typing import Any, NamedTuple, Optional, Tuple
+from typing import Any, NamedTuple, Optional, Tuple, Union
 
+import numpy as np
 import torch
 from torch import Tensor
 from torch.autograd.function import once_differentiable
 
+from swahr_mmpose.utils.sparse_targets import SparseTargets
 from swahr_mmpose.utils.tensor_ops import true_indices
 
-from .functional import adaptive_weight_and_grad, scale_adapted_target_and_grad
+from .cell_loss import cell_loss
+from .functional import (
+    adaptive_weight_and_grad,
+    check_expansion,
+    scale_adapted_target_and_grad,
+)
 
-__all__ = ['swahr_loss']
+__all__ = ['row_loss', 'swahr_loss']
 
 # Cells of a row: a few cache lines.
 _ROW_LENGTH = 32
@@ -32,11 +46,12 @@ _ROW_LENGTH = 32
 def swahr_loss(
     pred: Tensor,
     scale_maps: Optional[Tensor],
-    target: Tensor,
+    target: Union[Tensor, SparseTargets],
     mask: Optional[Tensor] = None,
     *,
     gamma: Optional[float] = 0.01,
     expansion: str = 'taylor',
+    annotated: Optional[Tensor] = None,
 ) -> Tuple[Tensor, Tensor]:
     """Compute the regression and regularizer losses of one heatmap level.
 
@@ -49,7 +64,9 @@ def swahr_loss(
         pred (Tensor): Predicted heatmaps P, shape (B, K, H, W).
         scale_maps (Tensor, optional): Scale maps alpha, same shape. ``None``:
             the target is not adapted, the regularizer loss is 0.
-        target (Tensor): Target heatmaps H, same shape, not negative.
+        target (Tensor | SparseTargets): Target heatmaps H, same shape, not
+            negative. With a dense tensor on an accelerator, the host waits
+            for the number of its cells.
         mask (Tensor, optional): Loss mask, 1 where the loss counts, shape
             (B, H, W) or, by keypoint, (B, K, H, W). Defaults to ``None``,
             everywhere.
@@ -58,6 +75,8 @@ def swahr_loss(
             0.01.
         expansion (str): ``'taylor'`` (Eq. 8) or ``'exact'`` (Eq. 6). Defaults
             to ``'taylor'``.
+        annotated (Tensor, optional): bool (B, K), ``False`` for keypoints
+            without loss in an image. Defaults to ``None``, all count.
 
     Returns:
         tuple[Tensor, Tensor]: Regression and regularizer losses, scalars.
@@ -66,9 +85,32 @@ def swahr_loss(
         ValueError: If scale maps are given and the expansion is unknown.
     """
     if scale_maps is not None:
+        check_expansion(expansion)
         scale_maps = scale_maps.to(pred.dtype)
+    rest = (mask, annotated, gamma, expansion)
+    if pred.device.type == 'cpu':
+        return row_loss(pred, scale_maps, target, *rest)
+    if isinstance(target, Tensor):
+        target = SparseTargets.from_dense(target)
+    return cell_loss(pred, scale_maps, target, *rest)
+
+
+def row_loss(
+    pred: Tensor,
+    scale_maps: Optional[Tensor],
+    target: Union[Tensor, SparseTargets],
+    mask: Optional[Tensor],
+    annotated: Optional[Tensor],
+    gamma: Optional[float],
+    expansion: str,
+) -> Tuple[Tensor, Tensor]:
+    """Compute the losses on target rows, see :func:`swahr_loss`; CPU only."""
+    if isinstance(target, Tensor):
+        rows, values = _find_target_rows(target.to(pred.dtype))
+    else:
+        rows, values = _collect_target_rows(target, pred.dtype)
     return _SWAHRLossFunction.apply(
-        pred, scale_maps, target, mask, gamma, expansion
+        pred, scale_maps, rows, values, mask, annotated, gamma, expansion
     )
 
 
@@ -99,15 +141,44 @@ class _TargetRows(NamedTuple):
         row = image * self.per_map + self.indices % self.per_map
         return mask.reshape(-1, self.length).index_select(0, row)
 
+    def select_annotated(self, annotated: Tensor) -> Tensor:
+        """Select flags (B, K) of the maps of these rows, shape (R, 1)."""
+        return annotated.reshape(-1, 1)[self.indices // self.per_map]
 
-def _find_target_rows(target: Tensor) -> _TargetRows:
-    """Find the target rows of heatmaps (B, K, H, W)."""
+
+def _row_length(area: int, width: int) -> int:
+    """Get the cells per row of maps of an area and width."""
+    return width if area % _ROW_LENGTH else _ROW_LENGTH
+
+
+def _find_target_rows(target: Tensor) -> Tuple[_TargetRows, Tensor]:
+    """Find the target rows of heatmaps (B, K, H, W), and their values."""
     area = target.shape[2] * target.shape[3]
-    length = target.shape[3] if area % _ROW_LENGTH else _ROW_LENGTH
-    rows = target.reshape(-1, length)
+    length = _row_length(area, target.shape[3])
     # Negated, so that rows with NaN are selected and make the loss NaN.
-    indices = true_indices(~(rows.amax(dim=1) <= 0))
-    return _TargetRows(length, area // length, indices)
+    maxima = target.reshape(-1, length).amax(dim=1)
+    indices = true_indices(~(maxima <= 0))
+    rows = _TargetRows(length, area // length, indices)
+    return rows, rows.select(target)
+
+
+def _collect_target_rows(
+    targets: SparseTargets, dtype: torch.dtype
+) -> Tuple[_TargetRows, Tensor]:
+    """Collect the target rows of sparse heatmaps, and their values."""
+    batch, num_keypoints, height, width = targets.shape
+    length = _row_length(height * width, width)
+    per_map = height * width // length
+    row, column = np.divmod(targets.cells.numpy(), length)
+    found = np.zeros(batch * num_keypoints * per_map, bool)
+    found[row] = True
+    indices = np.flatnonzero(found)
+    places = np.empty(len(found), np.int64)
+    places[indices] = np.arange(len(indices)) * length
+    values = targets.values.new_zeros(len(indices), length, dtype=dtype)
+    cells = torch.from_numpy(places[row] + column)
+    values.view(-1).index_copy_(0, cells, targets.values.to(dtype))
+    return _TargetRows(length, per_map, torch.from_numpy(indices)), values
 
 
 class _TargetRowLosses(NamedTuple):
@@ -166,8 +237,23 @@ def _compute_target_rows(
     )
 
 
+def _get_factor(
+    mask: Optional[Tensor], annotated: Optional[Tensor], image: int
+) -> Optional[Tensor]:
+    """Get the mask of an image, which broadcasts to (K, H, W), if any."""
+    factor = None if mask is None else mask[image]
+    if annotated is None or annotated[image].all():
+        return factor
+    flags = annotated[image][:, None, None]
+    return flags if factor is None else factor * flags
+
+
 def _sum_background(
-    pred: Tensor, mask: Optional[Tensor], rows: _TargetRows, cubic: bool
+    pred: Tensor,
+    mask: Optional[Tensor],
+    annotated: Optional[Tensor],
+    rows: _TargetRows,
+    cubic: bool,
 ) -> Tensor:
     """Sum the loss over all cells outside the target rows, where H = 0.
 
@@ -178,19 +264,21 @@ def _sum_background(
     Args:
         pred (Tensor): Predicted heatmaps, shape (B, K, H, W).
         mask (Tensor, optional): Loss mask, shape (B, H, W) or (B, K, H, W).
+        annotated (Tensor, optional): Annotated keypoints, bool (B, K).
         rows (_TargetRows): Rows to leave out.
         cubic (bool): Whether the loss is ``|P|^3`` (weighted) or ``P^2``.
 
     Returns:
         Tensor: Sum, float64 scalar.
     """
-    total = torch.zeros((), dtype=torch.float64, device=pred.device)
+    total = torch.zeros((), dtype=torch.float64)
     size = pred.shape[1] * rows.per_map  # rows per image
-    limits = torch.arange(len(pred) + 1, device=pred.device) * size
+    limits = torch.arange(len(pred) + 1) * size
     ends = torch.searchsorted(rows.indices, limits).tolist()
     errors = pred.new_empty(pred.shape[1:])
     for b, image in enumerate(pred):
-        _weight_errors(image, None if mask is None else mask[b], cubic, errors)
+        factor = _get_factor(mask, annotated, b)
+        _weight_errors(image, factor, cubic, errors)
         errors *= image
         excluded = rows.indices[ends[b] : ends[b + 1]] - b * size
         errors.view(-1, rows.length).index_fill_(0, excluded, 0)
@@ -225,29 +313,33 @@ class _SWAHRLossFunction(torch.autograd.Function):
         ctx: Any,
         pred: Tensor,
         alpha: Optional[Tensor],
+        rows: _TargetRows,
         target: Tensor,
         mask: Optional[Tensor],
+        annotated: Optional[Tensor],
         gamma: Optional[float],
         expansion: str,
     ) -> Tuple[Tensor, Tensor]:
-        pred, target = pred.contiguous(), target.to(pred.dtype)
+        pred = pred.contiguous()
         cubic = gamma is not None
-        rows = _find_target_rows(target)
         row_mask = None
         if mask is not None:
             mask = mask.to(pred.dtype).contiguous()
             row_mask = rows.select_mask(mask, pred.shape[1])
+        if annotated is not None:
+            flags = rows.select_annotated(annotated)
+            row_mask = flags if row_mask is None else row_mask * flags
         sums = _compute_target_rows(
             rows.select(pred),
             None if alpha is None else rows.select(alpha),
-            rows.select(target),
+            target,
             row_mask,
             gamma,
             expansion,
         )
-        background = _sum_background(pred, mask, rows, cubic)
+        background = _sum_background(pred, mask, annotated, rows, cubic)
         total = sums.regression.double() + background
-        ctx.save_for_backward(pred, mask, rows.indices, *sums[2:])
+        ctx.save_for_backward(pred, mask, annotated, rows.indices, *sums[2:])
         ctx.cubic, ctx.length = cubic, rows.length
         ctx.with_alpha = alpha is not None
         count = max(pred.numel(), 1)
@@ -257,24 +349,31 @@ class _SWAHRLossFunction(torch.autograd.Function):
     @staticmethod
     @once_differentiable
     def backward(ctx: Any, *grads: Tensor) -> Tuple[Optional[Tensor], ...]:
-        pred, mask, indices, row_pred, row_alpha, row_regularizer = (
-            ctx.saved_tensors
-        )
+        (
+            pred,
+            mask,
+            annotated,
+            indices,
+            row_pred,
+            row_alpha,
+            row_regularizer,
+        ) = ctx.saved_tensors
         g_regression, g_regularizer = (g / max(pred.numel(), 1) for g in grads)
         grad_pred = grad_alpha = None
         if ctx.needs_input_grad[0]:
             grad_pred = torch.empty_like(pred)
-            factor = (3 if ctx.cubic else 2) * g_regression
+            scale = (3 if ctx.cubic else 2) * g_regression
             for b, (image, out) in enumerate(zip(pred, grad_pred)):
-                scale = factor if mask is None else factor * mask[b]
-                _weight_errors(image, scale, ctx.cubic, out)
+                factor = _get_factor(mask, annotated, b)
+                factor = scale if factor is None else scale * factor
+                _weight_errors(image, factor, ctx.cubic, out)
             rows = row_pred * g_regression
             _scatter_rows(grad_pred, ctx.length, indices, rows)
         if ctx.with_alpha and ctx.needs_input_grad[1]:
             grad_alpha = torch.zeros_like(pred)
             rows = row_alpha * g_regression + row_regularizer * g_regularizer
             _scatter_rows(grad_alpha, ctx.length, indices, rows)
-        return grad_pred, grad_alpha, None, None, None, None
+        return grad_pred, grad_alpha, *[None] * 6
 
 
 def _scatter_rows(

@@ -11,10 +11,12 @@ Means are over all B, K, H and W, independent of the mask and the Gaussians.
 
 from __future__ import annotations
 
-from typing import Optional, Tuple
+from typing import Optional, Tuple, Union
 
 from mmpose.registry import MODELS
 from torch import Tensor, nn
+
+from swahr_mmpose.utils.sparse_targets import SparseTargets
 
 from .functional import at_least_float32, check_expansion
 from .sparse_heatmap_loss import swahr_loss
@@ -48,6 +50,9 @@ class SWAHRLoss(nn.Module):
             expansion is unknown.
     """
 
+    # The head passes dense maps to losses without this attribute.
+    accepts_sparse_targets = True
+
     def __init__(
         self,
         scale_adaptive: bool = True,
@@ -74,8 +79,9 @@ class SWAHRLoss(nn.Module):
         self,
         heatmaps: Tensor,
         scale_maps: Optional[Tensor],
-        target: Tensor,
+        target: Union[Tensor, SparseTargets],
         mask: Optional[Tensor] = None,
+        annotated: Optional[Tensor] = None,
     ) -> Tuple[Tensor, Tensor]:
         """Compute weighted losses, in float32 at least.
 
@@ -85,10 +91,13 @@ class SWAHRLoss(nn.Module):
             heatmaps (Tensor): Predicted heatmaps P, shape (B, K, H, W).
             scale_maps (Tensor, optional): Scale maps alpha, same shape;
                 ``None`` if and only if the loss is not scale-adaptive.
-            target (Tensor): Target heatmaps H, same shape, not negative.
+            target (Tensor | SparseTargets): Target heatmaps H, same shape,
+                not negative.
             mask (Tensor, optional): Loss mask, 1 where the loss counts, shape
                 (B, H, W) or, by keypoint, (B, K, H, W). Defaults to ``None``,
                 everywhere.
+            annotated (Tensor, optional): bool (B, K), ``False`` for keypoints
+                without loss in an image. Defaults to ``None``, all count.
 
         Returns:
             tuple[Tensor, Tensor]: Regression loss, and regularizer loss times
@@ -106,17 +115,18 @@ class SWAHRLoss(nn.Module):
             mask,
             gamma=self.gamma if self.weight_adaptive else None,
             expansion=self.expansion,
+            annotated=annotated,
         )
         return (
-            self.loss_weight * regression,
-            self.loss_weight * self.regularizer_weight * regularizer,
+            _weight(regression, self.loss_weight),
+            _weight(regularizer, self.loss_weight * self.regularizer_weight),
         )
 
     def _check(
         self,
         heatmaps: Tensor,
         scale_maps: Optional[Tensor],
-        target: Tensor,
+        target: Union[Tensor, SparseTargets],
         mask: Optional[Tensor],
     ) -> None:
         """Raise ValueError for inputs that do not fit each other."""
@@ -139,3 +149,8 @@ class SWAHRLoss(nn.Module):
                 '(B, H, W) of the target, or (B, K, H, W); make it with '
                 'BottomupGetLossMask'
             )
+
+
+def _weight(loss: Tensor, weight: float) -> Tensor:
+    """Multiply a loss by a weight, without an operation if that is 1."""
+    return loss if weight == 1 else weight * loss

@@ -46,29 +46,39 @@ def pull_push(
     """
     if not len(keypoint_indices):
         return tags.sum() * 0, tags.sum() * 0
-    padded = nn.utils.rnn.pad_sequence(
-        [i.to(tags.device).long() for i in keypoint_indices], batch_first=True
-    )
-    flat, visible = padded[..., 0], padded[..., 1] > 0  # (B, N, K)
-    if flat.numel() == 0:
+    padded = _pad_people([i.to(tags.device) for i in keypoint_indices])
+    if padded.numel() == 0:
         return tags.sum() * 0, tags.sum() * 0
-    return _PullPushFunction.apply(tags, flat, visible)
+    return _PullPushFunction.apply(tags, padded)
+
+
+def _pad_people(people: Sequence[Tensor]) -> Tensor:
+    """Pad B tensors (N, K, 2) with 0 to int64 (B, N, K, 2)."""
+    most = max(len(person) for person in people)
+    zeros = people[0].new_zeros(most, *people[0].shape[1:])
+    parts = [x for p in people for x in (p, zeros[len(p) :])]
+    return torch.cat(parts).long().view(len(people), *zeros.shape)
 
 
 class _Losses(NamedTuple):
-    """Pull and push losses, and their gradients.
+    """Pull and push losses, and factors of their gradients.
+
+    The gradients by the tags are ``2 * pulled`` and
+    ``-4 * pushed[:, :, None] * share``.
 
     Attributes:
         pull (np.ndarray | Tensor): Pull loss, scalar.
         push (np.ndarray | Tensor): Push loss, scalar.
-        pull_grad (np.ndarray | Tensor): d pull / d tags, (B, N, K, L).
-        push_grad (np.ndarray | Tensor): d push / d tags, (B, N, K, L).
+        pulled (np.ndarray | Tensor): Weighted deviations, (B, N, K, L).
+        pushed (np.ndarray | Tensor): Weighted differences, (B, N, L).
+        share (np.ndarray | Tensor): Shares in the mean tag, (B, N, K, 1).
     """
 
     pull: Any
     push: Any
-    pull_grad: Any
-    push_grad: Any
+    pulled: Any
+    pushed: Any
+    share: Any
 
 
 def _compute_losses(values: Any, visible: Any, exp: Callable) -> _Losses:
@@ -83,32 +93,26 @@ def _compute_losses(values: Any, visible: Any, exp: Callable) -> _Losses:
         exp (Callable): ``np.exp`` or ``torch.exp``.
 
     Returns:
-        _Losses: Means over the B images, and their gradients.
+        _Losses: Means over the B images, and factors of their gradients.
     """
-    batch = len(values)
     num_visible = visible.sum(2)  # (B, N, 1)
     share = visible / num_visible.clip(1)[:, :, None]
     mean = (values * share).sum(2)  # (B, N, L)
-    exists = (num_visible > 0) * visible[:, :, 0] ** 0  # (B, N, 1), its dtype
+    exists = num_visible.clip(0, 1)  # (B, N, 1)
     num_people = exists.sum(1)[:, None]  # (B, 1, 1)
+    weight = exists / (num_people.clip(1) * len(values))
 
     deviation = values - mean[:, :, None]
-    pulled = deviation * (share / (num_people.clip(1) * batch)[..., None])
+    pulled = deviation * (share * weight[:, :, None])
 
     difference = mean[:, :, None] - mean[:, None]  # (B, N, N, L)
-    similarity = exp(-(difference**2).sum(3))
-    similarity = similarity * (exists * exists.swapaxes(1, 2))
-    num_pairs = (num_people * (num_people - 1)).clip(1)
-    similarity = similarity / (num_pairs * batch)
+    similarity = exp(-(difference * difference).sum(3))
+    others = exists / (num_people - 1).clip(1)
+    similarity = similarity * (weight * others.swapaxes(1, 2))
     # The diagonal (n = m) has no push, and no gradient: its difference is 0.
     push = similarity.sum() - similarity.diagonal(0, 1, 2).sum()
     pushed = (similarity[..., None] * difference).sum(2)  # (B, N, L)
-    return _Losses(
-        (deviation * pulled).sum(),
-        push,
-        2 * pulled,
-        -4 * pushed[:, :, None] * share,
-    )
+    return _Losses((deviation * pulled).sum(), push, pulled, pushed, share)
 
 
 class _PullPushFunction(torch.autograd.Function):
@@ -116,11 +120,15 @@ class _PullPushFunction(torch.autograd.Function):
 
     @staticmethod
     def forward(
-        ctx: Any, tags: Tensor, flat: Tensor, visible: Tensor
+        ctx: Any, tags: Tensor, padded: Tensor
     ) -> Tuple[Tensor, Tensor]:
-        index = _index_tags(tags, flat.where(visible, 0))  # (B, N, K, L)
-        values = torch.take(tags, index).where(visible[..., None], 0.0)
-        weight = visible[..., None].to(tags.dtype)
+        hidden = padded[..., 1] <= 0  # (B, N, K)
+        # (B, N, K, L)
+        index = _index_tags(tags, padded[..., 0].masked_fill(hidden, 0))
+        hidden = hidden[..., None]
+        values = tags.reshape(-1).index_select(0, index.reshape(-1))
+        values = values.view(index.shape).masked_fill_(hidden, 0)
+        weight = hidden.logical_not().to(tags.dtype)
         if tags.device.type == 'cpu':  # NumPy is faster with small arrays
             with np.errstate(over='ignore'):  # exp(-inf) is 0
                 arrays = _compute_losses(
@@ -129,7 +137,7 @@ class _PullPushFunction(torch.autograd.Function):
             losses = _Losses(*(torch.as_tensor(array) for array in arrays))
         else:
             losses = _compute_losses(values, weight, torch.exp)
-        ctx.save_for_backward(index, losses.pull_grad, losses.push_grad)
+        ctx.save_for_backward(index, *losses[2:])
         ctx.shape = tags.shape
         return losses.pull, losses.push
 
@@ -137,13 +145,17 @@ class _PullPushFunction(torch.autograd.Function):
     @once_differentiable
     def backward(
         ctx: Any, g_pull: Tensor, g_push: Tensor
-    ) -> Tuple[Tensor, None, None]:
-        index, pull_grad, push_grad = ctx.saved_tensors
-        grad = pull_grad * g_pull + push_grad * g_push
-        grad_tags = grad.new_zeros(ctx.shape)
+    ) -> Tuple[Tensor, None]:
+        index, pulled, pushed, share = ctx.saved_tensors
+        half = (pulled * g_pull).addcmul_(
+            (pushed * g_push)[:, :, None], share, value=-2
+        )
+        grad = torch.zeros(ctx.shape, dtype=half.dtype, device=half.device)
         # Added, not assigned: keypoints of different people may share a cell.
-        grad_tags.view(-1).index_add_(0, index.reshape(-1), grad.reshape(-1))
-        return grad_tags, None, None
+        grad.view(-1).index_add_(
+            0, index.reshape(-1), half.reshape(-1), alpha=2
+        )
+        return grad, None
 
 
 def _index_tags(tags: Tensor, flat: Tensor) -> Tensor:
@@ -158,8 +170,10 @@ def _index_tags(tags: Tensor, flat: Tensor) -> Tensor:
     """
     batch, _, num_keypoints = flat.shape
     area = tags.shape[2] * tags.shape[3]
-    channels = torch.arange(batch * tags.shape[1], device=flat.device) * area
-    first = channels.view(batch, 1, -1, num_keypoints).transpose(2, 3)
+    first = torch.arange(
+        0, batch * tags.shape[1] * area, area, device=flat.device
+    )
+    first = first.view(batch, 1, -1, num_keypoints).transpose(2, 3)
     return flat[..., None] + first
 
 

@@ -89,6 +89,17 @@ def test_a_bright_pixel_moves_with_its_keypoint(flip):
     assert np.abs(bright - out['keypoints'][0, 0]).max() < 0.5
 
 
+def test_a_flipped_image_is_the_reversed_one_bit_for_bit():
+    affine = BottomupRandomSquareAffine((64, 64))
+    matrix = geometry.square_affine_matrix((30, 20), 40, 10, 64)
+    plain, flipped = (
+        affine.apply(sample(), matrix, flip)['img'] for flip in (False, True)
+    )
+    assert plain.any()
+    assert flipped.flags.c_contiguous
+    np.testing.assert_array_equal(flipped, plain[:, ::-1])
+
+
 def test_flipping_twice_is_the_identity():
     matrix = geometry.square_affine_matrix((30, 20), 40, 10, 64)
     affine = BottomupRandomSquareAffine((64, 64))

@@ -1,3 +1,4 @@
+import cv2
 import numpy as np
 import pytest
 from helpers import assert_mask_is_official
@@ -195,3 +196,46 @@ def test_polygons_that_would_be_read_as_something_else_are_refused(
     )
     with pytest.raises(ValueError, match=f'annotation 3 .*{message}'):
         valid_region([annotation], (4, 4))
+
+
+def decode_each(annotations, size):
+    """Valid region by one decoded mask for each part."""
+    w, h = size
+    region = np.ones((h, w), bool)
+    for a in annotations:
+        parts = coco_mask.frPyObjects(a['segmentation'], h, w)
+        for part in parts if isinstance(parts, list) else [parts]:
+            region &= ~coco_mask.decode(part).astype(bool)
+    return region
+
+
+def test_the_region_is_that_of_all_parts_bit_for_bit():
+    rng = np.random.default_rng(0)
+    for _ in range(60):
+        w, h = size = tuple(rng.integers(1, 70, 2).tolist())
+        annotations = []
+        for _ in range(rng.integers(0, 4)):
+            polygons = [
+                rng.uniform(-5, 75, 2 * rng.integers(3, 7)).tolist()
+                for _ in range(rng.integers(1, 4))
+            ]
+            annotations.append(annotation(segmentation=polygons))
+        cuts = np.sort(rng.integers(0, w * h + 1, rng.integers(0, 8)))
+        counts = np.diff([0, *cuts, w * h]).tolist()
+        crowd = dict(size=[h, w], counts=counts)
+        annotations.append(annotation(iscrowd=1, segmentation=crowd))
+        region = valid_region(annotations, size)
+        assert region.dtype == bool
+        assert region.flags.c_contiguous
+        np.testing.assert_array_equal(region, decode_each(annotations, size))
+
+
+@pytest.mark.parametrize('flips', [(0, 0), (1, 0), (0, 1), (1, 1)])
+def test_flipped_masks_are_the_reversed_ones(flips):
+    rng = np.random.default_rng(0)
+    region = rng.random((50, 70)) < 0.7
+    matrix = geometry.square_affine_matrix((30, 25), 60, 20, 32)
+    warped = cv2.warpAffine(region.astype(np.uint8) * 255, matrix, (32, 32))
+    rows, columns = (-1 if flip else 1 for flip in flips[::-1])
+    mask = warp_loss_mask(region, matrix, (32, 32), *map(bool, flips))
+    np.testing.assert_array_equal(mask, (warped > 127)[::rows, ::columns])

@@ -23,7 +23,7 @@ THEIRS = [
     dict(type='LoadImage'),
     dict(type='BottomupRandomAffine', input_size=(64, 64)),
     dict(type='RandomFlip'),
-    dict(type='GenerateTarget', encoder=CODEC),
+    dict(type='GenerateTarget', encoder=dict(CODEC, sparse_heatmaps=False)),
     dict(type='BottomupGetHeatmapMask'),
     dict(type='PackPoseInputs'),
 ]

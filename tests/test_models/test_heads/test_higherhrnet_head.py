@@ -437,3 +437,36 @@ def test_published_two_level_weights_load_unchanged(shared, channels):
     fit = head.load_state_dict(strip(state, 'head.'), strict=True)
     assert not fit.missing_keys
     assert not fit.unexpected_keys
+
+
+class DenseLoss(torch.nn.Module):
+    """A user's loss, for dense targets and masks."""
+
+    scale_adaptive = False
+
+    def forward(self, heatmaps, scale_maps, target, mask):
+        assert scale_maps is None
+        self.seen = target, mask
+        return ((heatmaps - target) ** 2).mean(), heatmaps.sum() * 0
+
+
+def test_a_loss_of_the_user_gets_dense_targets():
+    head = make_head(
+        scale_maps=False,
+        keypoint_loss=dict(type='SWAHRLoss', scale_adaptive=False),
+    )
+    head.keypoint_loss = DenseLoss()
+    maps = [np.random.rand(17, 8, 8), np.random.rand(17, 16, 16)]
+    maps = [m.astype(np.float32) for m in maps]
+    sample = PoseDataSample(gt_fields=SparseFields.pack(maps))
+    sample.gt_instance_labels = InstanceData(
+        keypoint_indices=torch.zeros(1, 17, 2, dtype=torch.long),
+        keypoints_visible_weights=torch.tensor([[0.0] + [1.0] * 16]),
+    )
+    losses = head.loss((torch.randn(1, 8, 8, 8),), [sample])
+    target, mask = head.keypoint_loss.seen
+    np.testing.assert_array_equal(target[0], maps[1])
+    assert mask.shape == target.shape
+    assert not mask[0, 0].any()
+    assert mask[0, 1:].all()
+    assert losses['loss_kpt.1'] > 0

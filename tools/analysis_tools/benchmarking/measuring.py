@@ -10,15 +10,20 @@ from pathlib import Path
 import numpy as np
 import torch
 
+from swahr_mmpose.utils.device import (
+    get_device_name,
+    get_peak_memory,
+    reset_peak_memory,
+    synchronize,
+)
+
 
 def seconds(function, device):
     """Time one run in milliseconds."""
-    if device != 'cpu':
-        torch.cuda.synchronize()
+    synchronize(device)
     started = time.perf_counter()
     function()
-    if device != 'cpu':
-        torch.cuda.synchronize()
+    synchronize(device)
     return time.perf_counter() - started
 
 
@@ -34,12 +39,8 @@ class PeakMemory:
 
     def __call__(self, function):
         """Run the function and return its additional memory."""
-        if self.device != 'cpu':
-            torch.cuda.reset_peak_memory_stats()
-            before = torch.cuda.memory_allocated()
-            function()
-            torch.cuda.synchronize()
-            return (torch.cuda.max_memory_allocated() - before) / 2**20
+        if torch.device(self.device).type != 'cpu':
+            return self._measure_device(function)
         before, peak, done = resident(), 0, threading.Event()
 
         def watch():
@@ -54,6 +55,15 @@ class PeakMemory:
         done.set()
         watcher.join()
         return max(peak - before, 0) / 2**20
+
+    def _measure_device(self, function):
+        """Measure on an accelerator; NaN if it reports no memory (MPS)."""
+        reset_peak_memory(self.device)
+        before = get_peak_memory(self.device)  # what is allocated now
+        function()
+        synchronize(self.device)
+        after = get_peak_memory(self.device)
+        return float('nan') if after is None else after - before
 
 
 def resident():
@@ -116,8 +126,8 @@ def hardware(args):
             if text.startswith('model name')
         ]
         name = f'{names[0]}, {len(names)} cores' if names else name
-    if args.device != 'cpu':
-        name = torch.cuda.get_device_name(args.device)
+    if torch.device(args.device).type != 'cpu':
+        name = get_device_name(args.device)
     return dict(
         device=name,
         threads=args.threads,

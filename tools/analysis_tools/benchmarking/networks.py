@@ -18,6 +18,12 @@ from mmengine.dataset import Compose, pseudo_collate
 from mmengine.registry import init_default_scope
 from mmpose.registry import MODELS
 
+from swahr_mmpose.utils.device import (
+    get_peak_memory,
+    reset_peak_memory,
+    synchronize,
+)
+
 from .inputs import FLIP, K, network_output
 
 CONFIGS = Path(__file__).resolve().parents[3] / 'configs' / 'coco'
@@ -103,8 +109,7 @@ class Clock:
 
     def now(self):
         """Read the clock after the device has finished."""
-        if self.device != 'cpu':
-            torch.cuda.synchronize()
+        synchronize(self.device)
         return time.perf_counter()
 
     def __call__(self):
@@ -165,7 +170,7 @@ def autocast(device, dtype):
     """Return an autocast context, or a null context."""
     if dtype is None:
         return contextlib.nullcontext()
-    return torch.autocast(device, dtype)
+    return torch.autocast(torch.device(device).type, dtype)
 
 
 def rows_train(args):
@@ -196,8 +201,7 @@ def _measured(run, images, args):
     try:
         for _ in range(1 if args.device == 'cpu' else 5):
             run()
-        if args.device != 'cpu':
-            torch.cuda.reset_peak_memory_stats()
+        reset_peak_memory(args.device)
         runs = [run() for _ in range(args.steps)]
     except RuntimeError as error:  # out of memory, no compiler
         return {'failed': str(error).splitlines()[0][:100]}
@@ -206,8 +210,9 @@ def _measured(run, images, args):
     figures = {'images/s': images / whole}
     figures.update({f'{k}, ms': 1e3 * v for k, v in parts.items()})
     figures['outside the network, %'] = 100 * (1 - parts['network'] / whole)
-    if args.device != 'cpu':
-        figures['peak memory, GiB'] = torch.cuda.max_memory_allocated() / 2**30
+    memory = get_peak_memory(args.device)
+    if memory is not None:
+        figures['peak memory, GiB'] = memory / 2**10
     return figures
 
 

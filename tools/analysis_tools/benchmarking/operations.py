@@ -126,7 +126,9 @@ def rows_loss(device):
     target = torch.stack(
         [
             torch.from_numpy(
-                codec.encode(rng.uniform(0, 512, (6, K, 2)))['heatmaps'][1]
+                np.asarray(
+                    codec.encode(rng.uniform(0, 512, (6, K, 2)))['heatmaps'][1]
+                )
             )
             for _ in range(4)
         ]
@@ -153,7 +155,7 @@ def rows_loss(device):
 def rows_encode(device):
     """Measure targets of two levels (NumPy, CPU)."""
     ours = swahr_mmpose.ScaleAwareAssociativeEmbedding(
-        (512, 512), [(128, 128), (256, 256)]
+        (512, 512), [(128, 128), (256, 256)], sparse_heatmaps=True
     )
     theirs = [
         KEYPOINT_CODECS.get('AssociativeEmbedding')(
