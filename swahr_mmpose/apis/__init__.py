@@ -3,5 +3,6 @@
 
 from .inferencer import Inferencer
 from .loading import load_model
+from .result import Result
 
-__all__ = ['Inferencer', 'load_model']
+__all__ = ['Inferencer', 'Result', 'load_model']

@@ -38,68 +38,19 @@ from mmengine.dataset import Compose, pseudo_collate
 from mmengine.device import get_device
 from torch import nn
 
-from swahr_mmpose.evaluation.pose_nms import boxes_of, select_people
-from swahr_mmpose.utils.config import name_types, read_config
+from swahr_mmpose.checkpoints.model_zoo import resolve_model
+from swahr_mmpose.evaluation.pose_nms import select_people
+from swahr_mmpose.utils.config import name_types
 from swahr_mmpose.utils.registry_errors import build_errors
-from swahr_mmpose.visualization.drawing import draw_poses
 
 from .input_sources import Inputs, Item, Source, open_source
-from .loading import load_model
+from .loading import ignores_orientation, load_model
 from .prefetch import batch_by_key, prefetch_map, restore_order
+from .result import Result
 
 __all__ = ['Inferencer', 'Result']
 
 OnError = Callable[[Item, Exception], None]
-
-
-@dataclass(frozen=True, eq=False)
-class Result:
-    """People of one image, by descending score.
-
-    Attributes:
-        index: Index of the image in the inputs; frame number of a video.
-        name: File name, index of an array, or name of a frame.
-        path: Image file; None for arrays and frames.
-        image: BGR uint8, shape (h, w, 3).
-        keypoints: Keypoints in image pixels, shape (N, K, 2).
-        keypoint_scores: Keypoint scores, shape (N, K); 0 where a keypoint is
-            missing.
-        scores: Instance scores, shape (N,).
-        links: Skeleton edges, pairs of keypoint indices.
-    """
-
-    index: int
-    name: str
-    path: Optional[str]
-    image: np.ndarray
-    keypoints: np.ndarray
-    keypoint_scores: np.ndarray
-    scores: np.ndarray
-    links: List[Tuple[int, int]]
-
-    @property
-    def boxes(self) -> np.ndarray:
-        """Bounding boxes of the keypoints, ``x1, y1, x2, y2``, (N, 4)."""
-        return boxes_of(self.keypoints, self.keypoint_scores)
-
-    def drawn(self, threshold: float = 0.1) -> np.ndarray:
-        """Draw the skeletons on the image.
-
-        Args:
-            threshold (float): Score above which keypoints are drawn. Defaults
-                to 0.1.
-
-        Returns:
-            np.ndarray: BGR uint8, shape (h, w, 3).
-        """
-        rgb = draw_poses(
-            self.image[..., ::-1],
-            self.keypoints,
-            self.keypoint_scores,
-            self.links,
-            threshold,
-        )
-        return np.ascontiguousarray(rgb[..., ::-1])
 
 
 @dataclass(frozen=True, eq=False)
@@ -127,23 +78,30 @@ def _check_arguments(nms: Optional[float], **counts: Optional[int]) -> None:
         raise ValueError(f'nms must be an OKS from 0 to 1, got {nms}')
 
 
-def _load_config(config: Union[str, Config], options: dict) -> Config:
-    """Load or copy a config and override settings."""
-    if isinstance(config, Config):
-        cfg = name_types(config)
+def _load_config(
+    config: Union[str, Config], checkpoint: Optional[str], options: dict
+) -> Tuple[Config, str]:
+    """Load or copy a config, override settings and find the checkpoint."""
+    if not isinstance(config, Config):
+        cfg, path = resolve_model(config, checkpoint)
+    elif checkpoint is not None:
+        cfg, path = name_types(config), checkpoint
     else:
-        cfg = read_config(config)
+        raise ValueError('a Config needs a checkpoint; give its path')
     cfg.merge_from_dict(options)
-    return cfg
+    return cfg, path
 
 
 class Inferencer:
     """Inference with one model on any number of inputs.
 
     Args:
-        config (str | Config): Config of the training. A config file is code
-            and is run.
-        checkpoint (str): Weights of the model. Code in the file is not run.
+        config (str | Config): Config of the training, or a short name of
+            :mod:`~swahr_mmpose.checkpoints.model_zoo` such as
+            ``'higherhrnet-w32'``. A config file is code and is run.
+        checkpoint (str, optional): Weights of the model. Code in the file is
+            not run. Defaults to None, those of the short name, which are
+            fetched at the first use.
         device (str, optional): Device of the model. Defaults to None, a GPU
             if available.
         threshold (float): Minimum instance score. Defaults to 0.2.
@@ -159,8 +117,16 @@ class Inferencer:
             ahead; 0 for no threads. Up to ``2 * batch_size`` more wait for
             images of equal size. Defaults to None, one batch and one image.
         workers (int): Number of reading threads. Defaults to 2.
-        ignore_orientation (bool): Whether to ignore the EXIF orientation, as
-            COCO annotations do. Defaults to False.
+        ignore_orientation (bool, optional): Whether to ignore the EXIF
+            orientation. Defaults to None, as ``BottomupLoadImage`` in the
+            config: images are upright unless it has
+            ``ignore_orientation=True``.
+        fill_missing (bool, optional): Whether keypoints that grouping did not
+            find are filled in; they are marked in ``Result.filled``. Defaults
+            to None, as in the config.
+        output_scales (bool, optional): Whether to estimate the standard
+            deviation of each keypoint, ``Result.sigmas``; requires a SAHR or
+            SWAHR model. Defaults to None, as in the config.
         cfg_options (dict, optional): Settings of the config to override.
 
     Raises:
@@ -172,7 +138,7 @@ class Inferencer:
     def __init__(
         self,
         config: Union[str, Config],
-        checkpoint: str,
+        checkpoint: Optional[str] = None,
         device: Optional[str] = None,
         *,
         threshold: float = 0.2,
@@ -182,18 +148,24 @@ class Inferencer:
         flip: Optional[bool] = None,
         ahead: Optional[int] = None,
         workers: int = 2,
-        ignore_orientation: bool = False,
+        ignore_orientation: Optional[bool] = None,
+        fill_missing: Optional[bool] = None,
+        output_scales: Optional[bool] = None,
         cfg_options: Optional[dict] = None,
     ) -> None:
         _check_arguments(
             nms, batch_size=batch_size, max_people=max_people, workers=workers
         )
-        cfg = _load_config(config, cfg_options or {})
-        model: nn.Module = load_model(cfg, checkpoint, device or get_device())
+        cfg, path = _load_config(config, checkpoint, cfg_options or {})
+        model: nn.Module = load_model(cfg, path, device or get_device())
         self.model = cast(Any, model)
         self.metainfo: Dict[str, Any] = self.model.dataset_meta
         if flip is not None:
             self.model.test_cfg['flip_test'] = flip
+        if fill_missing is not None:
+            self.model.head.decoder.decode_fill_missing = fill_missing
+        if output_scales is not None:
+            self.model.test_cfg['output_scales'] = output_scales
         with build_errors():
             self.pipeline = Compose(cfg.test_dataloader.dataset.pipeline)
         self.selection: Dict[str, Any] = dict(
@@ -205,6 +177,8 @@ class Inferencer:
         self.batch_size = batch_size
         self.ahead = batch_size + 1 if ahead is None else ahead
         self.workers = workers
+        if ignore_orientation is None:
+            ignore_orientation = ignores_orientation(cfg)
         self.ignore_orientation = ignore_orientation
 
     def __call__(
@@ -287,6 +261,9 @@ class Inferencer:
         kept = select_people(
             keypoints, keypoint_scores, scores, **self.selection
         )
+        filled = instances.get('keypoints_filled')
+        sigmas = instances.get('keypoint_sigmas')
+        names = self.metainfo['keypoint_id2name']
         item = loaded.item
         return Result(
             index=item.index,
@@ -297,6 +274,9 @@ class Inferencer:
             keypoint_scores=keypoint_scores[kept],
             scores=scores[kept],
             links=self.metainfo['skeleton_links'],
+            filled=None if filled is None else np.asarray(filled)[kept],
+            sigmas=None if sigmas is None else np.asarray(sigmas)[kept],
+            keypoint_names=[names[k] for k in sorted(names)],
         )
 
 

@@ -1,10 +1,11 @@
 # Copyright (c) swahr_mmpose contributors. Licensed under Apache-2.0.
-"""Inputs of the inferencer: images, folders, arrays, videos and cameras."""
+"""Inputs of the inferencer: images, folders, videos, cameras, streams."""
 
 from __future__ import annotations
 
 import os.path as osp
 import re
+from collections import Counter
 from dataclasses import dataclass
 from itertools import islice
 from pathlib import Path
@@ -13,38 +14,49 @@ from typing import Any, Iterable, Iterator, List, Optional, Sequence, Union
 import numpy as np
 
 from swahr_mmpose.datasets.checks.image_files import LARGEST_RATIO
-from swahr_mmpose.datasets.transforms.loading import as_bgr, read_image
+from swahr_mmpose.datasets.transforms.loading import read_image
 
+from .image_inputs import (
+    PILLOW_TYPES,
+    convert_image,
+    is_image,
+    read_with_pillow,
+)
+from .streams import is_stream, mask_credentials, name_stream
 from .video import VideoReader
 
 __all__ = ['IMAGE_TYPES', 'VIDEO_TYPES', 'Item', 'Source', 'open_source']
 
-IMAGE_TYPES = (
-    '.bmp .jp2 .jpe .jpeg .jpg .pbm .pgm .png .ppm .tif .tiff .webp'
-).split()
+IMAGE_TYPES = [
+    *'.bmp .jp2 .jpe .jpeg .jpg .pbm .pgm .png .ppm .tif .tiff .webp'.split(),
+    *PILLOW_TYPES,
+]
 VIDEO_TYPES = (
     '.avi .flv .m4v .mkv .mov .mp4 .mpeg .mpg .mts .ts .webm .wmv'
 ).split()
 
 Inputs = Union[str, Path, int, np.ndarray, Iterable[Any]]
+Paths = Sequence[str]
 
 
 @dataclass(frozen=True, eq=False)
 class Item:
-    """An image file that is not read yet, or an array.
+    """An image file that is not read yet, or an image object.
 
     Attributes:
         index: Index in the source; frame number of a video.
         name: File name, index of an array, or ``STEM_NUMBER.jpg`` of a frame,
-            as ``walk_000012.jpg``.
-        path: Image file; None for an array.
-        image: Array; None for an image file.
+            as ``walk_000012.jpg``. Where inputs have equal file names, their
+            paths from the folder that all have in common.
+        path: Image file; None for an image object.
+        image: Array, tensor or PIL image, see
+            :func:`~.image_inputs.convert_image`; None for an image file.
     """
 
     index: int
     name: str
     path: Optional[str] = None
-    image: Optional[np.ndarray] = None
+    image: Any = None
 
     def load(self, ignore_orientation: bool = False) -> np.ndarray:
         """Read the image.
@@ -58,13 +70,15 @@ class Item:
 
         Raises:
             FileNotFoundError: If the file does not exist.
-            ValueError: If the file or array is not a complete image, or one
+            ValueError: If the file or object is not a complete image, or one
                 side is too long for the other.
         """
-        if self.path is not None:
-            image = read_image(self.path, ignore_orientation, annotated=False)
+        if self.path is None:
+            image = convert_image(self.image, ignore_orientation)
+        elif _extension(self.path) in PILLOW_TYPES:
+            image = read_with_pillow(self.path, ignore_orientation)
         else:
-            image = as_bgr(self.image)
+            image = read_image(self.path, ignore_orientation, annotated=False)
         h, w = image.shape[:2]
         if max(h, w) > LARGEST_RATIO * min(h, w):
             raise ValueError(
@@ -80,7 +94,8 @@ class Source:
     """Ordered items of one kind.
 
     Attributes:
-        kind: ``'images'``, ``'arrays'``, ``'video'`` or ``'camera'``.
+        kind: ``'images'``, ``'arrays'``, ``'video'`` or ``'camera'``, which
+            includes live streams.
         items: Items, read on demand for a video or a camera.
         count: Number of items; None if unknown.
         fps: Items per second of a video or camera; None if unknown.
@@ -103,8 +118,11 @@ def open_source(inputs: Inputs, every: int = 1) -> Source:
 
     Args:
         inputs: Image file, folder of images, video file, camera (its number,
-            ``'webcam'`` or ``'webcam:1'``), array (h, w[, c]) of uint8 in BGR
-            order, or an iterable of image files, folders and arrays.
+            ``'webcam'`` or ``'webcam:1'``), address of a stream
+            (``rtsp://...``, ``http://...``), image object or batch (B, ...)
+            of them, or an iterable of image files, folders and image objects:
+            arrays (h, w[, c]) of uint8 in BGR order, torch tensors
+            (3, h, w) in RGB order, PIL images.
         every (int): Step between items: 2 takes every second one. Defaults to
             1.
 
@@ -113,21 +131,20 @@ def open_source(inputs: Inputs, every: int = 1) -> Source:
 
     Raises:
         FileNotFoundError: If a file does not exist.
-        ValueError: If an input is a URL, a folder without images or a video
-            that cannot be opened, if a video or camera is not the only input,
-            or if ``every`` is below 1.
+        ValueError: If an input is the URL of an image, a folder without
+            images or a video or stream that cannot be opened, if a video,
+            camera or stream is not the only input, or if ``every`` is below
+            1.
     """
     if every < 1:
         raise ValueError(f'every must be 1 or more, got {every}')
-    if isinstance(inputs, np.ndarray):
-        inputs = [inputs]
+    if is_image(inputs):
+        inputs = _list_batch(inputs)
     if isinstance(inputs, (str, Path)):
         inputs = _parse_camera(str(inputs))
-    if isinstance(inputs, int):
-        return _open_video('camera', inputs, f'camera{inputs}', every)
-    if isinstance(inputs, str):
-        if _is_video(inputs):
-            return _open_video('video', inputs, osp.basename(inputs), every)
+    if isinstance(inputs, (str, int)):
+        if isinstance(inputs, int) or _is_video_or_camera(inputs):
+            return _open_video(inputs, every)
         inputs = [inputs]
     if not isinstance(inputs, (list, tuple)):
         return Source('arrays', _iterate_items(inputs, every))
@@ -137,6 +154,12 @@ def open_source(inputs: Inputs, every: int = 1) -> Source:
     if len(inputs) == 1 and _is_video_or_camera(str(inputs[0])):
         return open_source(inputs[0], every)
     return _list_images([str(entry) for entry in inputs], every)
+
+
+def _list_batch(images: Any) -> List[Any]:
+    """List the images of a batch (B, ...); one for a single image."""
+    is_batch = getattr(images, 'ndim', 0) == 4
+    return list(images) if is_batch else [images]
 
 
 def _parse_camera(text: str) -> Union[str, int]:
@@ -155,20 +178,30 @@ def _is_video(path: str) -> bool:
     return _extension(path) in VIDEO_TYPES and not osp.isdir(path)
 
 
+def _is_video_stream(path: str) -> bool:
+    return is_stream(path) and _extension(path) not in IMAGE_TYPES
+
+
 def _is_video_or_camera(path: str) -> bool:
-    return isinstance(_parse_camera(path), int) or _is_video(path)
+    is_camera = isinstance(_parse_camera(path), int)
+    return is_camera or _is_video_stream(path) or _is_video(path)
 
 
-def _open_video(
-    kind: str, source: Union[str, int], name: str, every: int
-) -> Source:
-    """Open a video file or a camera."""
+def _open_video(source: Union[str, int], every: int) -> Source:
+    """Open a video file, a camera or a stream."""
     reader = VideoReader(source, every)
+    path: Optional[str] = None
+    if isinstance(source, int):
+        name = f'camera{source}'
+    elif reader.is_stream:
+        name = name_stream(source)
+    else:
+        path, name = source, osp.basename(source)
     stem = osp.splitext(name)[0]
     items = (
         Item(n, f'{stem}_{n:06d}.jpg', None, frame) for n, frame in reader
     )
-    path = None if reader.live else str(source)
+    kind = 'camera' if reader.live else 'video'
     return Source(kind, items, reader.count, reader.fps, name, path)
 
 
@@ -191,7 +224,8 @@ def _list_images(entries: List[str], every: int) -> Source:
         else:
             paths.append(entry)
     items = [
-        Item(n, osp.basename(path), path) for n, path in enumerate(paths)
+        Item(n, item_name, path)
+        for n, (item_name, path) in enumerate(zip(_name_files(paths), paths))
     ][::every]
     name = osp.basename(osp.normpath(entries[0])) if entries else ''
     return Source(
@@ -199,13 +233,36 @@ def _list_images(entries: List[str], every: int) -> Source:
     )
 
 
+def _name_files(paths: Paths) -> List[str]:
+    """Name image files; equal file names by the folders that differ."""
+    names = [osp.basename(path) for path in paths]
+    files = {osp.realpath(path) for path in paths}
+    if len(set(names)) >= len(files):
+        return names
+    absolute = [osp.abspath(path) for path in paths]
+    try:
+        common = osp.commonpath([osp.dirname(path) for path in absolute])
+    except ValueError:  # different drives of Windows
+        return names
+    full = [Path(path).relative_to(common).as_posix() for path in absolute]
+    counts = Counter(names)
+    return [
+        short if counts[short] == 1 else long
+        for short, long in zip(names, full)
+    ]
+
+
 def _check_entry(entry: str, count: int) -> None:
     """Raise for an entry of several that is not an image file or a folder."""
-    if '://' in entry:
-        raise ValueError(f'{entry} is a URL; download it first')
+    if '://' in entry and not _is_video_stream(entry):
+        raise ValueError(
+            f'{mask_credentials(entry)} is the URL of a file; download it '
+            'first'
+        )
     if _is_video_or_camera(entry):
         raise ValueError(
-            f'{entry} is a video or a camera, which must be the only input, '
+            f'{mask_credentials(entry)} is a video, camera or stream, which '
+            f'must be the only input, '
             f'got {count} inputs; process one at a time'
         )
     if not osp.exists(entry):

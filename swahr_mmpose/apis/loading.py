@@ -18,11 +18,17 @@ from swahr_mmpose.checkpoints.compare import refuse_other_weights
 from swahr_mmpose.checkpoints.download import local_file
 from swahr_mmpose.checkpoints.io import read_checkpoint
 from swahr_mmpose.datasets.checks.image_files import refuse_paths_outside
+from swahr_mmpose.datasets.checks.nested import Leaf
 from swahr_mmpose.utils.config import name_types
 from swahr_mmpose.utils.device import require_device
 from swahr_mmpose.utils.registry_errors import build_errors
 
-__all__ = ['keypoint_index', 'load_dataset', 'load_model']
+__all__ = [
+    'ignores_orientation',
+    'keypoint_index',
+    'load_dataset',
+    'load_model',
+]
 
 
 def load_model(
@@ -96,6 +102,19 @@ def load_dataset(
         dataset = DATASETS.build(settings)
     refuse_paths_outside(dataset)
     return dataset
+
+
+def ignores_orientation(cfg: Config) -> bool:
+    """Return whether the test pipeline ignores the EXIF orientation.
+
+    Args:
+        cfg (Config): Complete config with names as ``type``.
+
+    Returns:
+        bool: True if its loader keeps pixels as they are stored.
+    """
+    leaf = Leaf('test_dataloader.dataset', cfg.test_dataloader.dataset, ())
+    return bool(leaf.ignore_orientation)
 
 
 def keypoint_index(

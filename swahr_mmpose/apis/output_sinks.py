@@ -29,14 +29,13 @@ from swahr_mmpose.evaluation.coco_results import (
     CocoResultsWriter,
     image_ids,
     images_file,
-    results_of,
 )
 from swahr_mmpose.utils.atomic_write import replaced_file
 from swahr_mmpose.utils.screen import require_screen
 
-from .inferencer import Result
 from .input_sources import Item, Source
-from .video import VideoWriter
+from .result import Result
+from .video import H264, VideoWriter
 
 __all__ = [
     'ImageFolder',
@@ -77,8 +76,8 @@ def refuse_to_overwrite(
 class ImageFolder:
     """A folder of images with the names of their inputs.
 
-    Names are made unique by appending numbers. JPEG and PNG are kept; other
-    types are written as JPEG.
+    Names may have folders, which are created. They are made unique by
+    appending numbers. JPEG and PNG are kept; other types are written as JPEG.
 
     Args:
         path (str): Folder; it is created.
@@ -227,6 +226,7 @@ class OutputSinks:
         wait_time (float): Seconds that the drawing of an image is shown; 0
             waits for a key.
         kpt_thr (float): Score above which keypoints are drawn.
+        draw_filled (bool): Whether to draw keypoints that were filled in.
     """
 
     def __init__(
@@ -240,14 +240,17 @@ class OutputSinks:
         show: bool,
         wait_time: float,
         kpt_thr: float,
+        draw_filled: bool,
     ) -> None:
         self.source, self.metainfo = source, metainfo
         self.out_file, self.out_dir = out_file, out_dir
         self.as_images, self.show = as_images, show
         self.wait_time, self.kpt_thr = wait_time, kpt_thr
+        self.draw_filled = draw_filled
         self.num_images = self.num_people = 0
         self.skipped: List[str] = []
         self.written: List[Tuple[str, str]] = []
+        self.notes: List[str] = []
         self.started = time.monotonic()
         images = list(source.items) if source.kind == 'images' else []
         ids = image_ids(item.name for item in images)
@@ -296,6 +299,11 @@ class OutputSinks:
             is_live = self.source.kind == 'camera'
             writer = LiveVideoWriter if is_live else VideoWriter
             video = writer(path, self.source.fps or _DEFAULT_FPS)
+            if video.codec != H264:
+                self.notes.append(
+                    f'{path} is MPEG-4, which browsers do not play; for '
+                    'H.264: pip install imageio-ffmpeg'
+                )
             stack.enter_context(video)
             self.draw = lambda name, image: video.write(image)
         self.written.append(('drawings', path))
@@ -317,7 +325,7 @@ class OutputSinks:
             self._write_results(self.results, result)
         if not (self.draw or self.window):
             return True
-        drawn = result.drawn(self.kpt_thr)
+        drawn = result.drawn(self.kpt_thr, self.draw_filled)
         if self.draw:
             self.draw(result.name, drawn)
         return self.window is None or self.window.show(drawn)
@@ -327,10 +335,8 @@ class OutputSinks:
     ) -> None:
         """Write the people of a result as COCO results."""
         image_id = self.ids.get(result.index, result.index)
-        people = results_of(
-            image_id, result.keypoints, result.keypoint_scores, result.scores
-        )
         size = (result.image.shape[1], result.image.shape[0])
+        people = result.to_coco(image_id)
         writer.write(image_id, result.name, size, people)
 
     def skip(self, item: Item, error: Exception) -> None:
@@ -361,3 +367,4 @@ class OutputSinks:
             yield f'{len(self.skipped)} images were skipped: {names}'
         for kind, path in self.written:
             yield f'{kind} are in {osp.abspath(path)}'
+        yield from self.notes

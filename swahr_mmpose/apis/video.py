@@ -1,5 +1,5 @@
 # Copyright (c) swahr_mmpose contributors. Licensed under Apache-2.0.
-"""Reading of videos and cameras and writing of videos, with OpenCV."""
+"""Reading of videos, cameras and streams, and writing of videos."""
 
 from __future__ import annotations
 
@@ -15,19 +15,25 @@ import numpy as np
 
 from swahr_mmpose.utils.atomic_write import replaced_path
 
-__all__ = ['VideoReader', 'VideoWriter']
+from .streams import is_stream, mask_credentials, newest_frames, open_stream
+from .video_encoders import H264Encoder, OpenCVEncoder, has_h264
 
+__all__ = ['H264', 'VideoReader', 'VideoWriter']
+
+H264 = 'H.264'
 # Codecs of OpenCV's own builds; Motion JPEG does not need FFmpeg.
 _CODECS = {'.mp4': 'mp4v', '.avi': 'MJPG'}
 
 
 class VideoReader:
-    """Iterator over the frames of a video file or a camera.
+    """Iterator over the frames of a video file, a camera or a stream.
 
     Frames are rotated as the video's metadata say.
 
     Args:
-        source (str | int): Video file, or number of a camera.
+        source (str | int): Video file, number of a camera, or address of a
+            stream. A stream of unknown length is live: its newest frame is
+            read, others are dropped.
         every (int): Step between frames: 2 reads every second one. Defaults
             to 1.
 
@@ -39,35 +45,52 @@ class VideoReader:
 
     Raises:
         FileNotFoundError: If the file does not exist.
-        ValueError: If the file or the camera cannot be opened.
+        ValueError: If the file, camera or stream cannot be opened.
     """
 
     def __init__(self, source: Union[str, int], every: int = 1) -> None:
         self.source, self.every = source, every
+        self.name = mask_credentials(str(source))
+        self.is_stream = is_stream(str(source))
         self.live = isinstance(source, int)
         self.capture = self._open()
         fps = self.capture.get(cv2.CAP_PROP_FPS)
         known = math.isfinite(fps) and 0 < fps <= 1000
         self.fps = fps / every if known else None
         self.total = self._read_frame_count()
+        self.live = self.live or (self.is_stream and self.total is None)
         self.count = None if self.total is None else -(-self.total // every)
 
     def _open(self) -> Any:
-        """Open the file or the camera."""
-        if not self.live and not osp.isfile(self.source):
+        """Open the file, the camera or the stream."""
+        if self.is_stream:
+            capture = open_stream(str(self.source))
+        elif self.live or osp.isfile(self.source):
+            capture = cv2.VideoCapture(self.source)
+        else:
             raise FileNotFoundError(f'video {self.source} does not exist')
-        capture = cv2.VideoCapture(self.source)
         if not capture.isOpened():
-            raise ValueError(
-                f'camera {self.source} cannot be opened; check that it is '
-                'connected and not in use'
-                if self.live
-                else f'{self.source} is not a video that OpenCV can read; '
-                'convert it to mp4, e.g. with ffmpeg'
-            )
+            raise ValueError(self._describe_failure())
         if self.live:  # return the newest frame, not a buffered one
             capture.set(cv2.CAP_PROP_BUFFERSIZE, 1)
         return capture
+
+    def _describe_failure(self) -> str:
+        """Format the message for a source that cannot be opened."""
+        if self.is_stream:
+            return (
+                f'stream {self.name} cannot be opened; check address, user '
+                'and password, and that another player can open it'
+            )
+        if self.live:
+            return (
+                f'camera {self.source} cannot be opened; check that it is '
+                'connected and not in use'
+            )
+        return (
+            f'{self.source} is not a video that OpenCV can read; convert it '
+            'to mp4, e.g. with ffmpeg'
+        )
 
     def _read_frame_count(self) -> Optional[int]:
         """Read the number of frames in the file's header; None if unknown."""
@@ -85,6 +108,9 @@ class VideoReader:
         Raises:
             ValueError: If no frame can be read.
         """
+        if self.live and self.is_stream:
+            yield from self._iterate_newest()
+            return
         number = 0
         try:
             while self.capture.grab():
@@ -98,21 +124,30 @@ class VideoReader:
         finally:
             self.capture.release()
 
+    def _iterate_newest(self) -> Iterator[Tuple[int, np.ndarray]]:
+        """Iterate over the newest frames of a live stream."""
+        read = 0
+        for number, frame in newest_frames(self.capture, self.every):
+            read = number + 1
+            yield number, frame
+        self._check_end(read)
+
     def _check_end(self, number: int) -> None:
         """Report an early end; OpenCV treats a broken frame as the end."""
         if number == 0:
             raise ValueError(
-                f'{self.source}: no frame can be read; download or convert '
+                f'{self.name}: no frame can be read; download or convert '
                 'the video again, or use another camera'
             )
         if self.live:
+            kind = 'stream' if self.is_stream else 'camera'
             warnings.warn(
-                f'camera {self.source} returns no more frames', stacklevel=2
+                f'{kind} {self.name} returns no more frames', stacklevel=2
             )
         # Some headers round the number up.
         if self.total is not None and number < 0.98 * self.total - 1:
             warnings.warn(
-                f'{self.source}: the last frame that can be read is number '
+                f'{self.name}: the last frame that can be read is number '
                 f'{number} of {self.total}; the file may be truncated',
                 stacklevel=2,
             )
@@ -121,13 +156,17 @@ class VideoReader:
 class VideoWriter:
     """Atomic writer of a video file, a context manager.
 
+    With the package imageio-ffmpeg an ``.mp4`` file is H.264, which browsers
+    play; without it MPEG-4 of OpenCV, which they do not. ``codec`` is the one
+    that is used.
+
     The file appears at the end of the ``with`` statement if no error was
     raised. The first frame sets the size; an odd width or height loses its
     last column or row, since the codecs need even sizes.
 
     Args:
-        path (str): ``.mp4`` (MPEG-4) or ``.avi`` (Motion JPEG) file. Its
-            folder is created.
+        path (str): ``.mp4`` (H.264 or MPEG-4) or ``.avi`` (Motion JPEG)
+            file. Its folder is created.
         fps (float): Frames per second.
 
     Raises:
@@ -142,6 +181,8 @@ class VideoWriter:
             )
         self.path, self.fps = path, fps
         self.codec = _CODECS[extension]
+        if extension == '.mp4' and has_h264():
+            self.codec = H264
         self.size: Tuple[int, int] = (0, 0)
         self.writer: Any = None
         self.written = 0
@@ -156,7 +197,7 @@ class VideoWriter:
 
         Raises:
             ValueError: If its size differs from that of the first frame.
-            OSError: If OpenCV cannot encode the video.
+            OSError: If the video cannot be encoded.
         """
         if self.writer is None:
             self._open((frame.shape[1], frame.shape[0]))
@@ -175,17 +216,15 @@ class VideoWriter:
         even = (size[0] - size[0] % 2, size[1] - size[1] % 2)
         with ExitStack() as stack:
             temporary = stack.enter_context(replaced_path(self.path))
-            writer = None
-            if min(even) > 0:
-                code = cv2.VideoWriter.fourcc(*self.codec)
-                writer = cv2.VideoWriter(temporary, code, self.fps, even)
-            if writer is None or not writer.isOpened():
-                raise OSError(
-                    f'OpenCV cannot write {self.path}: it has no encoder '
-                    f'{self.codec}, or it does not accept frames of size '
-                    f'{even}. Write frames as images, or an .avi file, or '
-                    'install an opencv-python with FFmpeg'
-                )
+            try:
+                if self.codec == H264:
+                    writer: Any = H264Encoder(temporary, self.fps, even)
+                else:
+                    writer = OpenCVEncoder(
+                        temporary, self.fps, even, self.codec
+                    )
+            except OSError as error:
+                raise OSError(f'{self.path}: {error}') from error
             stack.push(self._close)
             self._stack = stack.pop_all()
         self.writer, self.temporary, self.size = writer, temporary, size
@@ -209,7 +248,7 @@ class VideoWriter:
 
     def _close(self, kind: Optional[Type[BaseException]], *_: Any) -> None:
         """Close the encoder and, without an error, check the file."""
-        self.writer.release()
+        self.writer.close()
         if kind is None:
             self._check_written()
 

@@ -50,7 +50,7 @@ _LOWEST_OPSET, _LOWEST_DYNAMO = 11, 18
 class PoseGraph(nn.Module):
     """Exported part of a model, from images to maps.
 
-    The scale branch is not included, since it is only used in training.
+    The scale branch is included with ``settings.output_scales`` only.
 
     Args:
         model (nn.Module): A ``BottomupPyramidPoseEstimator``.
@@ -72,22 +72,31 @@ class PoseGraph(nn.Module):
             tuple[Tensor, ...]: With ``settings.fused`` heatmaps
             (B, K, H / stride, W / stride) and tags (B, L*K, H/4, W/4), else
             the heatmaps of each level (at 1/4, 1/2, ...) and the tags at 1/4,
-            without flip test.
+            without flip test. With ``settings.output_scales`` also the scale
+            maps of the finest level, (B, K, h, w).
         """
         s, size = self.settings, images.shape[-2:]
         batch, flip_test = images.shape[0], s.fused and s.flip_test
         if flip_test:
             images = torch.cat([images, images.flip(-1)])
         feats = self.model.extract_feat(images)
-        output = self.model.head.forward(feats, with_scale_maps=False)
+        output = self.model.head.forward(
+            feats, with_scale_maps=s.output_scales
+        )
         if not s.fused:
-            return (*output.heatmaps, output.tags)
+            return (*output.heatmaps, output.tags, *_finest_scales(output))
         if flip_test:
             output = merge_flipped(
                 *_split_flipped(output, batch), s.flip_indices
             )
         cells = [n // s.stride for n in size]
-        return fuse_levels(output, cells, s.heatmap_levels)
+        maps = fuse_levels(output, cells, s.heatmap_levels)
+        return (*maps, *_finest_scales(output))
+
+
+def _finest_scales(output: HeadOutput) -> Sequence[Tensor]:
+    """Get the scale maps of the finest level, if there are any."""
+    return (output.scale_maps or [])[-1:]
 
 
 def _split_flipped(
@@ -95,13 +104,19 @@ def _split_flipped(
 ) -> Tuple[HeadOutput, HeadOutput]:
     """Split the output of a batch into that of images and flipped images."""
     first, second = (
-        HeadOutput([m[part] for m in output.heatmaps], output.tags[part], None)
+        HeadOutput(
+            [m[part] for m in output.heatmaps],
+            output.tags[part],
+            output.scale_maps and [m[part] for m in output.scale_maps],
+        )
         for part in (slice(batch), slice(batch, None))
     )
     return first, second
 
 
-def build_settings(cfg: Any, model: Any, fused: bool) -> Settings:
+def build_settings(
+    cfg: Any, model: Any, fused: bool, ignore_orientation: bool = False
+) -> Settings:
     """Build the settings of the runtime from a config and its model.
 
     Args:
@@ -109,14 +124,18 @@ def build_settings(cfg: Any, model: Any, fused: bool) -> Settings:
         model (nn.Module): Model of the config.
         fused (bool): Whether the graph includes flip test and fusion of
             levels.
+        ignore_orientation (bool): Whether the test pipeline ignores the EXIF
+            orientation of image files. Defaults to False.
 
     Returns:
         Settings: Settings of the file.
 
     Raises:
         ValueError: If the config tests at several scales, does not resize
-            with ``BottomupPyramidResize``, or mixes coordinate conventions.
+            with ``BottomupPyramidResize``, mixes coordinate conventions, or
+            uses what the runtime or the model does not have.
     """
+    _check_features(model)
     dataset, codec = cfg.test_dataloader.dataset, model.head.decoder
     resize = _find_resize(dataset.pipeline, codec.unbiased)
     info = DATASETS.get(dataset.type)._load_metainfo(dataset.get('metainfo'))
@@ -145,7 +164,27 @@ def build_settings(cfg: Any, model: Any, fused: bool) -> Settings:
         stride=int(stride),
         finest_stride=round(finest_stride),
         codec=_read_codec(codec),
+        output_scales=bool(test_cfg.get('output_scales', False)),
+        sigma=float(codec.sigma),
+        ignore_orientation=ignore_orientation,
     )
+
+
+def _check_features(model: Any) -> None:
+    """Raise ValueError for a feature that cannot be exported."""
+    assignment = getattr(model.head.decoder, 'decode_assignment', 'nearest')
+    if assignment != 'nearest':
+        raise ValueError(
+            f'got decode_assignment={assignment!r}, but the runtime has '
+            "'nearest' only; export with --cfg-options "
+            'model.head.decoder.decode_assignment=nearest'
+        )
+    if model.test_cfg.get('output_scales') and not model.head.scale_layers:
+        raise ValueError(
+            'test_cfg.output_scales is True, but the head has no scale branch '
+            '(scale_maps=False); use a SAHR or SWAHR model, or export without '
+            'scales'
+        )
 
 
 def _read_codec(codec: Any) -> Codec:
@@ -157,6 +196,7 @@ def _read_codec(codec: Any) -> Codec:
         tag_thr=codec.decode_tag_thr,
         topk=codec.decode_topk,
         max_instances=codec.decode_max_instances,
+        fill_missing=bool(getattr(codec, 'decode_fill_missing', True)),
     )
 
 
@@ -232,6 +272,7 @@ def export_model(
     if not settings.fused:
         levels = range(len(model.head.final_layers))
         names = [*(f'heatmaps_{level}' for level in levels), 'tags']
+    names += ['scale_maps'] * settings.output_scales
     graph = PoseGraph(model, settings).eval()
     export = _export_program if opset >= _LOWEST_DYNAMO else _export_trace
     # Suppress the warning that torchvision is missing; it is not needed.

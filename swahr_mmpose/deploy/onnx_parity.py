@@ -6,9 +6,8 @@ N people of one image, K keypoints.
 
 from __future__ import annotations
 
-from typing import Any, NamedTuple, Tuple
+from typing import Any, NamedTuple, Optional, Tuple
 
-import cv2
 import numpy as np
 import torch
 from mmengine.dataset import Compose, pseudo_collate
@@ -32,6 +31,8 @@ class Difference(NamedTuple):
             matched people, shape (M,).
         unmatched: Number of keypoints in matched people that only one model
             finds.
+        scale_maps: Largest absolute difference of the scale maps; None for a
+            file without them.
     """
 
     inputs: float
@@ -40,6 +41,7 @@ class Difference(NamedTuple):
     people: Tuple[int, int]
     distances: np.ndarray
     unmatched: int
+    scale_maps: Optional[float] = None
 
 
 def predict_poses(model: Any, sample: Any) -> Poses:
@@ -59,6 +61,8 @@ def predict_poses(model: Any, sample: Any) -> Poses:
         np.asarray(instances.keypoints, np.float32),
         np.asarray(instances.keypoint_scores),
         np.asarray(instances.bbox_scores),
+        np.asarray(instances.keypoints_filled),
+        instances.get('keypoint_sigmas'),
     )
 
 
@@ -106,7 +110,8 @@ def compare_model(
     sample = pipeline(
         dict(img_path=path, flip_indices=list(settings.flip_indices))
     )
-    image = cv2.imread(path, cv2.IMREAD_COLOR)  # upright, as the pipeline's
+    # As the pipeline reads it, upright or not.
+    image = pipeline.transforms[0](dict(img_path=path))['img']
     batch = model.data_preprocessor(pseudo_collate([sample]))
     inputs, _ = exported.preprocess([image])
     graph = PoseGraph(model, settings._replace(fused=True))
@@ -129,4 +134,5 @@ def compare_model(
         people,
         distances,
         unmatched,
+        differences[3] if settings.output_scales else None,
     )

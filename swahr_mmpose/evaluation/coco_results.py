@@ -10,6 +10,7 @@ N instances, K keypoints.
 from __future__ import annotations
 
 import json
+import math
 import os.path as osp
 from contextlib import ExitStack
 from typing import (
@@ -26,6 +27,8 @@ from typing import (
 import numpy as np
 
 from swahr_mmpose.utils.atomic_write import replaced_file
+
+from .pose_nms import boxes_of
 
 __all__ = ['CocoResultsWriter', 'image_ids', 'images_file', 'results_of']
 
@@ -54,22 +57,31 @@ def results_of(
     keypoints: np.ndarray,
     keypoint_scores: np.ndarray,
     scores: np.ndarray,
+    filled: Optional[np.ndarray] = None,
+    sigmas: Optional[np.ndarray] = None,
 ) -> List[Dict[str, Any]]:
     """Convert the instances of an image to COCO results.
-
-    The results have no ``bbox``: pycocotools derives it from the keypoints.
 
     Args:
         image_id (int): Image id.
         keypoints (np.ndarray): Pixels, shape (N, K, 2).
         keypoint_scores (np.ndarray): Keypoint scores, shape (N, K).
         scores (np.ndarray): Instance scores, shape (N,).
+        filled (np.ndarray, optional): Keypoints that were filled in, bool
+            (N, K). Defaults to None, not written.
+        sigmas (np.ndarray, optional): Standard deviations of the keypoints in
+            pixels, shape (N, K). Defaults to None, not written.
 
     Returns:
         list[dict]: ``image_id``, ``category_id``, ``keypoints`` (x, y, score
-        of each keypoint; x and y rounded to 1e-3 px) and ``score``.
+        of each keypoint; pixels are rounded to 1e-3), ``score``, ``bbox`` (x,
+        y, width, height of the keypoints that are not missing), and if given
+        ``keypoints_filled`` (0 or 1) and ``keypoint_sigmas`` (None for a
+        keypoint that is missing).
     """
-    return [
+    boxes = boxes_of(keypoints, keypoint_scores)
+    boxes[:, 2:] -= boxes[:, :2]
+    people: List[Dict[str, Any]] = [
         dict(
             image_id=image_id,
             category_id=_PERSON,
@@ -79,9 +91,21 @@ def results_of(
                 for number in (round(x, 3), round(y, 3), round(s, 6))
             ],
             score=round(float(score), 6),
+            bbox=[round(number, 3) for number in box.tolist()],
         )
-        for xy, xy_scores, score in zip(keypoints, keypoint_scores, scores)
+        for xy, xy_scores, score, box in zip(
+            keypoints, keypoint_scores, scores, boxes
+        )
     ]
+    for n, person in enumerate(people):
+        if filled is not None:
+            person['keypoints_filled'] = filled[n].astype(int).tolist()
+        if sigmas is not None:
+            person['keypoint_sigmas'] = [
+                round(sigma, 5) if math.isfinite(sigma) else None
+                for sigma in sigmas[n].tolist()
+            ]
+    return people
 
 
 def images_file(path: str) -> str:

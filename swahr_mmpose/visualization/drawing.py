@@ -1,12 +1,12 @@
 # Copyright (c) swahr_mmpose contributors. Licensed under Apache-2.0.
-"""Drawing of poses, skeletons and scale maps.
+"""Drawing of poses and skeletons.
 
 N people, K keypoints; images are RGB uint8 (H, W, 3).
 """
 
 from __future__ import annotations
 
-from typing import Any, NamedTuple, Optional, Sequence, Tuple
+from typing import Any, Optional, Sequence, Tuple
 
 import cv2
 import numpy as np
@@ -14,79 +14,12 @@ from matplotlib import colormaps
 from matplotlib.figure import Figure
 
 __all__ = [
-    'Placement',
     'draw_poses',
-    'inverse_scale',
     'overlay',
-    'place',
-    'pose_and_scale_figure',
     'skeleton_figure',
 ]
 
 Link = Tuple[int, int]
-
-
-class Placement(NamedTuple):
-    """Position of the network input in the image, from the sample's metainfo.
-
-    Attributes:
-        input_size: Size ``(w, h)`` of the input in pixels.
-        center: Point ``(x, y)`` of the image at the centre of the input.
-        extent: Size ``(w, h)`` of the covered region in image pixels.
-    """
-
-    input_size: Tuple[int, int]
-    center: np.ndarray
-    extent: np.ndarray
-
-
-def place(
-    values: np.ndarray, placement: Placement, size: Tuple[int, int]
-) -> np.ndarray:
-    """Warp a map of the network input onto the image.
-
-    Args:
-        values (np.ndarray): Map over the input with any stride, shape (h, w).
-        placement (Placement): Position of the input.
-        size (tuple): Size ``(W, H)`` of the image.
-
-    Returns:
-        np.ndarray: Map over the image, shape (H, W); outside of the input the
-        values at its border are repeated.
-    """
-    values = cv2.resize(values, placement.input_size)
-    zoom = np.asarray(placement.input_size) / placement.extent
-    shift = (placement.extent / 2 - placement.center) * zoom
-    matrix = np.array([[zoom[0], 0, shift[0]], [0, zoom[1], shift[1]]])
-    flags = cv2.INTER_LINEAR | cv2.WARP_INVERSE_MAP
-    return cv2.warpAffine(
-        values, matrix, size, flags=flags, borderMode=cv2.BORDER_REPLICATE
-    )
-
-
-def inverse_scale(
-    scale_maps: np.ndarray,
-    placement: Placement,
-    size: Tuple[int, int],
-    keypoint: Optional[int],
-) -> Tuple[np.ndarray, Tuple[float, float]]:
-    """Compute the map 1/s of the paper's Figure 5, normalized to 0..1.
-
-    Args:
-        scale_maps (np.ndarray): ``alpha = 1/s - 1``, shape (K, h, w).
-        placement (Placement): Position of the input.
-        size (tuple): Size ``(W, H)`` of the image.
-        keypoint (int, optional): Index of a keypoint; None for the mean over
-            keypoints.
-
-    Returns:
-        tuple[np.ndarray, tuple[float, float]]: Map, shape (H, W), and the
-        values of 1/s at 0 and 1. A constant map is 0 everywhere.
-    """
-    chosen = scale_maps if keypoint is None else scale_maps[[keypoint]]
-    inverse = place(1 + chosen.mean(axis=0, dtype=np.float64), placement, size)
-    low, high = float(inverse.min()), float(inverse.max())
-    return (inverse - low) / max(high - low, 1e-12), (low, high)
 
 
 def overlay(
@@ -113,6 +46,7 @@ def draw_poses(
     scores: np.ndarray,
     links: Sequence[Link],
     threshold: float = 0.1,
+    sigmas: Optional[np.ndarray] = None,
 ) -> np.ndarray:
     """Draw the skeletons of people, one colour per person.
 
@@ -123,6 +57,9 @@ def draw_poses(
         links (Sequence[tuple]): Skeleton edges, pairs of keypoint indices.
         threshold (float): Score above which keypoints are drawn. Defaults to
             0.1.
+        sigmas (np.ndarray, optional): Standard deviations in pixels, shape
+            (N, K), radii of circles around the keypoints that are drawn.
+            Defaults to None, no circles.
 
     Returns:
         np.ndarray: New image, uint8, shape (H, W, 3).
@@ -139,50 +76,28 @@ def draw_poses(
                 cv2.line(canvas, *ends, colour, width, cv2.LINE_AA)
         for point in points[visible].tolist():
             cv2.circle(canvas, point, width + 1, colour, -1, cv2.LINE_AA)
+        if sigmas is not None:
+            _draw_circles(canvas, person[visible], sigmas[n][visible], colour)
     return canvas
 
 
-def pose_and_scale_figure(
-    poses: np.ndarray,
-    scale_maps: Optional[np.ndarray],
-    placement: Placement,
-    title: str,
-    keypoint: Optional[int],
-) -> Figure:
-    """Plot poses beside the scale map, with a colour bar.
-
-    Args:
-        poses (np.ndarray): Image with poses, uint8, shape (H, W, 3).
-        scale_maps (np.ndarray, optional): ``alpha``, shape (K, h, w); None
-            for a model without scale branch.
-        placement (Placement): Position of the input.
-        title (str): Title of the poses.
-        keypoint (int, optional): Keypoint of the scale map; None for the mean
-            over keypoints.
-
-    Returns:
-        Figure: Matplotlib figure.
-    """
-    panels = 1 if scale_maps is None else 2
-    height, width = poses.shape[:2]
-    figure = Figure(figsize=(5.2 * panels, 5.2 * height / width + 0.6))
-    axes = figure.subplots(1, panels, squeeze=False)[0]
-    axes[0].imshow(poses)
-    axes[0].set_title(title)
-    if scale_maps is not None:
-        values, (low, high) = inverse_scale(
-            scale_maps, placement, (width, height), keypoint
-        )
-        mappable = axes[1].imshow(
-            values * (high - low) + low, cmap='jet', vmin=low, vmax=high
-        )
-        axes[1].imshow(overlay(poses, values))
-        axes[1].set_title('1/s (red: narrower Gaussians)')
-        figure.colorbar(mappable, ax=axes[1], fraction=0.04)
-    for axis in axes:
-        axis.axis('off')
-    figure.tight_layout()
-    return figure
+def _draw_circles(
+    canvas: np.ndarray, points: np.ndarray, radii: np.ndarray, colour: Any
+) -> None:
+    """Draw circles of sub-pixel radius; NaN radii are left out."""
+    shift = 4  # fractional bits of OpenCV's coordinates
+    for point, radius in zip(points, radii):
+        if np.isfinite(radius):
+            *centre, size = np.rint(np.array([*point, radius]) * 2**shift)
+            cv2.circle(
+                canvas,
+                (int(centre[0]), int(centre[1])),
+                int(size),
+                colour,
+                1,
+                cv2.LINE_AA,
+                shift,
+            )
 
 
 def skeleton_figure(

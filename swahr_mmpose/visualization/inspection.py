@@ -25,7 +25,8 @@ class Inspection(NamedTuple):
 
     Attributes:
         image: Network input, RGB uint8, shape (H, W, 3).
-        keypoints: Ground-truth keypoints in input pixels, shape (N, K, 2).
+        keypoints: Ground-truth keypoints in input pixels, shape (N, K, 2), of
+            all instances but crowds without labelled keypoints.
         visible: Visibility of the keypoints, shape (N, K).
         targets: Target heatmaps of the training pipeline, (K, h, w) per
             level.
@@ -72,8 +73,33 @@ def inspect_targets(sample: dict) -> Inspection:
             ('keypoints_visible', (0, len(targets[0]))),
         )
     )
+    encoded = _find_encoded(data.metainfo.get('raw_ann_info'), len(keypoints))
+    keypoints, visible = keypoints[encoded], visible[encoded]
     rgb = np.ascontiguousarray(image.numpy().transpose(1, 2, 0)[..., ::-1])
     return Inspection(rgb, keypoints, visible, targets, masks)
+
+
+def _find_encoded(annotations: Any, count: int) -> np.ndarray:
+    """Find the instances that have targets: all but unlabelled crowds.
+
+    Args:
+        annotations (Sequence[dict], optional): Annotations of the instances.
+        count (int): Number of instances, N.
+
+    Returns:
+        np.ndarray: bool (N,); True for all without one annotation each.
+    """
+    if not isinstance(annotations, (list, tuple)) or (
+        len(annotations) != count
+    ):
+        return np.ones(count, bool)
+    return np.array(
+        [
+            not (a.get('iscrowd') and not a.get('num_keypoints'))
+            for a in annotations
+        ],
+        bool,
+    )
 
 
 @torch.no_grad()

@@ -15,8 +15,14 @@ from matplotlib.figure import Figure
 
 from .drawing import draw_poses, overlay
 from .inspection import Inspection
+from .scale_maps import (
+    add_colour_bar,
+    describe_spread,
+    draw_scale_map,
+    scale_map,
+)
 
-__all__ = ['figure_to_image', 'scale_figure', 'target_figure']
+__all__ = ['arrange_sheet', 'figure_to_image', 'scale_figure', 'target_figure']
 
 Link = Tuple[int, int]
 
@@ -53,9 +59,10 @@ def target_figure(
     rows = len(inspection.targets)
     figure, axes = _make_panels(rows, 1 + len(shown), title)
     for level, row in enumerate(axes):
-        height, width = inspection.targets[level].shape[1:]
+        width = inspection.targets[level].shape[2]
         row[0].imshow(_tint_masked(people, inspection.masks[level]))
-        row[0].set_title(f'{width} x {height} cells: input and loss mask')
+        stride = inspection.image.shape[1] // width
+        row[0].set_title(f'1/{stride}: input and loss mask')
         for axis, (name, maps) in zip(row[1:], shown):
             values = _reduce_keypoints(maps[level], keypoint)
             axis.imshow(_overlay_cells(inspection.image, values))
@@ -71,6 +78,8 @@ def scale_figure(
 ) -> Figure:
     """Plot the maps 1/s of a sample over its image (paper, Figure 5).
 
+    Maps are faded by the predicted heatmaps, see :mod:`.scale_maps`.
+
     Args:
         inspection (Inspection): Sample with scale maps.
         links (Sequence[tuple]): Skeleton edges, pairs of keypoint indices.
@@ -79,29 +88,37 @@ def scale_figure(
         title (str): Title of the figure. Defaults to ``''``.
 
     Returns:
-        Figure: Matplotlib figure: input, and the map of each level with its
-        colour bar.
+        Figure: Matplotlib figure: input, the map of each level, and the bar
+        of their colours.
 
     Raises:
         ValueError: If the model has no scale branch.
     """
-    if inspection.scale_maps is None:
+    if inspection.scale_maps is None or inspection.predicted is None:
         raise ValueError(
             'the model has no scale branch (head.scale_maps is False); use a '
             'SAHR or SWAHR model'
         )
-    figure, axes = _make_panels(1, 1 + len(inspection.scale_maps), title)
-    axes[0][0].imshow(_draw_people(inspection, links))
-    size = inspection.image.shape[1::-1]
-    for axis, alpha in zip(axes[0][1:], inspection.scale_maps):
-        selected = alpha.mean(0) if keypoint is None else alpha[keypoint]
-        inverse = cv2.resize(1 + selected.astype(np.float64), size)
-        low, high = float(inverse.min()), float(inverse.max())
-        bar = axis.imshow(inverse, cmap='jet', vmin=low, vmax=high)
-        normalized = (inverse - low) / max(high - low, 1e-12)
-        axis.imshow(overlay(inspection.image, normalized))
-        axis.set_title(f'1/s, {alpha.shape[2]} x {alpha.shape[1]} cells')
-        figure.colorbar(bar, ax=axis, fraction=0.046)
+    columns = 1 + len(inspection.scale_maps)
+    figure = Figure(figsize=(4.4 * columns + 0.6, 5))
+    figure.suptitle(title)
+    axes = figure.subplots(1, columns, gridspec_kw={'wspace': 0.03})
+    figure.subplots_adjust(0.01, 0.01, 0.91, 0.82)
+    axes[0].imshow(_draw_people(inspection, links))
+    axes[0].axis('off')
+    height, width = inspection.image.shape[:2]
+    for axis, alpha, heatmaps in zip(
+        axes[1:], inspection.scale_maps, inspection.predicted
+    ):
+        scales = scale_map(alpha, heatmaps, keypoint)
+        inverse, heights = (
+            cv2.resize(values, (width, height)) for values in scales
+        )
+        axis.imshow(draw_scale_map(inspection.image, inverse, heights))
+        stride = width // alpha.shape[2]
+        axis.set_title(f'1/{stride}: {describe_spread(scales)}', fontsize=8)
+        axis.axis('off')
+    add_colour_bar(figure, axes[-1])
     return figure
 
 
@@ -119,6 +136,29 @@ def figure_to_image(figure: Figure, dpi: int) -> np.ndarray:
     canvas = FigureCanvasAgg(figure)
     canvas.draw()
     return np.asarray(canvas.buffer_rgba())[..., :3].copy()
+
+
+def arrange_sheet(
+    images: Sequence[np.ndarray], columns: int, width: int
+) -> np.ndarray:
+    """Arrange images on one sheet, row by row.
+
+    Args:
+        images (Sequence[np.ndarray]): uint8, shapes (h, w, 3), at least one.
+        columns (int): Images per row.
+        width (int): Width of the sheet in px.
+
+    Returns:
+        np.ndarray: uint8, shape (H, width, 3); white where there is no image.
+    """
+    height, cell = (max(image.shape[i] for image in images) for i in (0, 1))
+    rows = -(-len(images) // columns)
+    sheet = np.full((rows * height, columns * cell, 3), 255, np.uint8)
+    for n, image in enumerate(images):
+        y, x = n // columns * height, n % columns * cell
+        sheet[y : y + image.shape[0], x : x + image.shape[1]] = image
+    size = width, round(len(sheet) * width / sheet.shape[1])
+    return cv2.resize(sheet, size, interpolation=cv2.INTER_AREA)
 
 
 def _make_panels(

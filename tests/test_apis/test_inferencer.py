@@ -26,7 +26,10 @@ from pycocotools.coco import COCO
 from swahr_mmpose.apis.inferencer import Inferencer
 from swahr_mmpose.apis.video import VideoReader, VideoWriter
 
-CONFIG = str(next((ROOT / 'configs/synthetic').glob('swahr_*.py')))
+CONFIG = str(
+    ROOT
+    / 'configs/synthetic/swahr_higherhrnet-tiny_1xb4-15e_synthetic-256x256.py'
+)
 TOOL = str(ROOT / 'tools/infer.py')
 SMALL = {
     'test_dataloader.dataset.pipeline.1.input_size': (64, 64),

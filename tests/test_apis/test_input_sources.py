@@ -81,10 +81,10 @@ def test_invalid_inputs_are_refused(folder):
     write(folder / 'v.mp4')
     (folder / 'empty').mkdir()
     for inputs, kind, message in (
-        ('http://a/b.jpg', ValueError, 'URL; download it first'),
+        ('http://a/b.jpg', ValueError, 'URL of a file; download it first'),
         (str(folder / 'no.jpg'), FileNotFoundError, 'no.jpg does not exist'),
         (folder / 'empty', ValueError, 'empty has no images: none of its 0'),
-        ([folder, folder / 'v.mp4'], ValueError, 'v.mp4 is a video or a cam'),
+        ([folder, folder / 'v.mp4'], ValueError, 'v.mp4 is a video, camera'),
     ):
         with pytest.raises(kind, match=message):
             open_source(inputs)
@@ -109,3 +109,17 @@ def test_grey_and_transparent_images_become_bgr(tmp_path, shape):
     cv2.imwrite(path, np.full(shape, 77, np.uint8))
     image = Item(0, 'a', path).load()
     np.testing.assert_array_equal(image, np.full((30, 40, 3), 77))
+
+
+def test_equal_names_in_different_folders_are_kept_apart(tmp_path):
+    for name in ('a/x.png', 'b/x.png', 'b/c/x.png', 'b/y.png'):
+        path = tmp_path / name
+        path.parent.mkdir(parents=True, exist_ok=True)
+        cv2.imwrite(str(path), IMAGE)
+    folders = [tmp_path / name for name in ('a', 'b', 'b/c')]
+    names = [item.name for item in open_source(folders).items]
+    assert names == ['a/x.png', 'b/x.png', 'y.png', 'b/c/x.png']
+    alone = open_source([tmp_path / 'a/x.png', tmp_path / 'b/y.png'])
+    assert [item.name for item in alone.items] == ['x.png', 'y.png']
+    twice = open_source([tmp_path / 'a/x.png'] * 2)
+    assert [item.name for item in twice.items] == ['x.png', 'x.png']

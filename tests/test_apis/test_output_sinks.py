@@ -77,3 +77,10 @@ def test_an_opencv_without_windows_is_reported(monkeypatch):
     monkeypatch.setattr(cv2, 'namedWindow', fail)
     with pytest.raises(OSError, match='install opencv-python'):
         Window('a', 1)
+
+
+def test_images_of_different_folders_are_kept_apart(tmp_path):
+    folder = ImageFolder(str(tmp_path / 'out'))
+    made = [folder.write(name, IMAGE) for name in ('a/x.png', 'b/x.png')]
+    assert made == ['a/x.png', 'b/x.png']
+    assert all((tmp_path / 'out' / name).is_file() for name in made)

@@ -80,6 +80,7 @@ def test_an_error_leaves_no_video(tmp_path):
 
 def test_a_missing_encoder_is_named(tmp_path, monkeypatch):
     monkeypatch.setattr('swahr_mmpose.apis.video._CODECS', {'.mp4': 'none'})
+    monkeypatch.setattr('swahr_mmpose.apis.video.has_h264', lambda: False)
     with pytest.raises(OSError, match='no encoder none.*as images'):
         write(tmp_path / 'a.mp4')
     assert not list(tmp_path.iterdir())

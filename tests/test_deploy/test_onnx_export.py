@@ -22,6 +22,7 @@ from helpers.tools import CONFIG
 from mmengine.config import Config
 from mmengine.registry import init_default_scope
 from mmpose.registry import MODELS
+from PIL import Image
 
 from swahr_mmpose.apis.loading import load_model
 from swahr_mmpose.checkpoints.io import TORCH_VERSION
@@ -110,6 +111,67 @@ def test_the_graph_has_no_scale_branch_and_no_local_paths(
         assert [d.dim_param for d in shape.dim] == [
             'batch', '', '64*height', '64*width'
         ]  # fmt: skip
+
+
+@like_opencv_4
+@pytest.mark.parametrize('fused', [True, False])
+def test_standard_deviations_are_those_of_the_model(model, tmp_path, fused):
+    model.test_cfg['output_scales'] = True
+    try:
+        found = PoseModel(export(tmp_path, model, fused=fused), threads=1)
+        expected = torch_people(model, make_image()).pred_instances
+    finally:
+        del model.test_cfg['output_scales']
+    poses = found(make_image())
+    assert found.settings.output_scales
+    assert poses.sigmas.dtype == np.float32
+    np.testing.assert_allclose(
+        poses.sigmas, expected.keypoint_sigmas, rtol=1e-4
+    )
+    assert np.isfinite(poses.sigmas).any()
+    np.testing.assert_array_equal(poses.filled, expected.keypoints_filled)
+    assert 'sigmas' in poses.as_dicts(found.settings.keypoints)[0]
+
+
+def test_what_the_runtime_does_not_have_is_refused(model):
+    cfg, codec = config_of(), model.head.decoder
+    codec.decode_assignment = 'official'
+    try:
+        with pytest.raises(ValueError, match="runtime has 'nearest' only"):
+            onnx_export.build_settings(cfg, model, True)
+    finally:
+        codec.decode_assignment = 'nearest'
+    plain = make_head_without_scales()
+    with pytest.raises(ValueError, match='no scale branch'):
+        onnx_export.build_settings(cfg, plain, True)
+
+
+def make_head_without_scales():
+    model = make_model()
+    model.head.scale_layers = None
+    model.test_cfg['output_scales'] = True
+    return model
+
+
+def test_the_parity_reads_images_as_the_pipeline_does(model, tmp_path):
+    stored = Image.fromarray(np.ascontiguousarray(make_image()[..., ::-1]))
+    exif = stored.getexif()
+    exif[0x0112] = 6  # rotated by 90 degrees
+    stored.save(tmp_path / 'a.png', exif=exif)
+    exported = PoseModel(export(tmp_path, model), threads=1)
+    for ignore in (True, False):
+        cfg = config_of()
+        resize = cfg.test_dataloader.dataset.pipeline[0]
+        cfg.test_dataloader.dataset.pipeline = [
+            dict(type='BottomupLoadImage', ignore_orientation=ignore),
+            resize,
+            dict(type='BottomupPackInputs'),
+        ]
+        difference = onnx_parity.compare_model(
+            cfg, model, exported, str(tmp_path / 'a.png')
+        )
+        assert difference.inputs == 0
+        assert difference.people[0] == difference.people[1]
 
 
 def test_the_file_holds_the_settings(inside):

@@ -1,8 +1,10 @@
 """The ONNX runtime agrees with the package."""
 
 import ast
+import json
 import sys
 from pathlib import Path
+from unittest import mock
 
 import numpy as np
 import pytest
@@ -19,19 +21,22 @@ from helpers.codecs import (
 )
 from hypothesis import assume, given, settings
 from hypothesis import strategies as st
+from mmengine.structures import InstanceData
 from PIL import Image
 
 import swahr_mmpose
-from swahr_mmpose import ScaleAwareAssociativeEmbedding
+from swahr_mmpose import BottomupLoadImage, ScaleAwareAssociativeEmbedding
 from swahr_mmpose.codecs.grouping import group_by_tags
 from swahr_mmpose.codecs.peaks import log_parabola_shift, quarter_shift
 from swahr_mmpose.datasets.transforms import geometry
 from swahr_mmpose.deploy.runtime import (
+    Poses,
     Settings,
     cli,
     grouping,
     peaks,
     preprocess,
+    scales,
 )
 from swahr_mmpose.deploy.runtime import fusion as runtime_fusion
 from swahr_mmpose.deploy.runtime import pose_model as runtime_model
@@ -42,7 +47,7 @@ from swahr_mmpose.deploy.runtime.metadata import (
     Codec,
     read_settings,
 )
-from swahr_mmpose.models.heads import fusion
+from swahr_mmpose.models.heads import fusion, keypoint_sigmas
 
 SIZES = st.tuples(st.integers(1, 300), st.integers(1, 300))
 
@@ -148,8 +153,9 @@ def test_the_mean_is_that_of_the_channel_in_the_order_of_the_network():
     st.sampled_from([1, 2, 5, 30]),
     st.sampled_from([1, 3, 5]),
     st.sampled_from([(1, 1), (9, 11), (3, 40), (16, 7)]),
+    st.sampled_from([0, 0.2, 1]),
 )
-def test_peaks_are_those_of_the_package(seed, topk, kernel, size):
+def test_peaks_are_those_of_the_package(seed, topk, kernel, size, remaining):
     rng = np.random.default_rng(seed)
     # Few distinct values: plateaus and ties.
     heatmaps = (rng.integers(-2, 6, (3, *size)) / 5).astype(np.float32)
@@ -160,7 +166,8 @@ def test_peaks_are_those_of_the_package(seed, topk, kernel, size):
         kernel=kernel,
         topk=topk,
     )
-    found = peaks.find_peaks(heatmaps, 0.1, kernel, topk)
+    with mock.patch.object(peaks, '_MAX_REMAINING', remaining):
+        found = peaks.find_peaks(heatmaps, 0.1, kernel, topk)
     assert len(found) == 3
     for k, candidates in enumerate(found):
         n = len(candidates.scores)
@@ -357,13 +364,24 @@ def test_settings_are_read_from_json_and_unknown_keys_ignored():
     assert read_settings({KEY: more}, 'a.onnx') == written
 
 
+def test_files_of_format_1_are_read():
+    written = json.loads(settings_of(make_codec()).to_json())
+    for key in ('output_scales', 'sigma', 'ignore_orientation'):
+        del written[key]
+    del written['codec']['fill_missing']
+    text = json.dumps(dict(written, format=1))
+    settings = read_settings({KEY: text}, 'a.onnx')
+    assert not settings.output_scales
+    assert settings.codec.fill_missing
+
+
 @pytest.mark.parametrize(
     ('metadata', 'message'),
     [
         ({}, "no metadata 'swahr_mmpose'"),
         ({KEY: 'x'}, 'are not settings'),
         ({KEY: '[]'}, 'are not settings'),
-        ({KEY: '{"format": 0}'}, 'of format 0, expected 1'),
+        ({KEY: '{"format": 0}'}, r'of format 0, expected one of \(1, 2\)'),
         ({KEY: '{"format": 1}'}, r'lack codec.keypoint_order, codec\.'),
     ],
 )
@@ -419,6 +437,86 @@ def test_image_files_are_read_as_rgb(tmp_path):
         cli.read_image(str(path), 'b')
     with pytest.raises(FileNotFoundError):
         cli.read_image(str(tmp_path / 'none.png'), 'c')
+
+
+def test_image_files_are_upright_unless_the_orientation_is_ignored(tmp_path):
+    path = tmp_path / 'a.png'
+    pixels = np.random.randint(0, 256, (6, 8, 3), dtype=np.uint8)
+    stored = Image.fromarray(pixels)
+    exif = stored.getexif()
+    exif[0x0112] = 6  # rotated by 90 degrees
+    stored.save(path, exif=exif)
+    upright = BottomupLoadImage()(dict(img_path=str(path)))['img']
+    assert upright.shape == (8, 6, 3)
+    found = cli.read_image(str(path), 'a')
+    np.testing.assert_array_equal(found, upright[..., ::-1])
+    found = cli.read_image(str(path), 'a', ignore_orientation=True)
+    np.testing.assert_array_equal(found, pixels)
+
+
+@settings(max_examples=100, deadline=None)
+@given(st.integers(0, 2**31), st.booleans(), st.integers(0, 3))
+def test_standard_deviations_are_those_of_the_package(seed, unbiased, people):
+    rng = np.random.default_rng(seed)
+    codec = make_codec(unbiased=unbiased, sigma=rng.choice([1.0, 2.0, 2.5]))
+    alpha = rng.normal(0, 0.5, (3, 9, 12)).astype(np.float32)
+    keypoints = rng.uniform(-9, 30, (people, 3, 2)).astype(np.float32)
+    scores = (rng.random((people, 3)) > 0.3).astype(np.float32)
+    info = dict(input_size=(24, 18), input_scale=(24, 18))
+    (expected,) = keypoint_sigmas.compute_sigmas(
+        torch.from_numpy(alpha)[None],
+        [InstanceData(keypoints=keypoints, keypoint_scores=scores)],
+        [info],
+        codec,
+        2.0,
+    )
+    found = scales.compute_sigmas(
+        keypoints, scores, alpha, settings_of(codec, sigma=codec.sigma)
+    )
+    np.testing.assert_allclose(found, expected, rtol=1e-4)
+
+
+@pytest.mark.parametrize('fill', [True, False])
+def test_keypoints_that_are_filled_in_are_those_of_the_package(fill):
+    codec = make_codec(decode_fill_missing=fill)
+    rng = np.random.default_rng(0)
+    heatmaps = rng.random((3, 32, 32), dtype=np.float32) ** 4
+    heatmaps[2] *= 0.09  # below the threshold: no candidate
+    tags = np.zeros((3, 8, 8), np.float32)
+    expected = codec.decode_people(
+        torch.from_numpy(heatmaps)[None], torch.from_numpy(tags)[None]
+    )
+    read = settings_of(codec)
+    read = read._replace(codec=read.codec._replace(fill_missing=fill))
+    found = decode(heatmaps, tags, read)
+    np.testing.assert_array_equal(found.filled, expected.filled[0])
+    np.testing.assert_allclose(found.keypoints, expected.keypoints[0])
+    assert found.filled.any() == fill
+
+
+def test_people_are_written_with_boxes_and_filled_keypoints():
+    poses = Poses(
+        np.array([[[1, 2], [5, 8], [0, 0]]], np.float32),
+        np.array([[0.5, 0.25, 0]], np.float32),
+        np.array([0.75], np.float32),
+        np.array([[False, True, False]]),
+        np.array([[1.25, 2.5, np.nan]], np.float32),
+    )
+    assert poses.as_dicts(['a', 'b', 'c']) == [
+        dict(
+            score=0.75,
+            keypoints=dict(a=[1, 2, 0.5], b=[5, 8, 0.25]),
+            bbox=[1, 2, 4, 6],
+            filled=['b'],
+            sigmas=dict(a=1.25, b=2.5),
+        )
+    ]
+    points, point_scores, scores = poses
+    assert points is poses.keypoints
+    assert scores is poses.scores
+    plain = Poses(points, point_scores, scores)
+    assert not plain.filled.any()
+    assert 'sigmas' not in plain.as_dicts(['a', 'b', 'c'])[0]
 
 
 def test_a_missing_pillow_is_reported(monkeypatch):

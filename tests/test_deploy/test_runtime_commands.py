@@ -102,8 +102,9 @@ def check_service(url, image):
     def post(query, body):
         return json.load(urllib.request.urlopen(url + query, body, timeout=30))
 
-    status = json.load(urllib.request.urlopen(url, timeout=30))
-    assert status['status'] == 'ok'
+    status = json.load(urllib.request.urlopen(f'{url}/healthz', timeout=30))
+    assert status == dict(status='ok')
+    assert b'<title>' in urllib.request.urlopen(url, timeout=30).read()
     people = post('/?score_thr=0', image)['people']
     assert people
     # Halfway between two values, since the scores are rounded.

@@ -314,6 +314,19 @@ def test_pixels_are_limited_before_decoding(service, monkeypatch, side):
     assert 'pixels' in content['error']
 
 
+@pytest.mark.parametrize(('count', 'status'), [(9, 200), (250, 413)])
+def test_scans_are_limited_before_decoding(service, count, status):
+    """Each scan of a few bytes costs a pass over all pixels."""
+    stream = io.BytesIO()
+    Image.new('L', (64, 64), 128).save(stream, 'JPEG', progressive=True)
+    head, *scans = stream.getvalue().split(b'\xff\xda')
+    parts = [head, *scans[:1], *scans[1:2] * count, *scans[1:]]
+    body = b'\xff\xda'.join(parts)
+    answer = ask(service, body)
+    assert answer[0] == status
+    assert ('scans' in str(answer[1])) == (status == 413)
+
+
 @pytest.mark.parametrize('kind', ['EPS', 'PDF', 'GIF', 'TGA', 'ICO'])
 def test_formats_that_are_not_listed_are_refused(service, kind):
     body = encode(kind)

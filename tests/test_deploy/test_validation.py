@@ -100,15 +100,14 @@ def test_metadata_that_is_no_json_of_settings_is_refused(text):
         read_settings(change('codec', [1]), 'a.onnx')
 
 
-def make_session(inputs=None, num_outputs=2):
+def make_session(inputs=None, num_outputs=2, output='tensor(float)'):
     kinds = inputs or [('tensor(float)', ['batch', 3, 'h', 'w'])]
     return SimpleNamespace(
         get_inputs=lambda: [
             SimpleNamespace(name='i', type=t, shape=s) for t, s in kinds
         ],
         get_outputs=lambda: (
-            [SimpleNamespace(name='o', type='tensor(float)', shape=[])]
-            * num_outputs
+            [SimpleNamespace(name='o', type=output, shape=[])] * num_outputs
         ),
     )
 
@@ -122,12 +121,38 @@ def make_session(inputs=None, num_outputs=2):
         (make_session([('tensor(float)', [1, 4, 64, 64])]), 'float input'),
         (make_session([('tensor(float)', [1, 3, 64])]), 'float input'),
         (make_session([('tensor(float)', [1, 3, 60, 64])]), 'multiples of 64'),
+        (make_session([('tensor(float)', [7, 3, 64, 64])]), 'a batch of 1'),
+        (make_session([('tensor(float)', [1, 3, 64, 'w'])]), 'both fixed'),
+        (
+            make_session([('tensor(float)', [1, 3, 1 << 15, 1 << 15])]),
+            'pixels',
+        ),
+        (make_session(output='tensor(bool)'), 'expected float32'),
+        (make_session(output='tensor(float16)'), 'expected float32'),
     ],
 )
 def test_a_graph_that_does_not_fit_is_refused(session, message):
     validation.check_session(make_session(), VALID, 'a.onnx')
     with pytest.raises(ValueError, match=f'a.onnx: .*{message}'):
         validation.check_session(session, VALID, 'a.onnx')
+
+
+def test_candidates_of_all_keypoints_are_limited():
+    """Each may become a person, with a row for each keypoint."""
+    content = json.loads(VALID.to_json())
+    names = [str(n) for n in range(1000)]
+    content.update(keypoints=names, flip_indices=list(range(1000)))
+    content['codec'].update(keypoint_order=list(range(1000)), topk=1000)
+    with pytest.raises(ValueError, match='topk is 1000, expected .* to 20 '):
+        read_settings({KEY: json.dumps(content)}, 'a.onnx')
+    content['codec']['topk'] = 20
+    assert read_settings({KEY: json.dumps(content)}, 'a.onnx').codec.topk == 20
+
+
+def test_large_inputs_are_refused_before_they_are_allocated():
+    validation.check_input_size((4096, 4096))
+    with pytest.raises(ValueError, match='40960 x 2048 pixels.*crop'):
+        validation.check_input_size((40960, 2048))
 
 
 def test_each_level_needs_an_output():
@@ -153,6 +178,16 @@ def test_each_level_needs_an_output():
 def test_maps_of_other_shapes_are_refused(heatmaps, tags):
     shape = (1, 3, 64, 64)
     good = np.zeros((1, 3, 64, 64)), np.zeros((1, 6, 16, 16))
-    validation.check_maps(*good, shape, VALID)
+    validation.check_maps(good, shape, VALID)
+    maps = np.zeros(heatmaps), np.zeros(tags)
     with pytest.raises(ValueError, match='the model computed'):
-        validation.check_maps(np.zeros(heatmaps), np.zeros(tags), shape, VALID)
+        validation.check_maps(maps, shape, VALID)
+
+
+@pytest.mark.parametrize('scales', [(1, 3, 64, 64), (1, 2, 32, 32), (3, 32)])
+def test_scale_maps_of_other_shapes_are_refused(scales):
+    shape = (1, 3, 64, 64)
+    good = np.zeros((1, 3, 64, 64)), np.zeros((1, 6, 16, 16))
+    validation.check_maps((*good, np.zeros((1, 3, 32, 32))), shape, VALID)
+    with pytest.raises(ValueError, match='the model computed scale maps'):
+        validation.check_maps((*good, np.zeros(scales)), shape, VALID)

@@ -42,8 +42,8 @@ def test_results_hold_x_y_score_of_each_keypoint():
     np.testing.assert_allclose(triples[:, :2], keypoints[0], atol=5e-4)
     np.testing.assert_allclose(triples[:, 2], scores[0], atol=5e-7)
     assert {k: v for k, v in person.items() if k != 'keypoints'} == dict(
-        image_id=3, category_id=1, score=0.5
-    )
+        image_id=3, category_id=1, score=0.5, bbox=[2.123, 3.123, 30, 30]
+    )  # the first keypoint is missing
     assert people(0) == []
 
 

@@ -28,6 +28,23 @@ def test_a_sample_is_what_the_pipeline_made(people):
     assert found.adapted is None
 
 
+def test_crowds_without_labelled_keypoints_are_left_out():
+    """They have no targets, even if their keypoints are set."""
+    sample = batch([3])[0]
+    annotations = [
+        dict(iscrowd=1, num_keypoints=0),
+        dict(iscrowd=0, num_keypoints=0),
+        dict(iscrowd=1, num_keypoints=4),
+    ]
+    everyone = inspect_targets(sample).keypoints
+    sample['data_samples'].set_metainfo(dict(raw_ann_info=annotations))
+    found = inspect_targets(sample)
+    np.testing.assert_array_equal(found.keypoints, everyone[1:])
+    assert len(found.visible) == 2
+    sample['data_samples'].set_metainfo(dict(raw_ann_info=annotations[:2]))
+    assert len(inspect_targets(sample).keypoints) == 3
+
+
 def test_dense_and_absent_masks_are_understood():
     sample = batch([1])[0]
     sparse = inspect_targets(sample)

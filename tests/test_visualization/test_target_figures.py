@@ -3,6 +3,7 @@ import pytest
 
 from swahr_mmpose.visualization.inspection import Inspection
 from swahr_mmpose.visualization.target_figures import (
+    arrange_sheet,
     figure_to_image,
     scale_figure,
     target_figure,
@@ -71,22 +72,40 @@ def test_what_the_mask_takes_out_is_red():
     assert (shown[24:, :, 0] > shown[24:, :, 1]).all()
 
 
-def test_scale_maps_have_a_panel_for_each_level_and_colour_bars():
+def test_scale_maps_have_a_panel_for_each_level_and_one_colour_bar():
     figure = scale_figure(inspection(), LINKS)
-    bars = [a for a in figure.axes if a.get_label() == '<colorbar>']
-    assert len(bars) == 2
-    low, high = bars[0].get_ylim()
-    # Mean over two keypoints; alpha is 0 to 1.
-    assert 1.2 < low < 1.3
-    assert 1.7 < high < 1.8
-    one = scale_figure(inspection(), LINKS, keypoint=0)
-    low, high = next(
-        a for a in one.axes if a.get_label() == '<colorbar>'
-    ).get_ylim()
-    assert low == pytest.approx(1)
-    assert high < 1.51
+    assert len(images(figure)) == 3
+    *panels, bar = figure.axes
+    assert bar.get_ylim() == pytest.approx((0.9, 1.1))
+    titles = [panel.get_title() for panel in panels[1:]]
+    assert [title.split(':')[0] for title in titles] == ['1/4', '1/2']
+    widths = {round(panel.get_position().width, 6) for panel in panels}
+    assert len(widths) == 1
+
+
+def test_scale_maps_are_coloured_only_where_keypoints_are_predicted():
+    shown = images(scale_figure(inspection(), LINKS))[1]
+    coloured = (shown != shown[..., :1]).any(axis=2)
+    assert coloured[10, 10]
+    assert not coloured[20:].any()
+    nobody = images(scale_figure(inspection(people=0), LINKS))[1]
+    assert (nobody == nobody[..., :1]).all()
+    other = images(scale_figure(inspection(), LINKS, keypoint=0))[1]
+    assert (other == other[..., :1]).all()
 
 
 def test_a_model_without_scale_branch_is_refused():
     with pytest.raises(ValueError, match='has no scale branch'):
         scale_figure(inspection(model=False), LINKS)
+
+
+def test_a_sheet_shows_all_figures_and_is_white_elsewhere():
+    images = [np.full((20, 30, 3), value, np.uint8) for value in (0, 50, 90)]
+    sheet = arrange_sheet(images, columns=2, width=60)
+    assert sheet.shape == (40, 60, 3)
+    assert (sheet[:20, :30] == 0).all()
+    assert (sheet[:20, 30:] == 50).all()
+    assert (sheet[20:, :30] == 90).all()
+    assert (sheet[20:, 30:] == 255).all()
+    small = arrange_sheet([images[0], images[1][:10, :15]], 1, 15)
+    assert small.shape == (20, 15, 3)

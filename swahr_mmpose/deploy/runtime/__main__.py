@@ -4,8 +4,10 @@
   %(prog)s model.onnx image.jpg
   %(prog)s model.onnx image.jpg --out-file people.json
 
-Writes the people as a JSON list: for each the score, and for each keypoint
-found x and y in pixels and its score. Images are read with Pillow.
+Writes the people as a JSON list: for each the score, the box, for each
+keypoint x and y in pixels and its score, and the names of the keypoints that
+were not found and filled in. Images are read with Pillow, upright by their
+EXIF orientation unless the config of the training ignores it.
 """
 
 from __future__ import annotations
@@ -38,6 +40,11 @@ def parse_args() -> argparse.Namespace:
         help='instance score above which people are written',
     )
     parser.add_argument(
+        '--no-fill',
+        action='store_true',
+        help='do not fill in keypoints that were not found',
+    )
+    parser.add_argument(
         '--threads',
         type=int,
         metavar='N',
@@ -50,8 +57,16 @@ def main() -> None:
     """Detect people in the image of the command line."""
     args = parse_args()
     try:
-        model = PoseModel(args.model, threads=args.threads)
-        image = read_image(args.image, args.image)
+        model = PoseModel(
+            args.model,
+            threads=args.threads,
+            fill_missing=False if args.no_fill else None,
+        )
+        image = read_image(
+            args.image,
+            args.image,
+            ignore_orientation=model.settings.ignore_orientation,
+        )
     except (ImportError, OSError, ValueError) as error:
         sys.exit(f'error: {error}')
     started = time.perf_counter()

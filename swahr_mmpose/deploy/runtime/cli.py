@@ -85,15 +85,21 @@ def import_pillow() -> Any:
 
 
 def read_image(
-    file: Union[str, BinaryIO], name: str, max_pixels: Optional[int] = None
+    file: Union[str, BinaryIO],
+    name: str,
+    max_pixels: Optional[int] = None,
+    ignore_orientation: bool = False,
 ) -> np.ndarray:
-    """Read an image as its pixels are stored, without EXIF orientation.
+    """Read an image, upright by its EXIF orientation.
 
     Args:
         file (str | BinaryIO): Path or stream of an image file.
         name (str): Name of the image in messages.
         max_pixels (int, optional): Maximum number of pixels. Defaults to
             None, the limit of Pillow.
+        ignore_orientation (bool): Whether to ignore the EXIF orientation and
+            keep pixels as they are stored, see
+            :class:`.metadata.Settings`. Defaults to False.
 
     Returns:
         np.ndarray: RGB uint8, shape (h, w, 3).
@@ -105,6 +111,8 @@ def read_image(
         ValueError: If it is not a complete image file of one of ``FORMATS``.
     """
     pillow = import_pillow()
+    from PIL import ImageOps
+
     pillow.init()  # loads decoders; some are missing in some builds
     formats = [kind for kind in FORMATS if kind in pillow.OPEN]
     try:
@@ -115,6 +123,8 @@ def read_image(
                     f'{name} has {pixels} pixels, expected at most '
                     f'{max_pixels}'
                 )
+            if not ignore_orientation:
+                image = ImageOps.exif_transpose(image)
             return np.asarray(image.convert('RGB'))
     except ImageTooLargeError:
         raise

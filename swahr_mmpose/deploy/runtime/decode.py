@@ -6,7 +6,7 @@ N people, K keypoints, L tag dimensions, map size H x W.
 
 from __future__ import annotations
 
-from typing import Tuple
+from typing import NamedTuple
 
 import numpy as np
 
@@ -15,9 +15,25 @@ from .grouping import People, fill_missing, group_by_tags
 from .metadata import Settings
 from .peaks import find_peaks, log_parabola_shift, quarter_shift
 
-__all__ = ['decode']
+__all__ = ['Decoded', 'decode']
 
-Decoded = Tuple[np.ndarray, np.ndarray, np.ndarray]
+
+class Decoded(NamedTuple):
+    """People of one image, in the order of grouping.
+
+    Attributes:
+        keypoints: Input pixels, float32, shape (N, K, 2); (0, 0) where one is
+            missing.
+        keypoint_scores: Keypoint scores, float32, shape (N, K).
+        scores: Instance scores, shape (N,), the mean over all K keypoints
+            before missing ones are filled in.
+        filled: Keypoints that were filled in, bool, shape (N, K).
+    """
+
+    keypoints: np.ndarray
+    keypoint_scores: np.ndarray
+    scores: np.ndarray
+    filled: np.ndarray
 
 
 def decode(
@@ -35,9 +51,7 @@ def decode(
         settings (Settings): Settings of the model.
 
     Returns:
-        tuple: Keypoints in input pixels, float32 (N, K, 2), (0, 0) where one
-        is missing; keypoint scores (N, K); instance scores (N,), the mean
-        over all K keypoints before missing ones are filled in.
+        Decoded: People.
     """
     if not heatmaps.max(initial=-np.inf) < np.inf:
         heatmaps = np.nan_to_num(heatmaps, nan=0, posinf=0, neginf=-np.inf)
@@ -63,9 +77,15 @@ def decode(
     best = np.argsort(-scores, kind='stable')
     keep = np.sort(best[: codec.max_instances])
     people = People(*(part[keep] for part in people))
-    people = fill_missing(people, heatmaps, tags, codec.keypoint_thr / 5)
-    keypoints = _to_pixels(heatmaps, people, settings)
-    return keypoints, people.scores, scores[keep]
+    found = people.scores > 0
+    if codec.fill_missing:
+        people = fill_missing(people, heatmaps, tags, codec.keypoint_thr / 5)
+    return Decoded(
+        _to_pixels(heatmaps, people, settings),
+        people.scores,
+        scores[keep],
+        (people.scores > 0) & ~found,
+    )
 
 
 def _to_pixels(

@@ -10,7 +10,13 @@ from typing import Optional, Sequence, Tuple
 
 import numpy as np
 
-__all__ = ['enlarge_by_doubling', 'fuse', 'read_cells', 'resize']
+__all__ = [
+    'average_views',
+    'enlarge_by_doubling',
+    'fuse',
+    'read_cells',
+    'resize',
+]
 
 
 def _locate_neighbours(
@@ -104,6 +110,22 @@ def read_cells(
     return left + (right - left) * weight_x
 
 
+def average_views(maps: np.ndarray, flip_indices: Sequence[int]) -> np.ndarray:
+    """Average the maps of images and of horizontally flipped images.
+
+    Args:
+        maps (np.ndarray): float32, shape (2*B, K, h, w): B images followed by
+            the same images flipped.
+        flip_indices (Sequence[int]): Index of the mirrored counterpart of
+            each keypoint.
+
+    Returns:
+        np.ndarray: float32, shape (B, K, h, w).
+    """
+    image, flipped = np.split(maps, 2)
+    return (image + flipped[:, list(flip_indices), :, ::-1]) / np.float32(2)
+
+
 def fuse(
     heatmaps: Sequence[np.ndarray],
     tags: np.ndarray,
@@ -130,11 +152,10 @@ def fuse(
     """
     maps = list(heatmaps)
     if flip_indices is not None:
-        order = list(flip_indices)
-        images, flipped = zip(*(np.split(m, 2) for m in [*maps, tags]))
-        restored = [m[:, order, :, ::-1] for m in flipped]
-        maps = [(a + b) / np.float32(2) for a, b in zip(images[:-1], restored)]
-        tags = np.concatenate([images[-1], restored[-1]], axis=1)
+        maps = [average_views(level, flip_indices) for level in maps]
+        image, flipped = np.split(tags, 2)
+        restored = flipped[:, list(flip_indices), :, ::-1]
+        tags = np.concatenate([image, restored], axis=1)
     finest = maps[-1].shape[-2:]
     selected = [resize(maps[level], finest) for level in levels]
     mean = sum(selected[1:], selected[0]) / np.float32(len(selected))

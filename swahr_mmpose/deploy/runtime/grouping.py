@@ -7,11 +7,12 @@ H x W. Cells are integer ``(x, y)``.
 
 from __future__ import annotations
 
-from typing import Dict, List, NamedTuple, Sequence, Tuple
+from typing import Dict, List, NamedTuple, Sequence
 
 import numpy as np
 from scipy.optimize import linear_sum_assignment
 
+from .cell_search import CellIndex
 from .fusion import read_cells, resize
 from .peaks import Candidates
 
@@ -216,30 +217,17 @@ def _find_best_cells(
     size, flat = heatmap.shape, heatmap.reshape(-1)
     high = np.flatnonzero(flat > low)
     high_tags = read_cells(tags, high // size[1], high % size[1], size)
-    all_tags = None
+    above = CellIndex(flat[high], high_tags)
+    complete = None
     best = []
     for mean in means:
-        index, fit = _find_best_fit(flat[high], high_tags, mean)
+        index, fit = above.find(mean)
         if fit > low:
             best.append(int(high[index]))
             continue
-        if all_tags is None:
+        if complete is None:
             all_tags = resize(tags, size).reshape(len(tags), -1)
-        index, fit = _find_best_fit(flat, all_tags, mean)
+            complete = CellIndex(flat, all_tags)
+        index, fit = complete.find(mean)
         best.append(index if fit > -np.inf else -1)
     return best
-
-
-def _find_best_fit(
-    values: np.ndarray, tags: np.ndarray, mean: np.ndarray
-) -> Tuple[int, float]:
-    """Find the first best of cells with heatmaps (M,) and tags (L, M)."""
-    if len(values) == 0:
-        return 0, -np.inf
-    squared = (tags[0] - mean[0]) ** 2
-    for tag, component in zip(tags[1:], mean[1:]):
-        squared += (tag - component) ** 2
-    fits = values - np.rint(np.sqrt(squared))
-    fits[np.isnan(fits)] = -np.inf
-    index = int(fits.argmax())
-    return index, float(fits[index])

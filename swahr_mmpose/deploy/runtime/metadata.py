@@ -10,9 +10,10 @@ from .validation import find_problem
 
 __all__ = ['FORMAT', 'KEY', 'Codec', 'Settings', 'read_settings']
 
-# Metadata key of the settings, and the version that this code reads and
-# writes.
-KEY, FORMAT = 'swahr_mmpose', 1
+# Metadata key of the settings, and the version that this code writes. It also
+# reads version 1, which lacks the settings that have defaults here.
+KEY, FORMAT = 'swahr_mmpose', 2
+_READABLE = (1, FORMAT)
 # Maximum number of characters of the settings.
 _MAX_LENGTH = 1 << 20
 
@@ -26,6 +27,7 @@ class Codec(NamedTuple):
     tag_thr: float
     topk: int
     max_instances: Optional[int]
+    fill_missing: bool = True
 
 
 class Settings(NamedTuple):
@@ -57,6 +59,12 @@ class Settings(NamedTuple):
         stride (int): Input pixels per cell of the fused heatmaps.
         finest_stride (int): Input pixels per cell of the finest level.
         codec (Codec): Decoding settings.
+        output_scales (bool): Whether the graph has another last output
+            ``scale_maps``, alpha of the finest level, shape (B, K, h, w).
+        sigma (float): Standard deviation of the training targets in cells,
+            sigma_0.
+        ignore_orientation (bool): Whether image files are read without
+            applying their EXIF orientation.
     """
 
     format: int
@@ -75,6 +83,9 @@ class Settings(NamedTuple):
     stride: int
     finest_stride: int
     codec: Codec
+    output_scales: bool = False
+    sigma: float = 2.0
+    ignore_orientation: bool = False
 
     def to_json(self) -> str:
         """Convert to the JSON text that is stored in the file."""
@@ -110,11 +121,11 @@ def read_settings(metadata: Mapping[str, str], path: str) -> Settings:
             f'{path}: metadata {KEY!r} are not settings '
             f'({type(error).__name__}: {error}); {remedy}'
         ) from error
-    if version != FORMAT:
+    if version not in _READABLE:
         raise ValueError(
             f'{path}: got settings of format {ascii(version)[:60]}, expected '
-            f'{FORMAT}; {remedy}, or use the swahr_runtime that was exported '
-            'with the file'
+            f'one of {_READABLE}; {remedy}, or use the swahr_runtime that was '
+            'exported with the file'
         )
     codec = _build(Codec, content.get('codec', {}), 'codec.', path, remedy)
     settings: Settings = _build(
@@ -129,12 +140,13 @@ def read_settings(metadata: Mapping[str, str], path: str) -> Settings:
 def _build(
     kind: Type[Any], content: Any, prefix: str, path: str, remedy: str
 ) -> Any:
-    """Build a named tuple; unknown keys, of later versions, are ignored."""
+    """Build a named tuple; keys that it lacks are ignored."""
     fields: Tuple[str, ...] = kind._fields
     content = content if isinstance(content, dict) else {}
-    missing = [prefix + f for f in fields if f not in content]
+    known = {**kind._field_defaults, **content}
+    missing = [prefix + f for f in fields if f not in known]
     if missing:
         raise ValueError(
             f'{path}: metadata {KEY!r} lack {", ".join(missing)}; {remedy}'
         )
-    return kind(**{f: content[f] for f in fields})
+    return kind(**{f: known[f] for f in fields})

@@ -10,8 +10,12 @@ from __future__ import annotations
 from typing import List, NamedTuple, Tuple
 
 import numpy as np
+from scipy.ndimage import maximum_filter
 
 __all__ = ['Candidates', 'find_peaks', 'log_parabola_shift', 'quarter_shift']
+
+# Fraction of the cells above which windows are compared at once.
+_MAX_REMAINING = 0.05
 
 
 class Candidates(NamedTuple):
@@ -47,17 +51,11 @@ def find_peaks(
     Returns:
         list[Candidates]: Peaks of each heatmap.
     """
-    height, width = heatmaps.shape[1:]
+    _, height, width = heatmaps.shape
     flat = heatmaps.reshape(-1)
     index = np.flatnonzero(flat > threshold)
+    index = _suppress_non_maxima(heatmaps, index, kernel)
     value, x, y = flat[index], index % width, index // width % height
-    for dy, dx in _list_offsets(kernel):
-        inside = (x >= -dx) & (x < width - dx)
-        inside &= (y >= -dy) & (y < height - dy)
-        other = index + (dy * width + dx)
-        keep = flat.take(other, mode='clip') <= value
-        keep |= ~inside
-        index, value, x, y = index[keep], value[keep], x[keep], y[keep]
     ends = np.searchsorted(
         index, np.arange(1, len(heatmaps)) * (height * width)
     )
@@ -65,11 +63,45 @@ def find_peaks(
     return [_select_best(scores, cells, topk) for scores, cells in parts]
 
 
+def _suppress_non_maxima(
+    heatmaps: np.ndarray, index: np.ndarray, kernel: int
+) -> np.ndarray:
+    """Select flat indices of cells that no cell in a window exceeds.
+
+    Cells are compared with one neighbour after the other, which is fast if
+    few remain. On plateaus all remain, and the maximum of all windows is
+    computed at once, in a time that does not depend on their size.
+    """
+    _, height, width = heatmaps.shape
+    flat = heatmaps.reshape(-1)
+    value, x, y = flat[index], index % width, index // width % height
+    for dy, dx in _list_offsets(kernel):
+        if len(index) > _MAX_REMAINING * flat.size:
+            window = (1, kernel, kernel)
+            highest = maximum_filter(
+                heatmaps, window, mode='constant', cval=-np.inf
+            )
+            return index[highest.reshape(-1)[index] <= value]
+        inside = (x >= -dx) & (x < width - dx)
+        inside &= (y >= -dy) & (y < height - dy)
+        other = index + (dy * width + dx)
+        keep = flat.take(other, mode='clip') <= value
+        keep |= ~inside
+        index, value, x, y = index[keep], value[keep], x[keep], y[keep]
+    return index
+
+
 def _select_best(
     scores: np.ndarray, cells: np.ndarray, topk: int
 ) -> Candidates:
     """Select the ``topk`` best peaks, by descending score."""
-    order = np.argsort(-scores, kind='stable')[:topk]
+    if len(scores) > topk:  # a plateau has very many
+        lowest = np.partition(scores, -topk)[-topk]
+        above = np.flatnonzero(scores > lowest)
+        equal = np.flatnonzero(scores == lowest)[: topk - len(above)]
+        chosen = np.sort(np.concatenate([above, equal]))
+        scores, cells = scores[chosen], cells[chosen]
+    order = np.argsort(-scores, kind='stable')
     return Candidates(scores[order], cells[order])
 
 

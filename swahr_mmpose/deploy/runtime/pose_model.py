@@ -7,22 +7,14 @@ B images of h x w pixels, N people, K keypoints, L tag dimensions.
 from __future__ import annotations
 
 import os
-from typing import (
-    Any,
-    Dict,
-    List,
-    NamedTuple,
-    Optional,
-    Sequence,
-    Tuple,
-    Union,
-)
+from dataclasses import dataclass
+from typing import Any, Dict, Iterator, List, Optional, Sequence, Tuple, Union
 
 import numpy as np
 import onnxruntime
 
 from .decode import decode
-from .fusion import fuse
+from .fusion import average_views, fuse
 from .metadata import Settings, read_settings
 from .preprocess import (
     Resized,
@@ -31,7 +23,8 @@ from .preprocess import (
     resize_image,
     resized_geometry,
 )
-from .validation import check_maps, check_session
+from .scales import compute_sigmas
+from .validation import check_input_size, check_maps, check_session
 
 __all__ = ['PoseModel', 'Poses']
 
@@ -40,19 +33,54 @@ _LARGEST_RATIO = 20
 _PREFERRED_PROVIDERS = ('CUDAExecutionProvider', 'CPUExecutionProvider')
 
 
-class Poses(NamedTuple):
+@dataclass(frozen=True, eq=False)
+class Poses:
     """People of one image.
+
+    ``keypoints, keypoint_scores, scores = poses`` unpacks the first three.
 
     Attributes:
         keypoints: ``(x, y)`` in image pixels, float32, shape (N, K, 2).
         keypoint_scores: Keypoint scores, float32, shape (N, K); 0 where a
             keypoint is missing.
         scores: Instance scores, float32, shape (N,).
+        filled: Keypoints that were filled in after grouping: not a peak of
+            their heatmap, and maybe far from the person; bool, shape (N, K).
+        sigmas: Standard deviations of the keypoints in image pixels, float32,
+            shape (N, K), NaN where a keypoint is missing; None for a model
+            that was exported without ``--output-scales``.
     """
 
     keypoints: np.ndarray
     keypoint_scores: np.ndarray
     scores: np.ndarray
+    filled: Any = None
+    sigmas: Optional[np.ndarray] = None
+
+    def __post_init__(self) -> None:
+        """Replace ``filled=None``, no keypoint."""
+        if self.filled is None:
+            none = np.zeros(self.keypoint_scores.shape, bool)
+            object.__setattr__(self, 'filled', none)
+
+    def __iter__(self) -> Iterator[np.ndarray]:
+        """Iterate over keypoints, keypoint scores and scores."""
+        return iter((self.keypoints, self.keypoint_scores, self.scores))
+
+    def __len__(self) -> int:
+        """Count the people."""
+        return len(self.scores)
+
+    @property
+    def boxes(self) -> np.ndarray:
+        """Boxes of the keypoints, ``x, y, width, height``, (N, 4)."""
+        found = (self.keypoint_scores > 0)[..., None]
+        low = np.where(found, self.keypoints, np.inf)
+        high = np.where(found, self.keypoints, -np.inf)
+        corner = low.min(axis=1, initial=np.inf)
+        extent = high.max(axis=1, initial=-np.inf) - corner
+        boxes = np.concatenate([corner, extent], axis=1)
+        return np.where(found.any(axis=1), boxes, 0.0)
 
     def as_dicts(
         self, names: Sequence[str], score_thr: float = 0.0
@@ -65,23 +93,37 @@ class Poses(NamedTuple):
                 Defaults to 0.
 
         Returns:
-            list[dict]: ``score``, and ``keypoints``, a dictionary of
-            ``[x, y, score]`` by name without missing keypoints.
+            list[dict]: ``score``; ``keypoints``, a dictionary of
+            ``[x, y, score]`` by name without missing keypoints; ``bbox``
+            (``[x, y, width, height]``); ``filled``, the names of keypoints
+            that were filled in; and, if estimated, ``sigmas``, standard
+            deviations by name.
         """
-        people = []
-        for points, point_scores, score in zip(*self):
-            if score > score_thr:
-                keypoints = {
-                    name: [round(float(n), 3) for n in (*point, point_score)]
-                    for name, point, point_score in zip(
-                        names, points, point_scores
-                    )
-                    if point_score > 0
-                }
-                people.append(
-                    dict(score=round(float(score), 3), keypoints=keypoints)
-                )
-        return people
+        chosen = np.flatnonzero(self.scores > score_thr)
+        return [self._describe_person(n, names) for n in chosen]
+
+    def _describe_person(self, n: int, names: Sequence[str]) -> Dict[str, Any]:
+        """Convert one person to a dictionary, see :meth:`as_dicts`."""
+        found = np.flatnonzero(self.keypoint_scores[n] > 0)
+        numbers = np.column_stack([self.keypoints[n], self.keypoint_scores[n]])
+        person: Dict[str, Any] = dict(
+            score=round(float(self.scores[n]), 3),
+            keypoints={names[k]: _round(numbers[k]) for k in found},
+            bbox=_round(self.boxes[n]),
+            filled=[names[k] for k in np.flatnonzero(self.filled[n])],
+        )
+        if self.sigmas is not None:
+            person['sigmas'] = {
+                names[k]: round(float(self.sigmas[n, k]), 5)
+                for k in found
+                if np.isfinite(self.sigmas[n, k])
+            }
+        return person
+
+
+def _round(numbers: np.ndarray) -> List[float]:
+    """Round numbers to 1e-3."""
+    return [round(float(number), 3) for number in numbers]
 
 
 class PoseModel:
@@ -97,6 +139,8 @@ class PoseModel:
         flip_test (bool, optional): Whether to use the flip test. Only a model
             exported with ``--fusion outside`` can change it. Defaults to
             None, as stored in the file.
+        fill_missing (bool, optional): Whether keypoints that grouping did not
+            find are filled in. Defaults to None, as stored in the file.
 
     Attributes:
         settings (Settings): Settings of the file.
@@ -116,6 +160,7 @@ class PoseModel:
         providers: Optional[Sequence[str]] = None,
         threads: Optional[int] = None,
         flip_test: Optional[bool] = None,
+        fill_missing: Optional[bool] = None,
     ) -> None:
         path = os.fspath(path)
         if not os.path.isfile(path):
@@ -124,6 +169,9 @@ class PoseModel:
         metadata = self.session.get_modelmeta().custom_metadata_map
         settings = read_settings(metadata, path)
         check_session(self.session, settings, path)
+        if fill_missing is not None:
+            codec = settings.codec._replace(fill_missing=fill_missing)
+            settings = settings._replace(codec=codec)
         self.settings: Settings = _set_flip_test(settings, flip_test, path)
         inputs = self.session.get_inputs()[0]
         self._input = inputs.name
@@ -172,10 +220,8 @@ class PoseModel:
         if len(images) == 0:
             return []
         inputs, resized = self.preprocess(images, channels)
-        heatmaps, tags = self.maps(inputs)
         return [
-            self._decode(*maps_and_tags, resized)
-            for maps_and_tags in zip(heatmaps, tags)
+            self._decode(maps, resized) for maps in zip(*self.maps(inputs))
         ]
 
     def preprocess(
@@ -200,6 +246,7 @@ class PoseModel:
         )
         if self.size not in (None, resized.size):
             resized = fitted_geometry((width, height), self.size, s.unbiased)
+        check_input_size(resized.size)
         step = 1 if channels == s.channel_order else -1
         inputs = [
             normalize(
@@ -211,30 +258,36 @@ class PoseModel:
         ]
         return np.stack(inputs), resized
 
-    def maps(self, inputs: np.ndarray) -> Tuple[np.ndarray, np.ndarray]:
+    def maps(self, inputs: np.ndarray) -> Tuple[np.ndarray, ...]:
         """Run the network, with flip test and fusion of levels.
 
         Args:
             inputs (np.ndarray): Network input, float32, shape (B, 3, H, W).
 
         Returns:
-            tuple[np.ndarray, np.ndarray]: Heatmaps (B, K, H / stride,
-            W / stride), and tags (B, L*K, H/4, W/4).
+            tuple[np.ndarray, ...]: Heatmaps (B, K, H / stride, W / stride)
+            and tags (B, L*K, H/4, W/4); with ``settings.output_scales`` also
+            the scale maps of the finest level (B, K, h, w).
         """
-        s, shape = self.settings, inputs.shape
-        if s.fused:
-            heatmaps, tags = self._run(inputs)
-        else:
-            if s.flip_test:
-                inputs = np.concatenate([inputs, inputs[..., ::-1]])
-            *levels, tags = self._run(inputs)
-            size = [n // s.stride for n in shape[2:]]
-            flip_indices = s.flip_indices if s.flip_test else None
-            heatmaps, tags = fuse(
-                levels, tags, size, s.heatmap_levels, flip_indices
-            )
-        check_maps(heatmaps, tags, shape, s)
-        return heatmaps, tags
+        run = self._run if self.settings.fused else self._run_and_fuse
+        outputs = tuple(run(inputs))
+        check_maps(outputs, inputs.shape, self.settings)
+        return outputs
+
+    def _run_and_fuse(self, inputs: np.ndarray) -> List[np.ndarray]:
+        """Run a graph of one view; compute flip test and fusion."""
+        s, size = self.settings, inputs.shape[2:]
+        flip_indices = s.flip_indices if s.flip_test else None
+        if s.flip_test:
+            inputs = np.concatenate([inputs, inputs[..., ::-1]])
+        outputs = self._run(inputs)
+        scale_maps = [outputs.pop()] if s.output_scales else []
+        if flip_indices is not None:
+            scale_maps = [average_views(m, flip_indices) for m in scale_maps]
+        *levels, tags = outputs
+        cells = [n // s.stride for n in size]
+        fused = fuse(levels, tags, cells, s.heatmap_levels, flip_indices)
+        return [*fused, *scale_maps]
 
     def _run(self, inputs: np.ndarray) -> List[np.ndarray]:
         """Run the graph; a graph of fixed size takes one image at a time."""
@@ -246,15 +299,24 @@ class PoseModel:
         ]
         return [np.concatenate(maps) for maps in zip(*outputs)]
 
-    def _decode(
-        self, heatmaps: np.ndarray, tags: np.ndarray, resized: Resized
-    ) -> Poses:
+    def _decode(self, maps: Sequence[np.ndarray], resized: Resized) -> Poses:
         """Decode the maps of one image into people in image pixels."""
-        keypoints, keypoint_scores, scores = decode(
-            heatmaps, tags, self.settings
+        heatmaps, tags, *scale_maps = maps
+        people = decode(heatmaps, tags, self.settings)
+        sigmas = None
+        for alpha in scale_maps:
+            sigmas = compute_sigmas(
+                people.keypoints, people.keypoint_scores, alpha, self.settings
+            )
+            zoom = np.divide(resized.extent, resized.size).mean()
+            sigmas = sigmas * np.float32(zoom)
+        return Poses(
+            resized.to_image(people.keypoints).astype(np.float32),
+            people.keypoint_scores,
+            people.scores,
+            people.filled,
+            sigmas,
         )
-        pixels = resized.to_image(keypoints).astype(np.float32)
-        return Poses(pixels, keypoint_scores, scores)
 
 
 def _load_session(

@@ -45,6 +45,9 @@ from .page import read_page
 __all__ = ['Limits', 'Service']
 
 _LOGGER = logging.getLogger(__name__)
+# Maximum number of scans of a progressive JPEG; usual encoders write about
+# 10. A scan may have 20 bytes, and costs a pass over all pixels.
+_MAX_SCANS = 200
 
 Scope = Dict[str, Any]
 Receive = Callable[[], Awaitable[Dict[str, Any]]]
@@ -301,6 +304,7 @@ class Service:
         """
         started = time.perf_counter()
         name = f'the body ({len(content)} bytes)'
+        _limit_scans(content)
         try:
             image = read_image(
                 io.BytesIO(content), name, self.limits.max_pixels
@@ -352,6 +356,22 @@ def _unpack_form(
     if not form.image:
         raise RequestError(400, 'the file of the form is empty')
     return form.image, {**form.fields, **fields}
+
+
+def _limit_scans(content: bytes) -> None:
+    """Raise for more scans of a JPEG than an encoder writes.
+
+    A TIFF may contain a JPEG. In data of other formats, the two bytes of the
+    marker occur by chance, once in 65536 bytes.
+    """
+    is_jpeg = content[:2] == b'\xff\xd8'
+    limit = _MAX_SCANS + (0 if is_jpeg else len(content) // 16384)
+    if content.count(b'\xff\xda') > limit:
+        raise RequestError(
+            413,
+            f'the body has more than {limit} scans of a progressive JPEG, '
+            'expected about 10; save the image again',
+        )
 
 
 def _parse_score_thr(text: str) -> float:

@@ -11,13 +11,18 @@ from typing import Any, Callable, Iterator, List, Optional, Sequence, Tuple
 
 import numpy as np
 
-__all__ = ['check_maps', 'check_session', 'find_problem']
+__all__ = ['check_input_size', 'check_maps', 'check_session', 'find_problem']
 
 _MAX_SIDE = 2048
 _MAX_KEYPOINTS = 1000
 _MAX_KERNEL = 63
 _MAX_LEVELS = 8
 _MAX_STRIDE = 64
+_MAX_SIGMA = 8
+# Candidates of all keypoints, each of which may become a person.
+_MAX_CANDIDATES = 20000
+# Pixels of a network input; normalization takes 24 bytes for each.
+_MAX_PIXELS = 1 << 24
 
 Rule = Tuple[str, Callable[[Any], bool], str]
 
@@ -57,8 +62,16 @@ def _list_rules() -> Iterator[Rule]:
         ('codec.topk', 1000),
     ):
         yield name, _in_range(1, high), f'an integer from 1 to {high}'
-    for name in ('unbiased', 'flip_test', 'fused'):
+    for name in (
+        'unbiased', 'flip_test', 'fused', 'output_scales',
+        'ignore_orientation', 'codec.fill_missing',
+    ):  # fmt: skip
         yield name, lambda v: isinstance(v, bool), 'true or false'
+    yield (
+        'sigma',
+        lambda v: _is_number(v) and 0 < v <= _MAX_SIGMA,
+        f'a positive number up to {_MAX_SIGMA}',
+    )
     yield 'mean', _are_three_numbers, 'three finite numbers'
     yield (
         'std',
@@ -105,6 +118,8 @@ def _list_keypoint_rules(count: int) -> Iterator[Rule]:
         ),
         'pairs of keypoint indices',
     )
+    limit = _MAX_CANDIDATES // count
+    yield 'codec.topk', _in_range(1, limit), f'an integer up to {limit}'
 
 
 def _find_stride_problem(s: Any) -> Optional[str]:
@@ -174,9 +189,9 @@ def check_session(session: Any, settings: Any, path: str) -> None:
         ValueError: If they do not fit.
     """
     inputs, outputs = session.get_inputs(), session.get_outputs()
-    count = 2
+    count = 2 + settings.output_scales
     if not settings.fused:
-        count = max(settings.heatmap_levels) + 2
+        count += max(settings.heatmap_levels)
     kinds = [(i.type, len(i.shape), i.shape[1:2]) for i in inputs]
     if (
         kinds != [('tensor(float)', 4, [3])]
@@ -188,12 +203,50 @@ def check_session(session: Any, settings: Any, path: str) -> None:
             f'{_describe(outputs)}, expected one float input (B, 3, H, W) and '
             f'{count} outputs; export the model again'
         )
-    size = inputs[0].shape[2:]
-    fixed = [n for n in size if isinstance(n, int)]
-    if any(n < 1 or n % settings.size_factor for n in fixed):
+    if any(output.type != 'tensor(float)' for output in outputs):
         raise ValueError(
-            f'{path}: got an input of height and width {size}, expected '
-            f'multiples of {settings.size_factor}; export the model again'
+            f'{path}: got outputs {_describe(outputs)}, expected '
+            'float32; export the model again'
+        )
+    _check_input_shape(inputs[0].shape, settings.size_factor, path)
+
+
+def _check_input_shape(shape: Sequence[Any], factor: int, path: str) -> None:
+    """Check the shape of the input of a graph, fixed or not."""
+    batch, _, *size = shape
+    fixed = [n for n in size if isinstance(n, int)]
+    if any(n < 1 or n % factor for n in fixed):
+        raise ValueError(
+            f'{path}: got an input of height and width {_shorten(size)}, '
+            f'expected multiples of {factor}; export the model again'
+        )
+    if len(fixed) == 1 or (isinstance(batch, int) and batch != 1):
+        raise ValueError(
+            f'{path}: got an input of shape {_shorten(list(shape))}, expected '
+            'height and width both fixed or both variable, and a batch of 1 '
+            'or variable; export the model again'
+        )
+    if fixed:
+        try:
+            check_input_size((fixed[1], fixed[0]))
+        except ValueError as error:
+            raise ValueError(f'{path}: {error}') from error
+
+
+def check_input_size(size: Tuple[int, int]) -> None:
+    """Check the size of a network input before memory is allocated for it.
+
+    Args:
+        size (tuple): Size ``(w, h)`` in pixels.
+
+    Raises:
+        ValueError: If it has too many pixels.
+    """
+    if size[0] * size[1] > _MAX_PIXELS:
+        raise ValueError(
+            f'got a network input of {size[0]} x {size[1]} pixels, expected '
+            f'at most {_MAX_PIXELS} pixels; crop the image, or export the '
+            'model with a smaller input'
         )
 
 
@@ -203,26 +256,25 @@ def _describe(values: Sequence[Any]) -> str:
 
 
 def check_maps(
-    heatmaps: np.ndarray,
-    tags: np.ndarray,
-    inputs_shape: Tuple[int, ...],
-    settings: Any,
+    maps: Sequence[np.ndarray], inputs_shape: Tuple[int, ...], settings: Any
 ) -> None:
     """Check the shapes of the maps that a graph computed.
 
     Args:
-        heatmaps (np.ndarray): Heatmaps, expected shape (B, K, H / stride,
-            W / stride).
-        tags (np.ndarray): Tags, expected shape (B, L*K, h, w) and not larger
-            than the heatmaps.
+        maps (Sequence[np.ndarray]): Heatmaps, expected shape (B, K,
+            H / stride, W / stride); tags, expected shape (B, L*K, h, w) and
+            not larger than the heatmaps; with ``output_scales`` the scale
+            maps, expected shape (B, K, H / finest_stride, W / finest_stride).
         inputs_shape (tuple): Shape (B, 3, H, W) of the network input.
         settings (Settings): Settings of the file.
 
     Raises:
         ValueError: If a shape is another one.
     """
+    heatmaps, tags, *scale_maps = maps
     count = len(settings.keypoints)
     batch, _, height, width = inputs_shape
+    finest = [n // settings.finest_stride for n in (height, width)]
     size = [height // settings.stride, width // settings.stride]
     expected: List[int] = [batch, count, *size]
     shape = list(tags.shape)
@@ -240,3 +292,10 @@ def check_maps(
             f'{tuple(expected)} and tags of {count} channels or a multiple, '
             'of this size or smaller; export the model again'
         )
+    for alpha in scale_maps:
+        if list(alpha.shape) != [batch, count, *finest]:
+            raise ValueError(
+                f'the model computed scale maps {alpha.shape} for an input '
+                f'{inputs_shape}, expected {(batch, count, *finest)}; export '
+                'the model again'
+            )
