@@ -14,6 +14,7 @@ from .layouts import (
     from_mmpose_0x,
     from_official,
     strip_prefixes,
+    to_mmpose_0x,
     to_official,
     unwrap,
 )
@@ -22,12 +23,18 @@ from .model_spec import ModelShape, check_hrnet, is_hrnet, read_model_shape
 
 __all__ = ['LAYOUTS', 'Converted', 'convert', 'prepare_to_publish']
 
-LAYOUTS = ('mmpose', 'official')
+LAYOUTS = ('mmpose', 'official', 'mmpose-0.x')
 _TO_OURS: Dict[str, Callable[[Dict[str, Tensor]], Dict[str, Tensor]]] = {
     'official': from_official,
     'mmpose-0.x': from_mmpose_0x,
     'mmpose': dict,
 }
+_FROM_OURS: Dict[str, Callable[[Dict[str, Tensor]], Dict[str, Tensor]]] = {
+    'official': to_official,
+    'mmpose-0.x': to_mmpose_0x,
+    'mmpose': dict,
+}
+_SCALE = 'head.scale_layers.'
 
 
 class Converted(NamedTuple):
@@ -51,7 +58,9 @@ class Converted(NamedTuple):
     from_half: bool
 
 
-def convert(content: Any, to: str = 'mmpose') -> Converted:
+def convert(
+    content: Any, to: str = 'mmpose', scale_maps: bool = True
+) -> Converted:
     """Convert a checkpoint of HigherHRNet or SWAHR; detect its layout.
 
     The official and MMPose 0.x layouts exist for HRNet only. From
@@ -59,8 +68,10 @@ def convert(content: Any, to: str = 'mmpose') -> Converted:
 
     Args:
         content: Content of the checkpoint file.
-        to (str): Target layout: ``'mmpose'`` (this package) or
-            ``'official'``. Defaults to ``'mmpose'``.
+        to (str): Target layout: ``'mmpose'`` (this package),
+            ``'official'`` or ``'mmpose-0.x'``. Defaults to ``'mmpose'``.
+        scale_maps (bool): Whether to keep the scale branch, which MMPose 0.x
+            does not have. Defaults to True.
 
     Returns:
         Converted: Result. Tensors are shared with ``content``, except
@@ -76,6 +87,8 @@ def convert(content: Any, to: str = 'mmpose') -> Converted:
     state, prefixes = strip_prefixes(wrapped)
     layout = detect_layout(state)
     ours = _TO_OURS[layout](state)
+    if not scale_maps:
+        ours = {k: v for k, v in ours.items() if not k.startswith(_SCALE)}
     model = read_model_shape(ours)
     if layout != 'mmpose' or to != 'mmpose' or is_hrnet(ours):
         check_hrnet(ours)
@@ -86,7 +99,7 @@ def convert(content: Any, to: str = 'mmpose') -> Converted:
     ]
     for key in halves:
         ours[key] = ours[key].float()
-    result = ours if to == 'mmpose' else to_official(ours)
+    result = _FROM_OURS[to](ours)
     return Converted(result, model, layout, wrapper, prefixes, bool(halves))
 
 
@@ -112,11 +125,10 @@ def prepare_to_publish(
         ValueError: If a weight is NaN or infinite, or see :func:`convert`
             and :func:`select_meta`.
     """
-    state = convert(content).state_dict
+    state = convert(content, scale_maps=scale_maps).state_dict
     weights = {
         key: value.detach().cpu().contiguous().clone()
         for key, value in state.items()
-        if scale_maps or not key.startswith('head.scale_layers.')
     }
     refuse_non_finite(weights, 'to publish')
     meta = content.get('meta') if isinstance(content, Mapping) else None

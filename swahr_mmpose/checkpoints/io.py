@@ -14,9 +14,10 @@ from typing import Any, Union
 import torch
 
 from swahr_mmpose.utils.atomic_write import replaced_file
+from swahr_mmpose.utils.text import escape
 
 from . import safe_unpickler
-from .sizes import OversizeError, check_archive, check_sizes
+from .sizes import RefusedError, check_archive, check_sizes
 
 __all__ = ['file_sha256', 'read_checkpoint', 'write_checkpoint']
 
@@ -54,10 +55,11 @@ def read_checkpoint(path: Path, map_location: Any = 'cpu') -> Any:
         if not is_program:
             check_sizes(path, is_zip)
         content = None if is_program else _load(path, map_location)
-    except OversizeError as error:
+    except RefusedError as error:
         raise ValueError(
-            f'{path} ({osp.getsize(path)} bytes) is refused: {error}. Do not '
-            'trust the file; get it again from its author'
+            f'{path} ({osp.getsize(path)} bytes) is refused: '
+            f'{escape(error, 400)}. Do not trust the file; get it again from '
+            'its author'
         ) from error
     except pickle.UnpicklingError as error:
         if 'pickle data was truncated' in str(error):
@@ -134,7 +136,7 @@ def _summarize_error(error: BaseException) -> str:
     named = [
         line for line in lines if 'GLOBAL' in line or 'Unsupported' in line
     ]
-    return (named or lines or [type(error).__name__])[0][:200]
+    return escape((named or lines or [type(error).__name__])[0])
 
 
 def write_checkpoint(

@@ -30,6 +30,7 @@ __all__ = [
     'from_official',
     'select_backbone_weights',
     'strip_prefixes',
+    'to_mmpose_0x',
     'to_official',
     'unwrap',
 ]
@@ -230,6 +231,28 @@ def to_official(state_dict: Mapping[str, V]) -> Dict[str, V]:
         ValueError: If a key has no official name.
     """
     return _rename(state_dict, {new: old for old, new in _OFFICIAL.items()})
+
+
+def to_mmpose_0x(state_dict: Mapping[str, V]) -> Dict[str, V]:
+    """Rename keys of this package to those of MMPose 0.x.
+
+    Args:
+        state_dict (Mapping): Keys ``backbone.*`` (HRNet) and ``head.*``,
+            without a scale branch.
+
+    Returns:
+        dict: Keys of MMPose 0.x; :func:`from_mmpose_0x` is the inverse.
+
+    Raises:
+        ValueError: If there is a scale branch, or a key is not part of
+            HigherHRNet.
+    """
+    if any(key.startswith('head.scale_layers.') for key in state_dict):
+        raise ValueError(
+            'MMPose 0.x has no scale branch (head.scale_layers), expected a '
+            'model without one; leave it out with --strip-scale-maps'
+        )
+    return _rename(state_dict, {new: old for old, new in _MMPOSE_0X.items()})
 
 
 def select_backbone_weights(

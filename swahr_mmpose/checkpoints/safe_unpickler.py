@@ -23,6 +23,7 @@ import torch
 from mmengine.logging.history_buffer import HistoryBuffer
 
 __all__ = [
+    'MAX_DEPTH',
     'PlainArray',
     'PlainBuffer',
     'Unpickler',
@@ -82,6 +83,20 @@ def allow(objects: Mapping[str, Any], stateful: Tuple[type, ...] = ()) -> None:
     _STATEFUL = tuple(dict.fromkeys((*_STATEFUL, *stateful)))
 
 
+# Maximum nesting of containers; that of a training checkpoint is below 10.
+MAX_DEPTH = 50
+
+
+def _limit(load_tuple: Any) -> Any:
+    """Extend the handler of an opcode for tuples by a limit of the depth."""
+
+    def load(unpickler: Any) -> None:
+        load_tuple(unpickler)
+        unpickler._limit_tuple()
+
+    return load
+
+
 # The pure Python implementation: its opcode handlers can be overridden.
 _PythonUnpickler: Any = pickle._Unpickler
 
@@ -90,6 +105,10 @@ class Unpickler(_PythonUnpickler):
     """Standard unpickler restricted to the allow-list."""
 
     dispatch: Dict[int, Any] = dict(_PythonUnpickler.dispatch)
+
+    def __init__(self, *args: Any, **kwargs: Any) -> None:
+        super().__init__(*args, **kwargs)
+        self._depths: Dict[int, int] = {}  # of tuples, by id
 
     def find_class(self, module: str, name: str) -> Any:
         """Look up a name in the allow-list.
@@ -136,6 +155,26 @@ class Unpickler(_PythonUnpickler):
         """Raise: a bytearray is allocated before its content is read."""
         raise UnpicklingError('Unsupported bytearray')
 
+    def load_frozenset(self) -> None:
+        """Raise: checkpoints have none."""
+        raise UnpicklingError('Unsupported frozenset')
+
+    def _limit_tuple(self) -> None:
+        """Raise if the tuple on top of the stack is nested too deeply.
+
+        The hash of a tuple, as a key of a dict, is computed by recursion in
+        C, which overflows the stack of the process.
+        """
+        new = self.stack[-1]
+        depths = (self._depths.get(id(v), 0) for v in new if type(v) is tuple)
+        depth = 1 + max(depths, default=0)
+        if depth > MAX_DEPTH:
+            raise UnpicklingError(f'Unsupported nesting: {depth} tuples')
+        self._depths[id(new)] = depth
+
+    dispatch[pickle.FROZENSET[0]] = load_frozenset
+    for _code in (pickle.TUPLE, pickle.TUPLE1, pickle.TUPLE2, pickle.TUPLE3):
+        dispatch[_code[0]] = _limit(dispatch[_code[0]])
     dispatch[pickle.BUILD[0]] = load_build
     dispatch[pickle.BINPERSID[0]] = load_binpersid
     dispatch[pickle.PERSID[0]] = load_persid

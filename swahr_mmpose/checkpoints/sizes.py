@@ -15,13 +15,19 @@ import mmap
 import os
 import os.path as osp
 import zipfile
-from typing import Any, BinaryIO, Dict, List, Optional, Union
+from typing import Any, BinaryIO, Dict, Iterator, List, Optional, Union
 
 import torch
 
-from .safe_unpickler import Unpickler, UnpicklingError
+from .safe_unpickler import MAX_DEPTH, Unpickler, UnpicklingError
 
-__all__ = ['OversizeError', 'check_archive', 'check_sizes', 'is_complete']
+__all__ = [
+    'OversizeError',
+    'RefusedError',
+    'check_archive',
+    'check_sizes',
+    'is_complete',
+]
 
 Path = Union[str, 'os.PathLike[str]']
 # Entries may share a storage (tied weights), so that their sum exceeds the
@@ -29,9 +35,15 @@ Path = Union[str, 'os.PathLike[str]']
 _MAX_RATIO = 4
 # Metadata, and empty or expanded tensors, of small files.
 _ALLOWANCE = 1 << 20
+_CONTAINERS = (dict, list, tuple, set)
+_WRAPPERS = ('state_dict', 'ema_state_dict', 'model_state_dict')
 
 
-class OversizeError(ValueError):
+class RefusedError(ValueError):
+    """A file that no program for training writes."""
+
+
+class OversizeError(RefusedError):
     """The content that a file declares is larger than the file."""
 
 
@@ -119,22 +131,61 @@ def check_sizes(path: Path, is_zip: bool) -> None:
     Raises:
         OversizeError: If a storage is larger than its record, or the tensors
             have more bytes than four times the file.
+        RefusedError: If containers are nested too deeply, or the name of a
+            weight is not printable text.
         UnpicklingError: If the pickle needs more than the allow-list.
     """
     limit = osp.getsize(path)
     if is_zip:
-        _check_zip(path, limit)
+        _check_content(_check_zip(path, limit))
     elif limit > 0:
         with open(path, 'rb') as stream, mmap.mmap(
             stream.fileno(), 0, access=mmap.ACCESS_READ
         ) as content:
             for _ in range(3):  # magic number, version, system
                 Unpickler(content, encoding='utf-8').load()
-            _SizeUnpickler(content, None, limit).load()
+            _check_content(_SizeUnpickler(content, None, limit).load())
 
 
-def _check_zip(path: Path, limit: int) -> None:
-    """Check the pickle of a zip file against its records."""
+def _check_content(content: Any) -> None:
+    """Check nesting and names of the content with sizes for tensors.
+
+    Deeply nested containers exhaust the stack of what copies or prints them,
+    and names of weights are printed as they are, also by MMEngine.
+    """
+    level = [content]
+    for _ in range(MAX_DEPTH):
+        inner = {
+            id(value): value
+            for container in level
+            for value in _iter_values(container)
+            if isinstance(value, _CONTAINERS)
+        }
+        level = list(inner.values())
+    if level:
+        raise RefusedError(
+            f'its values are nested in more than {MAX_DEPTH} containers'
+        )
+    wrappers = [content]
+    if isinstance(content, dict):
+        wrappers += [content.get(name) for name in _WRAPPERS]
+    for name in (k for w in wrappers if isinstance(w, dict) for k in w):
+        if not (isinstance(name, str) and name.isprintable()):
+            raise RefusedError(
+                f'its entries have the name {name!r:.60}, expected printable '
+                'text'
+            )
+
+
+def _iter_values(container: Any) -> Iterator[Any]:
+    """Iterate over the values of a container, and over keys of a dict."""
+    if isinstance(container, dict):
+        yield from container.values()
+    yield from container if isinstance(container, _CONTAINERS) else ()
+
+
+def _check_zip(path: Path, limit: int) -> Any:
+    """Check the pickle of a zip file against its records; return it."""
     with zipfile.ZipFile(path) as archive:
         records = {r.filename: r.file_size for r in archive.infolist()}
         folder = next(iter(records), '').split('/', 1)[0]
@@ -145,7 +196,7 @@ def _check_zip(path: Path, limit: int) -> None:
         }
     # Read as torch reads it, which finds records in its own way.
     pickled = torch._C.PyTorchFileReader(str(path)).get_record('data.pkl')
-    _SizeUnpickler(io.BytesIO(pickled), sizes, limit).load()
+    return _SizeUnpickler(io.BytesIO(pickled), sizes, limit).load()
 
 
 class _Storage:

@@ -12,12 +12,15 @@ from mmengine.runner import Runner
 
 from swahr_mmpose.engine.hooks import CheckMetricHook, ScheduleHook
 from swahr_mmpose.utils.cli import user_errors
+from swahr_mmpose.utils.device import enable_pinned_memory
 from swahr_mmpose.utils.registry_errors import BuildError, build_errors
+
+from .console import make_quiet
 
 __all__ = ['leave_process_group', 'make_runner']
 
 
-def make_runner(cfg: Any) -> Runner:
+def make_runner(cfg: Any, quiet: bool = False) -> Runner:
     """Make the runner of a config, as MMPose's tools do.
 
     Hooks that check settings are added if the config has none of them. Errors
@@ -27,19 +30,33 @@ def make_runner(cfg: Any) -> Runner:
 
     Args:
         cfg (Config): Complete config.
+        quiet (bool): Whether to print a line per epoch and a table per
+            evaluation, see :mod:`.console`. Defaults to False, all messages
+            of MMEngine.
 
     Returns:
         Runner: Runner, which has not loaded a checkpoint.
     """
-    has_type = cfg.get('runner_type') is not None
+    enable_pinned_memory(cfg)
     with user_errors(BuildError), build_errors():
-        runner = RUNNERS.build(cfg) if has_type else Runner.from_cfg(cfg)
+        runner = _build_runner(cfg, quiet)
     for hook in (ScheduleHook, CheckMetricHook):
         if not any(isinstance(h, hook) for h in runner.hooks):
             runner.register_hook(hook())
     for name in ('load_or_resume', '_init_model_weights'):
         setattr(runner, name, _exit_on_user_errors(getattr(runner, name)))
     return runner
+
+
+def _build_runner(cfg: Any, quiet: bool) -> Runner:
+    """Build the runner of a config, of the class that it names."""
+    name = cfg.get('runner_type')
+    runner_class = Runner if name is None else RUNNERS.get(name)
+    if runner_class is None:
+        return RUNNERS.build(cfg)  # raises the error that names it
+    if quiet:
+        runner_class = make_quiet(runner_class)
+    return runner_class.from_cfg(cfg)
 
 
 def _exit_on_user_errors(function: Callable[[], None]) -> Callable[[], None]:

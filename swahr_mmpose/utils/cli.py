@@ -6,25 +6,34 @@ from __future__ import annotations
 import argparse
 import os
 import os.path as osp
+import shlex
 import sys
+import warnings
 from contextlib import contextmanager
-from typing import Any, Iterator, Optional, Sequence, Type
+from typing import TYPE_CHECKING, Any, Iterator, List, Optional, Sequence, Type
 
-import torch
-from mmengine.config import Config, DictAction
-
+import swahr_mmpose
 from swahr_mmpose.utils.config import find_config, read_config
+from swahr_mmpose.utils.input_size import parse_input_size, set_input_size
 from swahr_mmpose.utils.screen import require_screen
+
+if TYPE_CHECKING:
+    from mmengine.config import Config
 
 __all__ = [
     'Argv',
+    'CommandParser',
     'HelpFormatter',
     'add_cfg_options',
     'add_common_arguments',
+    'add_input_size',
     'find_config',
+    'format_next_steps',
     'is_first_process',
     'load_config',
     'make_parser',
+    'name_command',
+    'override_config',
     'read_config',
     'user_errors',
 ]
@@ -52,6 +61,56 @@ class HelpFormatter(
         return super()._get_help_string(action)
 
 
+class CommandParser(argparse.ArgumentParser):
+    """Parser of a command, which imports torch and MMPose when it is done.
+
+    Help and usage errors are printed without them.
+    """
+
+    def parse_args(  # type: ignore[override]
+        self, args: Argv = None, namespace: Any = None
+    ) -> argparse.Namespace:
+        """Parse the command line, then register everything.
+
+        Args:
+            args (Sequence[str], optional): Arguments. Defaults to None,
+                ``sys.argv[1:]``.
+            namespace (argparse.Namespace, optional): Object to fill.
+
+        Returns:
+            argparse.Namespace: Options.
+        """
+        result = super().parse_args(args, namespace)
+        if swahr_mmpose.IS_COMMAND and not getattr(result, 'verbose', False):
+            _ignore_warnings_of_others()
+        swahr_mmpose.register_all()
+        return result
+
+
+def _ignore_warnings_of_others() -> None:
+    """Print warnings of this package only, unless Python's -W is used."""
+    if not sys.warnoptions:
+        warnings.filterwarnings('ignore')
+        warnings.filterwarnings('default', module=r'swahr_mmpose\b')
+
+
+class ConfigAction(argparse.Action):
+    """MMEngine's ``DictAction``, imported when the option is used."""
+
+    def __call__(
+        self,
+        parser: argparse.ArgumentParser,
+        namespace: argparse.Namespace,
+        values: Any,
+        option_string: Optional[str] = None,
+    ) -> None:
+        """Parse ``KEY=VALUE`` into the namespace."""
+        from mmengine.config import DictAction
+
+        action = DictAction(self.option_strings, self.dest, nargs='+')
+        action(parser, namespace, values, option_string)
+
+
 def make_parser(description: Optional[str]) -> argparse.ArgumentParser:
     """Make the argument parser of a command.
 
@@ -64,7 +123,7 @@ def make_parser(description: Optional[str]) -> argparse.ArgumentParser:
         is reported in one line.
     """
     sys.excepthook = _report_exception
-    return argparse.ArgumentParser(
+    return CommandParser(
         prog=_get_program_name(),
         description=description,
         formatter_class=HelpFormatter,
@@ -85,6 +144,58 @@ def _get_program_name() -> str:
     """Get the command as typed, for ``%(prog)s`` in examples."""
     path = sys.argv[0]
     return f'python {osp.relpath(path)}' if path.endswith('.py') else path
+
+
+# Scripts of the commands, for users without the command ``swahr``.
+_SCRIPTS = {
+    'infer': 'tools/infer.py',
+    'test': 'tools/test.py',
+    'onnx export': 'tools/deployment/export_onnx.py',
+    'dataset new': 'tools/dataset_tools/new_dataset.py',
+}
+
+
+def name_command(name: str) -> str:
+    """Name another command in the form in which this one was typed.
+
+    Args:
+        name (str): Subcommand of ``swahr``, such as ``'infer'``.
+
+    Returns:
+        str: ``'swahr infer'``, ``'python tools/infer.py'``, ...
+    """
+    if sys.argv[0].endswith('.py'):
+        return f'python {_SCRIPTS[name]}'
+    is_module = sys.argv[0].startswith('python -m')
+    return f'{"python -m swahr_mmpose" if is_module else "swahr"} {name}'
+
+
+def format_next_steps(
+    config: str, checkpoint: str, tested: bool = True
+) -> List[str]:
+    """Format commands that use a trained model.
+
+    Args:
+        config (str): Config of the model.
+        checkpoint (str): Checkpoint of the model.
+        tested (bool): Whether the model has been tested. Defaults to True.
+
+    Returns:
+        list[str]: Lines to print.
+    """
+    model = f'{shlex.quote(config)} {shlex.quote(checkpoint)}'
+    steps = [
+        ('your own image', 'infer', f'{model} your.jpg --out-dir poses'),
+        ('metrics', 'test', model),
+        ('without PyTorch', 'onnx export', model),
+        ('your own keypoints', 'dataset new', '--help'),
+    ]
+    width = max(len(title) for title, *_ in steps)
+    return ['next:'] + [
+        f'  {title:<{width}}  {name_command(name)} {arguments}'
+        for title, name, arguments in steps
+        if not (tested and name == 'test')
+    ]
 
 
 @contextmanager
@@ -116,12 +227,43 @@ def add_cfg_options(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         '--cfg-options',
         nargs='+',
-        action=DictAction,
+        action=ConfigAction,
         default={},
         metavar='KEY=VALUE',
         help='config settings to override, e.g. '
         "train_dataloader.batch_size=4 'model.test_cfg.flip_test=False'",
     )
+
+
+def add_input_size(parser: argparse.ArgumentParser) -> None:
+    """Add the option ``--input-size``.
+
+    Args:
+        parser (argparse.ArgumentParser): Parser to extend.
+    """
+    parser.add_argument(
+        '--input-size',
+        type=parse_input_size,
+        metavar='PX',
+        help='side of the network input in pixels, a multiple of 64, or '
+        'WIDTH,HEIGHT: sets codec, pipelines and head of the config',
+    )
+
+
+def override_config(cfg: Config, args: argparse.Namespace) -> None:
+    """Apply ``--input-size`` and ``--cfg-options``.
+
+    Args:
+        cfg (Config): Complete config; changed in place.
+        args (argparse.Namespace): Options of :func:`add_input_size` and
+            :func:`add_cfg_options`.
+
+    Raises:
+        ValueError: If the config does not accept the input size.
+    """
+    if getattr(args, 'input_size', None):
+        set_input_size(cfg, args.input_size)
+    cfg.merge_from_dict(args.cfg_options)
 
 
 def add_common_arguments(parser: argparse.ArgumentParser) -> None:
@@ -136,7 +278,14 @@ def add_common_arguments(parser: argparse.ArgumentParser) -> None:
         './work_dirs/NAME_OF_CONFIG)',
         default=argparse.SUPPRESS,
     )
+    add_input_size(parser)
     add_cfg_options(parser)
+    parser.add_argument(
+        '--verbose',
+        action='store_true',
+        help="print all messages of MMEngine, as MMPose's tools do; they are "
+        'in the log file in any case',
+    )
     parser.add_argument(
         '--launcher',
         choices=['none', 'pytorch', 'slurm', 'mpi'],
@@ -178,18 +327,21 @@ def _add_visualization_arguments(parser: argparse.ArgumentParser) -> None:
     )
 
 
-def load_config(args: argparse.Namespace) -> Config:
+def load_config(
+    args: argparse.Namespace, cfg: Optional[Config] = None
+) -> Config:
     """Load the config file and apply the common options.
 
     Args:
         args (argparse.Namespace): Options of :func:`add_common_arguments`,
             and ``config``, the path of the config file.
+        cfg (Config, optional): Content of the file, if it has been read.
 
     Returns:
         Config: Config to run.
     """
     os.environ.setdefault('LOCAL_RANK', str(args.local_rank))
-    cfg = read_config(args.config)
+    cfg = read_config(args.config) if cfg is None else cfg
     cfg.launcher = args.launcher
     if getattr(args, 'work_dir', None):
         cfg.work_dir = args.work_dir
@@ -198,10 +350,17 @@ def load_config(args: argparse.Namespace) -> Config:
         cfg.work_dir = osp.join('work_dirs', name)
     if args.show or args.show_dir:
         _enable_visualization(cfg, args)
-    cfg.merge_from_dict(args.cfg_options)
-    if args.launcher == 'pytorch' and not torch.cuda.is_available():
+    override_config(cfg, args)
+    if args.launcher == 'pytorch' and not _has_process_group():
         _init_cpu_process_group(cfg)
     return cfg
+
+
+def _has_process_group() -> bool:
+    """Whether MMEngine's launcher supports the device of the training."""
+    from swahr_mmpose.utils.device import supports_distributed
+
+    return supports_distributed()
 
 
 def is_first_process() -> bool:
@@ -231,6 +390,8 @@ def _enable_visualization(cfg: Any, args: argparse.Namespace) -> None:
 
 def _init_cpu_process_group(cfg: Any) -> None:
     """Initialize gloo for CPU training; MMEngine's launcher requires a GPU."""
+    import torch
+
     torch.distributed.init_process_group('gloo')
     if cfg.pop('sync_bn', None):
         print('no GPU available: SyncBN, which requires one, is turned off')

@@ -4,13 +4,13 @@
 from __future__ import annotations
 
 import os.path as osp
-from typing import Any, Dict, Iterator
+from typing import TYPE_CHECKING, Any, Dict, Iterator
 
-from mmengine.config import Config
-from mmengine.config.lazy import LazyAttr, LazyObject
-from mmengine.registry import Registry
-
+from swahr_mmpose.utils.input_size import apply_input_size_variable
 from swahr_mmpose.utils.resources import find_resource
+
+if TYPE_CHECKING:
+    from mmengine.config import Config
 
 __all__ = ['find_config', 'name_types', 'read_config']
 
@@ -41,11 +41,14 @@ def read_config(path: str) -> Config:
         path (str): Path of a file, or name of a shipped config.
 
     Returns:
-        Config: Config, see :func:`name_types`.
+        Config: Config, see :func:`name_types`. Its variable ``input_size`` is
+        applied, see :func:`.apply_input_size_variable`.
 
     Raises:
         FileNotFoundError: If there is no such file.
     """
+    from mmengine.config import Config
+
     file = find_config(str(path))
     if not osp.isfile(file):
         raise FileNotFoundError(
@@ -53,7 +56,9 @@ def read_config(path: str) -> Config:
             'shipped configs; give the path of a file, or a name such as '
             'coco/NAME.py'
         )
-    return name_types(Config.fromfile(file))
+    cfg = Config.fromfile(file)
+    apply_input_size_variable(cfg)
+    return name_types(cfg)
 
 
 def name_types(cfg: Config) -> Config:
@@ -70,6 +75,8 @@ def name_types(cfg: Config) -> Config:
         ``type``, or its import path if it is not registered. The default
         scope is ``'mmpose'`` if there was none.
     """
+    from mmengine.config import Config
+
     content = cfg._to_lazy_dict()
     names: Dict[Any, str] = {}
     named = _replace_types(content, names)
@@ -103,6 +110,8 @@ def _replace_types(value: Any, names: Dict[Any, str]) -> Any:
 
 def _get_name(value: Any, names: Dict[Any, str]) -> Any:
     """Get the name of a class or function; other values stay as they are."""
+    from mmengine.config.lazy import LazyAttr, LazyObject
+
     if isinstance(value, (LazyAttr, LazyObject)):
         value = value.build()
     if not (callable(value) and hasattr(value, '__qualname__')):
@@ -122,6 +131,7 @@ def _find_name(value: Any) -> str:
 
 def _look_up(name: str) -> Iterator[Any]:
     """Yield what a name stands for in each of MMPose's registries."""
+    from mmengine.registry import Registry
     from mmpose import registry
 
     for node in vars(registry).values():

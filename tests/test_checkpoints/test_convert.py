@@ -50,6 +50,24 @@ def test_mmpose_0x_is_higherhrnet_under_other_names(official):
     assert same(got.state_dict, expected.state_dict)
 
 
+def test_ours_becomes_mmpose_0x_and_ours_again(official):
+    ours = convert(official, scale_maps=False)
+    assert not ours.model.scale_maps
+    old = convert(ours.state_dict, 'mmpose-0.x')
+    assert same(old.state_dict, to_0x(official))
+    assert same(convert(old.state_dict).state_dict, ours.state_dict)
+    assert same(
+        convert(old.state_dict, 'official').state_dict, without_scale(official)
+    )
+
+
+def test_mmpose_0x_has_no_scale_branch(official):
+    with pytest.raises(ValueError, match='scale branch.*--strip-scale-maps'):
+        convert(official, 'mmpose-0.x')
+    stripped = convert(official, 'mmpose-0.x', scale_maps=False)
+    assert same(stripped.state_dict, to_0x(official))
+
+
 def test_ours_stays_as_it_is(official):
     ours = convert(official).state_dict
     again = convert(dict(meta={}, state_dict=ours, optimizer={}))

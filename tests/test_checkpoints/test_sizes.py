@@ -226,7 +226,9 @@ HISTORY = (
     ('opcodes', 'message'),
     [
         (b'\x96' + (1 << 40).to_bytes(8, 'little') + b'.', 'bytearray'),
-        (shared_tuples(60) + b'Q.', r'persistent id \(tuple\)'),
+        (shared_tuples(45) + b'Q.', r'persistent id \(tuple\)'),
+        (b'}' + b')' + b'\x85' * 10**6 + b'K\x01s.', 'nesting: 51 tuples'),
+        (b'(\x91.', 'frozenset'),
         (HISTORY, 'history: not a list of numbers'),
     ],
 )
@@ -257,4 +259,42 @@ def test_a_file_with_two_directories_is_refused(tmp_path):
     content[locator + 8 : locator + 16] = bytes(8)
     path.write_bytes(content)
     with pytest.raises(ValueError, match='ambiguous|damaged'):
+        read_checkpoint(path)
+
+
+@pytest.mark.usefixtures('_reader')
+@pytest.mark.parametrize(
+    'content',
+    [
+        {'a\x1b[2J': torch.zeros(1)},
+        {'state_dict': {'a\nb': torch.zeros(1)}},
+        {'ema_state_dict': {3: torch.zeros(1)}},
+    ],
+)
+def test_names_that_control_a_terminal_are_refused(content, tmp_path):
+    torch.save(content, tmp_path / 'x.pth')
+    with pytest.raises(ValueError, match='have the name') as error:
+        read_checkpoint(tmp_path / 'x.pth')
+    assert '\x1b' not in str(error.value)
+
+
+def test_messages_on_damaged_files_are_escaped(tmp_path):
+    opcodes = b'\x80\x02c\x1b[2Jos\nsystem\n.'
+    path = replace_pickle(tmp_path / 'x.pth', opcodes)
+    with pytest.raises(ValueError, match='not an allowed') as error:
+        read_checkpoint(path)
+    assert '\x1b' not in str(error.value)
+    assert '\\x1b[2Jos.system' in str(error.value)
+
+
+@pytest.mark.usefixtures('_reader')
+def test_deeply_nested_values_are_refused(tmp_path):
+    depth = 10**5
+    opcodes = b'}X\x01\0\0\0a' + b']' * depth + b'a' * (depth - 1) + b's.'
+    path = replace_pickle(tmp_path / 'x.pth', b'\x80\x02' + opcodes)
+    with pytest.raises(ValueError, match='nested in more than 50 containers'):
+        read_checkpoint(path)
+    cyclic = b'}q\0X\x01\0\0\0ah\0s.'  # a dict that holds itself
+    path = replace_pickle(tmp_path / 'y.pth', b'\x80\x02' + cyclic)
+    with pytest.raises(ValueError, match='nested in more than 50 containers'):
         read_checkpoint(path)

@@ -38,8 +38,8 @@ class Log(list):
 
 TRAINING_STATE = dict(
     meta=dict(epoch=1, iter=2),
-    message_hub={},
-    optimizer={},
+    message_hub=dict(log_scalars={}, runtime_info={}, resumed_keys={}),
+    optimizer=dict(state={}, param_groups=[]),
     param_schedulers=[],
 )
 
@@ -54,6 +54,8 @@ def load(model, state, training=False, resume=False, without=()):
         # A runner that only tests keeps the loop's config.
         _train_loop=Loop() if training else dict(by_epoch=True),
         _resume=resume,
+        optim_wrapper=None,
+        param_schedulers=[],
     )
     CheckCheckpointHook().after_load_checkpoint(
         runner, dict(extra, state_dict=dict(state))

@@ -32,6 +32,7 @@ MODES = dict(
         wrapper=dict(accumulative_counts=2),
         train_cfg=dict(by_epoch=False, max_iters=13, val_interval=4),
     ),
+    within_epochs=lambda: dict(by_epoch=False, interval=3),
     stopped=lambda: dict(hooks=[early_stopping(patience=1)]),
 )
 
@@ -261,3 +262,42 @@ def test_the_count_of_early_stopping_is_saved(tmp_path):
     state = read_checkpoint(tmp_path / 'epoch_5.pth')['early_stopping']['acc']
     assert state['wait_count'] == hook.wait_count
     assert state['best_score'] == hook.best_score
+
+
+def test_an_interrupted_epoch_is_not_trained_twice(tmp_path):
+    options = dict(by_epoch=False, interval=3, save_best=None)
+    whole, _ = train(tmp_path / 'whole', **options)
+    _, kill = train(tmp_path / 'killed', 50, **options)
+    resumed, events = train(tmp_path / 'killed', **options)
+    assert resumed.iter == whole.iter == 20
+    trained = events.log.count('after_train_iter HIGHEST')
+    assert 20 - trained in (3, 6, 9, 12, 15, 18)
+
+
+@pytest.mark.parametrize(
+    ('key', 'value'),
+    [('optimizer', None), ('early_stopping', 3), ('param_schedulers', [1])],
+)
+def test_a_damaged_state_is_refused_with_the_name_of_the_file(
+    key, value, tmp_path
+):
+    hooks = dict(hooks=[early_stopping()])
+    train(tmp_path, 90, **hooks)
+    path = tmp_path / (tmp_path / 'last_checkpoint').read_text()
+    content = torch.load(path, weights_only=False)
+    torch.save(dict(content, **{key: value}), path)
+    with pytest.raises(ValueError, match=f'{path.name} cannot be .*{key} is'):
+        train(tmp_path, **hooks)
+
+
+def test_the_older_checkpoint_is_found_by_the_name_of_the_hook(tmp_path):
+    options = dict(filename_tmpl='model-{:04d}.pth')
+    train(tmp_path, 120, **options)
+    path = tmp_path / (tmp_path / 'last_checkpoint').read_text()
+    assert path.name != 'model-0001.pth'
+    content = bytearray(path.read_bytes())
+    content[len(content) // 2 :] = bytes(len(content) - len(content) // 2)
+    path.write_bytes(content)
+    resumed, events = train(tmp_path, **options)
+    assert resumed.epoch == 5
+    assert events.log.count('before_train_epoch HIGHEST') < 5

@@ -11,6 +11,7 @@ from helpers import ROOT
 from helpers.tools import CONFIG, data_options, tool, train
 
 from swahr_mmpose.engine.hooks.work_dir import (
+    POINTER,
     check_work_dir,
     lock_work_dir,
     unlock_work_dir,
@@ -126,7 +127,7 @@ def interrupt(name, *args, **kwargs):
         start_new_session=True,
         env=dict(os.environ, OMP_NUM_THREADS='1', PYTHONUNBUFFERED='1'),
     ) as process:
-        assert any('Epoch(train) [1][1/' in line for line in process.stdout)
+        assert any(line.startswith('epoch 1/3') for line in process.stdout)
         os.killpg(process.pid, signal.SIGINT)
         process.stdout.read()
         process.errors = process.stderr.read()
@@ -136,7 +137,9 @@ def interrupt(name, *args, **kwargs):
 @pytest.mark.slow
 def test_ctrl_c_is_reported_in_one_line(synthetic, tmp_path):
     options = ['train_dataloader.num_workers=1']
-    done = train(synthetic, tmp_path, start=interrupt, options=options)
+    done = train(
+        synthetic, tmp_path, start=interrupt, options=options, epochs=3
+    )
     assert done.returncode == -signal.SIGINT
     assert 'Traceback' not in done.errors
     assert (
@@ -172,4 +175,19 @@ def test_links_that_do_no_harm_are_accepted(tmp_path):
 def test_a_pipe_in_the_place_of_the_lock_is_described(tmp_path):
     os.mkfifo(tmp_path / '.training.lock')
     with pytest.raises(OSError, match='lock is not a regular file'):
+        lock_work_dir(str(tmp_path))
+
+
+def test_a_name_that_torch_cannot_open_is_refused(tmp_path):
+    folder = os.fsdecode(os.fsencode(tmp_path) + b'/\xff')
+    with pytest.raises(OSError, match='name that is not UTF-8') as error:
+        check_work_dir(folder)
+    assert str(error.value).isprintable()
+    assert not os.path.exists(folder)
+
+
+@pytest.mark.parametrize('name', ['epoch_1.pth', 'iter_9.pth', POINTER])
+def test_a_folder_in_the_place_of_a_checkpoint_is_refused(name, tmp_path):
+    (tmp_path / name).mkdir()
+    with pytest.raises(OSError, match=f"has a folder '{name}'.*rename it"):
         lock_work_dir(str(tmp_path))

@@ -8,6 +8,7 @@ from typing import Any, Optional
 import torch
 from mmengine.hooks import EMAHook, Hook
 from mmengine.model import is_model_wrapper
+from mmengine.optim import OptimWrapper
 from mmengine.runner import BaseLoop
 from mmpose.registry import HOOKS
 
@@ -17,6 +18,7 @@ from swahr_mmpose.checkpoints.averaged import (
 )
 from swahr_mmpose.checkpoints.compare import refuse_other_weights
 from swahr_mmpose.checkpoints.download import drop_config
+from swahr_mmpose.checkpoints.training_state import list_state_problems
 from swahr_mmpose.datasets.checks.image_files import refuse_paths_outside
 
 __all__ = ['CheckCheckpointHook', 'CheckLossHook', 'CheckPathsHook']
@@ -78,8 +80,8 @@ class CheckCheckpointHook(Hook):
 def _check_training_state(runner: Any, checkpoint: dict) -> None:
     """Check what a training needs besides weights in order to go on.
 
-    Without position or message hub ValueError is raised. A missing optimizer
-    or schedule is logged: both start again.
+    Without position or message hub, or with invalid values, ValueError is
+    raised. A missing optimizer or schedule is logged: both start again.
     """
     meta = checkpoint.get('meta')
     missing = [
@@ -95,6 +97,21 @@ def _check_training_state(runner: Any, checkpoint: dict) -> None:
             f'{", ".join(missing)}, expected a checkpoint of a training. '
             'Start a new training from its weights with --cfg-options '
             f'load_from={runner._load_from}'
+        )
+    problems = list_state_problems(
+        checkpoint,
+        runner.optim_wrapper.optimizer
+        if isinstance(runner.optim_wrapper, OptimWrapper)
+        else {},
+        [s.state_dict() for s in runner.param_schedulers]
+        if isinstance(runner.param_schedulers, list)
+        else (),
+    )
+    if problems:
+        raise ValueError(
+            f'{runner._load_from} cannot be resumed from: '
+            f'{"; ".join(problems[:3])}. The file is damaged or made by '
+            'another program; resume from an earlier checkpoint'
         )
     for key, effect in (
         ('optimizer', 'momentum and moments start at 0'),

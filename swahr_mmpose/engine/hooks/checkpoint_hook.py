@@ -35,11 +35,13 @@ from .run_state import (
     reduce_to_names,
     restore_early_stopping,
     restore_gradients,
+    skip_trained_batches,
 )
 from .work_dir import (
     POINTER,
     find_latest_checkpoint,
     lock_work_dir,
+    make_name_pattern,
     unlock_work_dir,
 )
 
@@ -93,6 +95,7 @@ class SafeCheckpointHook(CheckpointHook):
       removed, and never folders.
     * Accumulated gradients and the state of ``EarlyStoppingHook`` are saved.
     * A validation that did not end before the interruption is made up.
+    * An epoch that a checkpoint by iterations interrupts is continued.
     * Only one process can train in a work directory.
 
     Args:
@@ -135,7 +138,9 @@ class SafeCheckpointHook(CheckpointHook):
         if is_main_process():
             lock_work_dir(runner.work_dir)
         if runner._resume and runner._load_from is None:
-            path = find_latest_checkpoint(runner.work_dir, self.out_dir)
+            path = find_latest_checkpoint(
+                runner.work_dir, self.out_dir, self.filename_tmpl
+            )
             runner.logger.info(f'resuming from {path or "the start"}')
             runner._load_from = path
             runner._resume = path is not None
@@ -195,6 +200,7 @@ class SafeCheckpointHook(CheckpointHook):
             restore_early_stopping(runner, self._loaded.get(_EARLY_STOPPING))
             gradients = self._loaded.get(_GRADIENTS)
             restore_gradients(runner, gradients, self._loaded_iter)
+            skip_trained_batches(runner)
             self._make_up_validation(runner)
         self._loaded = {}
 
@@ -251,7 +257,8 @@ class SafeCheckpointHook(CheckpointHook):
             self._remove(
                 name
                 for name in outdated
-                if name not in used
+                if isinstance(name, str)
+                and name not in used
                 and (self._is_own(name, True) or self._is_own(name, False))
             )
 
@@ -262,8 +269,7 @@ class SafeCheckpointHook(CheckpointHook):
 
     def _is_own(self, name: Any, best: bool) -> bool:
         """Whether a name is that of an existing checkpoint of this hook."""
-        parts = re.split(r'\{.*?\}', self.filename_tmpl, maxsplit=1)
-        form = r'\d+'.join(map(re.escape, parts))
+        form = make_name_pattern(self.filename_tmpl)
         if best:
             form = rf'best_[^/\\\0]*_{form}'
         if not isinstance(name, str) or not re.fullmatch(form, name):
@@ -273,16 +279,16 @@ class SafeCheckpointHook(CheckpointHook):
 
     def _make_up_validation(self, runner: Any) -> None:
         """Validate first if the validation of the checkpoint is missing."""
+        step = runner.epoch if self.by_epoch else runner.iter
+        name = self.filename_tmpl.format(step)
+        if self.last_ckpt and name == osp.basename(self.last_ckpt):
+            self._saved_step = step
         loop = runner.train_loop
         if runner.val_loop is None or not is_validation_due(loop):
             return
         position = get_position(loop)
         if runner.message_hub.runtime_info.get(_VALIDATED) == position:
             return
-        step = runner.epoch if self.by_epoch else runner.iter
-        name = self.filename_tmpl.format(step)
-        if self.last_ckpt and name == osp.basename(self.last_ckpt):
-            self._saved_step = step
         runner.logger.info(
             f'the validation after {name} did not end, and is done first'
         )

@@ -31,6 +31,7 @@ __all__ = [
     'reduce_to_names',
     'restore_early_stopping',
     'restore_gradients',
+    'skip_trained_batches',
 ]
 
 
@@ -211,6 +212,35 @@ def is_validation_due(loop: Any) -> bool:
     return position >= max(loop.val_begin, 1) and (
         position % loop.val_interval == 0 or position == last
     )
+
+
+def skip_trained_batches(runner: Any) -> None:
+    """Skip the batches of the first epoch that are trained already.
+
+    With checkpoints by iterations, a training whose length is given in epochs
+    may be resumed within one. MMEngine would repeat the epoch from its start,
+    and train more iterations than the schedule has.
+
+    Args:
+        runner (Runner): Runner of the resumed training.
+    """
+    loop = runner.train_loop
+    if not isinstance(loop, EpochBasedTrainLoop):
+        return
+    trained = loop.iter - loop.epoch * len(loop.dataloader)
+    if not 0 < trained <= len(loop.dataloader):
+        return
+    runner.logger.info(
+        f'epoch {loop.epoch + 1} goes on after {trained} of '
+        f'{len(loop.dataloader)} iterations; their images are read again'
+    )
+    epoch, run_iter = loop.epoch, loop.run_iter
+
+    def run_new(idx: int, data_batch: Any) -> None:
+        if loop.epoch != epoch or idx >= trained:
+            run_iter(idx, data_batch)
+
+    loop.run_iter = run_new
 
 
 def reduce_to_names(info: Dict[str, Any]) -> None:

@@ -23,6 +23,7 @@ from swahr_mmpose.engine.schedule import (
     scale_for_accumulation,
     step_schedule,
 )
+from swahr_mmpose.utils.input_size import find_input_size_variable
 
 __all__ = ['ScheduleHook']
 
@@ -63,6 +64,7 @@ class ScheduleHook(Hook):
         Raises:
             SettingsError: If the learning rate is 0 before the end.
         """
+        _refuse_unused_input_size(runner.cfg)
         if not isinstance(runner._train_loop, BaseLoop):
             return
         auto_scale = runner.auto_scale_lr or {}
@@ -111,6 +113,20 @@ class ScheduleHook(Hook):
         checkpoint['meta'][_META] = dict(
             epoch_length=len(runner.train_dataloader),
             total_batch_size=_get_total_batch(runner),
+        )
+
+
+def _refuse_unused_input_size(cfg: Any) -> None:
+    """Raise if the variable ``input_size`` of the config is not applied.
+
+    The commands of this package apply it when they read a config file.
+    """
+    size = find_input_size_variable(cfg)
+    if size is not None:
+        raise SettingsError(
+            f'the config sets input_size = {size} and inherits codec and '
+            'pipelines of another size, which MMEngine does not evaluate '
+            'again; use `swahr train` or `swahr test`, or set both'
         )
 
 

@@ -27,11 +27,14 @@ __all__ = [
     'check_work_dir',
     'find_latest_checkpoint',
     'lock_work_dir',
+    'make_name_pattern',
     'unlock_work_dir',
 ]
 
 LOCK = '.training.lock'
 POINTER = 'last_checkpoint'
+# Names of checkpoints by default.
+_NUMBERED = r'(?:epoch|iter)_(\d{1,18})\.pth'
 # Open lock files of this process, by process id (a fork inherits no lock)
 # and directory.
 _LOCKS: Dict[Tuple[int, str], IO[str]] = {}
@@ -49,6 +52,13 @@ def check_work_dir(work_dir: str) -> None:
             file elsewhere would be written.
     """
     remedy = 'choose another folder (--work-dir)'
+    try:
+        osp.abspath(work_dir).encode('utf-8')
+    except UnicodeEncodeError as error:
+        raise OSError(
+            f'work_dir {work_dir!a} has a name that is not UTF-8, which '
+            f'torch cannot open; {remedy}'
+        ) from error
     if osp.islink(work_dir) and not osp.exists(work_dir):
         raise FileNotFoundError(
             f'work_dir {work_dir} is a link to {os.readlink(work_dir)}, which '
@@ -69,6 +79,23 @@ def check_work_dir(work_dir: str) -> None:
             f'{remedy} or change its permissions'
         ) from error
     _refuse_links(work_dir)
+    _refuse_folders(work_dir)
+
+
+def _refuse_folders(work_dir: str) -> None:
+    """Raise for a folder in the place of a file that a training writes.
+
+    The training would end at its first checkpoint.
+    """
+    with os.scandir(work_dir) as entries:
+        for entry in entries:
+            is_own = re.fullmatch(rf'{_NUMBERED}|{POINTER}', entry.name)
+            if is_own and entry.is_dir(follow_symlinks=False):
+                raise OSError(
+                    f'work_dir {work_dir} has a folder {entry.name!r}, '
+                    'expected a file of this name or none; rename it or '
+                    'choose another folder (--work-dir)'
+                )
 
 
 def _refuse_links(work_dir: str) -> None:
@@ -155,7 +182,9 @@ def unlock_work_dir(work_dir: str) -> None:
 
 
 def find_latest_checkpoint(
-    work_dir: str, out_dir: Optional[str] = None
+    work_dir: str,
+    out_dir: Optional[str] = None,
+    filename_tmpl: Optional[str] = None,
 ) -> Optional[str]:
     """Find the newest complete checkpoint of a work directory.
 
@@ -168,12 +197,14 @@ def find_latest_checkpoint(
         out_dir (str, optional): ``out_dir`` of the checkpoint hook; its
             subfolder with the name of the work directory has the checkpoints.
             Defaults to None, the work directory.
+        filename_tmpl (str, optional): ``filename_tmpl`` of the checkpoint
+            hook, besides its defaults. Defaults to None.
 
     Returns:
         str | None: Path; None if there is no complete checkpoint.
     """
     folder = get_checkpoint_dir(work_dir, out_dir)
-    names = [_read_pointer(work_dir), *_list_newest(folder)]
+    names = [_read_pointer(work_dir), *_list_newest(folder, filename_tmpl)]
     for name in dict.fromkeys(names):
         path = osp.join(folder, name or '')
         if name is None or not osp.isfile(path):
@@ -223,12 +254,29 @@ def _read_pointer(work_dir: str) -> Optional[str]:
     return None
 
 
-def _list_newest(folder: str) -> List[str]:
+def make_name_pattern(filename_tmpl: str) -> str:
+    """Make the regular expression of a template's file names.
+
+    Args:
+        filename_tmpl (str): Template with a number in braces.
+
+    Returns:
+        str: Pattern; its group is the number.
+    """
+    before, *after = re.split(r'\{.*?\}', filename_tmpl, maxsplit=1)
+    return rf'{re.escape(before)}(\d{{1,18}}){re.escape("".join(after))}'
+
+
+def _list_newest(folder: str, filename_tmpl: Optional[str]) -> List[str]:
     """List checkpoints by descending epoch or iteration."""
     files = os.listdir(folder) if osp.isdir(folder) else []
+    form = _NUMBERED
+    if filename_tmpl:
+        own = make_name_pattern(filename_tmpl)
+        form = rf'(?:{own}|{form})'
     numbers = {
-        name: int(match[1])
+        name: int(match[match.lastindex or 1])
         for name in files
-        if (match := re.fullmatch(r'(?:epoch|iter)_(\d{1,18})\.pth', name))
+        if (match := re.fullmatch(form, name))
     }
     return sorted(numbers, key=numbers.__getitem__, reverse=True)
