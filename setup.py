@@ -50,7 +50,7 @@ setup(
     },
     license='Apache-2.0',
     packages=find_packages(include=['swahr_mmpose*']),
-    package_data={'swahr_mmpose': ['py.typed']},
+    package_data={'swahr_mmpose': ['py.typed', 'deploy/runtime/page.html']},
     entry_points=dict(console_scripts=['swahr = swahr_mmpose.__main__:main']),
     cmdclass=dict(build_py=BuildWithMim),
     python_requires='>=3.8',
@@ -68,9 +68,23 @@ setup(
         'xtcocotools>=1.12',
     ],
     extras_require=dict(
-        docs=['furo', 'myst-parser', 'sphinx'],
+        docs=[
+            'furo',
+            'myst-parser',
+            'sphinx',
+            'sphinx-copybutton',
+            'sphinx-design',
+        ],
+        fetch=['gdown>=5'],
         export=['onnx>=1.17', 'onnxruntime>=1.17', 'onnxscript>=0.5'],
-        serve=['onnxruntime>=1.17', 'pillow', 'uvicorn>=0.22'],
+        serve=[
+            'onnxruntime>=1.17',
+            'pillow',
+            'python-multipart>=0.0.13',
+            'uvicorn>=0.22',
+        ],
+        # H.264 videos, which browsers play.
+        video=['imageio-ffmpeg'],
         test=[
             'coverage',
             'hypothesis',

@@ -64,8 +64,10 @@ def link_to_repository(app, doctree):
     folder = Path(app.env.docname).parent
     for node in list(doctree.findall(addnodes.download_reference)):
         # Relative to docs/: ../configs/...
-        path = os.path.normpath(folder / node['reftarget'])
-        uri = f'{FILES}/{Path(path).relative_to("..").as_posix()}'
+        path = Path(os.path.normpath(folder / node['reftarget']))
+        if path.parts[0] != '..':
+            continue  # a file of this folder, which the site holds
+        uri = f'{FILES}/{path.relative_to("..").as_posix()}'
         node.replace_self(nodes.reference('', '', *node.children, refuri=uri))
 
 

@@ -22,11 +22,31 @@ __all__ = ['COMMANDS', 'main']
 COMMANDS: Dict[str, Tuple[str, str]] = {
     'train': ('commands.train', 'train a model'),
     'test': ('commands.test', 'evaluate a model on its test set'),
+    'report': (
+        'commands.report',
+        'test a model and write an HTML report of the evaluation',
+    ),
     'infer': (
         'commands.infer',
         'detect people in images, a video or a camera stream',
     ),
+    'uncertainty': (
+        'commands.evaluate_uncertainty',
+        'measure how estimated standard deviations order the true errors',
+    ),
+    'scales': (
+        'commands.scale_statistics',
+        'measure whether the learned scale follows the size of people',
+    ),
+    'localization': (
+        'commands.measure_localization',
+        'measure position errors of keypoints and false peaks',
+    ),
     'doctor': ('', 'check whether SWAHR can train in this environment'),
+    'gpu-report': (
+        'commands.gpu_report',
+        'check and measure a GPU or another accelerator',
+    ),
     'dataset new': (
         'commands.new_dataset',
         'make a config for your own keypoints',
@@ -41,6 +61,10 @@ COMMANDS: Dict[str, Tuple[str, str]] = {
         'commands.make_synthetic_dataset',
         'make a small synthetic dataset',
     ),
+    'serve': (
+        'commands.serve',
+        'open a page that shows poses in images and camera frames',
+    ),
     'onnx export': ('commands.export_onnx', 'export a model to ONNX'),
     'onnx evaluate': (
         'commands.evaluate_onnx',
@@ -53,6 +77,10 @@ COMMANDS: Dict[str, Tuple[str, str]] = {
     'run': (
         'commands.run_script',
         'run a script of MMPose after importing swahr_mmpose',
+    ),
+    'fetch': (
+        'commands.fetch',
+        'fetch published weights: download, verify and convert',
     ),
     'convert': (
         'commands.convert_checkpoint',

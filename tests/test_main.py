@@ -77,6 +77,82 @@ def test_an_unknown_command_exits_with_2_and_the_usage(swahr, words, message):
     assert message in err
 
 
+IMPORTS = """
+import sys
+from swahr_mmpose import __main__ as command
+for name in command.COMMANDS:
+    sys.argv = ['swahr', *name.split(), '--help']
+    try:
+        command.main()
+    except SystemExit as end:
+        assert not end.code, end.code
+    heavy = {'torch', 'mmengine', 'mmcv', 'mmpose', 'matplotlib'}
+    print('imported:', name, sorted(heavy & set(sys.modules)))
+"""
+
+
+def test_help_imports_neither_torch_nor_openmmlab(tmp_path):
+    (tmp_path / 'swahr').write_text(IMPORTS)
+    done = subprocess.run(
+        [sys.executable, tmp_path / 'swahr'],
+        cwd=ROOT,
+        env=dict(os.environ, PYTHONPATH=str(ROOT)),
+        capture_output=True,
+        text=True,
+    )
+    assert done.returncode == 0, done.stderr
+    assert done.stderr == ''
+    lines = [x for x in done.stdout.splitlines() if x[:9] == 'imported:']
+    assert len(lines) == len(command.COMMANDS)
+    assert not [line for line in lines if not line.endswith(' []')]
+
+
+@pytest.mark.parametrize('words', [['train'], ['infer', '--nonsense', 'c']])
+def test_usage_errors_need_no_torch(tmp_path, words):
+    done = run_broken(tmp_path, '-m', 'swahr_mmpose', *words)
+    assert done.returncode == 2
+    assert done.stderr.startswith(f'usage: python -m swahr_mmpose {words[0]}')
+
+
+MODULES = [module for module, _ in command.COMMANDS.values() if module]
+SCRIPTS = [
+    str(path.relative_to(ROOT))
+    for path in sorted((ROOT / 'tools').rglob('*.py'))
+    if any(f'swahr_mmpose.{m} import' in path.read_text() for m in MODULES)
+]
+
+
+@pytest.mark.parametrize('script', SCRIPTS)
+def test_scripts_of_commands_parse_before_they_import_torch(script):
+    text = (ROOT / script).read_text()
+    assert '__swahr_command__ = True' in text
+    assert text.index('__swahr_command__') < text.index('from swahr_mmpose')
+
+
+@pytest.mark.slow
+def test_processes_that_a_command_starts_register_everything(tmp_path):
+    (tmp_path / 'swahr').write_text(
+        'import multiprocessing, sys\n'
+        'from swahr_mmpose import IS_COMMAND\n'
+        'def look():\n'
+        '    import swahr_mmpose\n'
+        '    print(swahr_mmpose.IS_COMMAND, "mmpose" in sys.modules)\n'
+        'if __name__ == "__main__":\n'
+        '    print(IS_COMMAND, "mmpose" in sys.modules)\n'
+        '    sys.stdout.flush()\n'
+        '    sys.argv[0] = "swahr train"\n'
+        '    p = multiprocessing.get_context("spawn").Process(target=look)\n'
+        '    p.start(); p.join()\n'
+    )
+    done = subprocess.run(
+        [sys.executable, tmp_path / 'swahr'],
+        env=dict(os.environ, PYTHONPATH=str(ROOT), PYTHONWARNINGS='ignore'),
+        capture_output=True,
+        text=True,
+    )
+    assert done.stdout == 'True False\nFalse True\n', done.stderr
+
+
 def test_options_of_a_subcommand_are_checked_by_argparse(swahr):
     status, out, err = swahr('infer', '--nonsense')
     assert (status, out) == (2, '')
@@ -117,7 +193,8 @@ def test_the_doctor_works_where_torch_does_not_import(tmp_path, doctor):
 
 @pytest.mark.slow
 def test_other_commands_report_the_broken_import(tmp_path):
-    done = run_broken(tmp_path, '-m', 'swahr_mmpose', 'infer', '--help')
+    words = ['infer', 'CONFIG.py', 'CHECKPOINT', 'a.jpg']
+    done = run_broken(tmp_path, '-m', 'swahr_mmpose', *words)
     assert done.returncode == 1
     assert 'torch is broken' in done.stderr
 

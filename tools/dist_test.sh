@@ -14,6 +14,8 @@ if ! [[ $PORT =~ ^[0-9]{1,5}$ ]] || ((10#$PORT < 1 || 10#$PORT > 65535)); then
     echo "error: PORT is $PORT, expected 1 to 65535" >&2
     exit 2
 fi
+# The default of torchrun for several processes, which warns of it.
+[ "$GPUS" = 1 ] || export OMP_NUM_THREADS="${OMP_NUM_THREADS:-1}"
 exec python -m torch.distributed.run \
     --nnodes="${NNODES:-1}" \
     --node_rank="${NODE_RANK:-0}" \

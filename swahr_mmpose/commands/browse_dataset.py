@@ -19,10 +19,6 @@ import os
 from pathlib import Path
 from typing import Any, Optional, Sequence
 
-from tqdm import tqdm
-
-from swahr_mmpose.apis.loading import keypoint_index, load_dataset
-from swahr_mmpose.datasets.seeding import SeededIndex
 from swahr_mmpose.utils.atomic_write import replaced_file
 from swahr_mmpose.utils.cli import (
     Argv,
@@ -31,8 +27,6 @@ from swahr_mmpose.utils.cli import (
     read_config,
     user_errors,
 )
-from swahr_mmpose.visualization.inspection import inspect_targets, links_of
-from swahr_mmpose.visualization.target_figures import target_figure
 
 
 def parse_args(argv: Argv = None) -> argparse.Namespace:
@@ -114,6 +108,9 @@ def draw_sample(
     Returns:
         Figure: Matplotlib figure.
     """
+    from swahr_mmpose.visualization.inspection import inspect_targets
+    from swahr_mmpose.visualization.target_figures import target_figure
+
     inspection = inspect_targets(sample)
     title = f'{name}, people: {len(inspection.keypoints)}'
     if sample['data_samples'].metainfo.get('flip'):
@@ -124,6 +121,12 @@ def draw_sample(
 def main(argv: Argv = None) -> None:
     """Write a figure per image and augmentation."""
     args = parse_args(argv)
+    from tqdm import tqdm
+
+    from swahr_mmpose.apis.loading import keypoint_index, load_dataset
+    from swahr_mmpose.datasets.seeding import SeededIndex
+    from swahr_mmpose.visualization.inspection import links_of
+
     with user_errors():
         cfg = read_config(args.config)
         cfg.merge_from_dict(args.cfg_options)

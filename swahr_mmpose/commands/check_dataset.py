@@ -21,9 +21,6 @@ from __future__ import annotations
 
 import argparse
 
-import swahr_mmpose  # noqa: F401  (registers the transforms of the trial)
-from swahr_mmpose.datasets.checks.preflight import check_dataset
-from swahr_mmpose.datasets.checks.trial import draw_samples, make_plain_dataset
 from swahr_mmpose.utils.cli import Argv, make_parser, user_errors
 
 
@@ -81,6 +78,12 @@ def _add_check_arguments(parser: argparse.ArgumentParser) -> None:
 def main(argv: Argv = None) -> None:
     """Check a dataset and print its counts, or exit with its problems."""
     args = parse_args(argv)
+    from swahr_mmpose.datasets.checks.preflight import check_dataset
+    from swahr_mmpose.datasets.checks.trial import (
+        draw_samples,
+        make_plain_dataset,
+    )
+
     num_keypoints = getattr(
         args, 'num_keypoints', 14 if args.crowdpose else 17
     )

@@ -7,6 +7,8 @@
   %(prog)s IN.pth OUT.pth --config CONFIG
   # back to the official names
   %(prog)s epoch_300.pth official.pth --to official
+  # to the names of MMPose 0.x, which has no scale branch
+  %(prog)s epoch_300.pth old.pth --to mmpose-0.x --strip-scale-maps
 
 Prefixes of wrappers ("module.", "1.") and wrapping dicts are removed, half
 precision becomes float32. An unknown or missing key is an error, and nothing
@@ -17,23 +19,15 @@ checkpoint is stored in its "meta".
 from __future__ import annotations
 
 import argparse
-import os.path as osp
-import time
-from typing import Any, Dict
+from typing import TYPE_CHECKING
 
-import torch
-from mmengine.registry import init_default_scope
-from mmpose.registry import MODELS
-
-import swahr_mmpose
-from swahr_mmpose.checkpoints.compare import refuse_other_weights
-from swahr_mmpose.checkpoints.convert import LAYOUTS, Converted, convert
-from swahr_mmpose.checkpoints.io import (
-    file_sha256,
-    read_checkpoint,
-    write_checkpoint,
-)
 from swahr_mmpose.utils.cli import Argv, make_parser, read_config, user_errors
+
+if TYPE_CHECKING:
+    from swahr_mmpose.checkpoints.convert import Converted
+
+# As swahr_mmpose.checkpoints.convert.LAYOUTS, which needs torch.
+_LAYOUTS = ('mmpose', 'official', 'mmpose-0.x')
 
 
 def parse_args(argv: Argv = None) -> argparse.Namespace:
@@ -42,10 +36,15 @@ def parse_args(argv: Argv = None) -> argparse.Namespace:
     parser.add_argument('source', help='checkpoint file to read')
     parser.add_argument('target', help='checkpoint file to write')
     parser.add_argument(
-        '--to', choices=LAYOUTS, default='mmpose', help='target layout'
+        '--to', choices=_LAYOUTS, default='mmpose', help='target layout'
     )
     parser.add_argument(
         '--config', help='config whose model the weights must fit'
+    )
+    parser.add_argument(
+        '--strip-scale-maps',
+        action='store_true',
+        help='leave out the scale branch, which MMPose 0.x does not have',
     )
     parser.add_argument(
         '--overwrite',
@@ -55,61 +54,25 @@ def parse_args(argv: Argv = None) -> argparse.Namespace:
     return parser.parse_args(argv)
 
 
-def check_config(path: str, converted: Converted, name: str) -> None:
-    """Compare weights with the model of a config, built without memory.
+def convert(args: argparse.Namespace) -> Converted:
+    """Read, convert, check and write the checkpoint of the command line."""
+    from swahr_mmpose.checkpoints.files import convert_file
 
-    Args:
-        path (str): Config file.
-        converted (Converted): Weights in the layout of this package.
-        name (str): Checkpoint file, for messages.
-
-    Raises:
-        ValueError: If the weights do not fit.
-    """
-    cfg = read_config(path)
-    init_default_scope(cfg.default_scope)
-    with torch.device('meta'):
-        model = MODELS.build(cfg.model)
-    refuse_other_weights(model, converted.state_dict, name)
-    if (model.head.scale_layers is not None) != converted.model.scale_maps:
-        has = 'has a' if converted.model.scale_maps else 'has no'
-        print(f'note: {name} {has} scale branch, unlike {path}')
-
-
-def make_meta(source: str, converted: Converted) -> Dict[str, Any]:
-    """Make the checkpoint's ``meta``: version, time and origin."""
-    return dict(
-        swahr_mmpose_version=swahr_mmpose.__version__,
-        time=time.strftime('%Y-%m-%d %H:%M:%S', time.gmtime()),
-        source=dict(
-            file=osp.basename(source),
-            sha256=file_sha256(source),
-            layout=converted.layout,
-            taken_off=converted.wrapper + converted.prefixes,
-            from_half=converted.from_half,
-        ),
+    return convert_file(
+        args.source,
+        args.target,
+        args.to,
+        read_config(args.config) if args.config else None,
+        args.overwrite,
+        scale_maps=not args.strip_scale_maps,
     )
-
-
-def convert_file(args: argparse.Namespace) -> Converted:
-    """Read, convert, check and write a checkpoint."""
-    converted = convert(read_checkpoint(args.source), args.to)
-    if args.config:
-        ours = convert(converted.state_dict)
-        check_config(args.config, ours, args.source)
-    result: Dict[str, Any] = converted.state_dict
-    if args.to == 'mmpose':  # official code loads a plain state dict
-        meta = make_meta(args.source, converted)
-        result = dict(meta=meta, state_dict=converted.state_dict)
-    write_checkpoint(result, args.target, args.overwrite)
-    return converted
 
 
 def main(argv: Argv = None) -> None:
     """Convert a checkpoint and print a summary."""
     args = parse_args(argv)
     with user_errors():
-        converted = convert_file(args)
+        converted = convert(args)
     model = converted.model
     removed = converted.wrapper + converted.prefixes
     print(

@@ -16,18 +16,6 @@ import copy
 import time
 from typing import TYPE_CHECKING, Any, Callable, Dict, List
 
-import cv2
-import mmengine
-import numpy as np
-import torch
-from mmengine.config import Config
-from mmengine.dataset import pseudo_collate
-from mmengine.evaluator import Evaluator
-from mmengine.structures import InstanceData
-from tqdm import tqdm
-
-from swahr_mmpose.apis.loading import load_dataset, load_model
-from swahr_mmpose.datasets.transforms.loading import read_image
 from swahr_mmpose.deploy.requirements import require_packages
 from swahr_mmpose.utils.atomic_write import replaced_path
 from swahr_mmpose.utils.cli import (
@@ -39,12 +27,15 @@ from swahr_mmpose.utils.cli import (
 )
 
 if TYPE_CHECKING:
+    import numpy as np
+    from mmengine.config import Config
+
     from swahr_mmpose.deploy.runtime import PoseModel
 
 __all__ = ['main']
 
 # Function of a BGR image and a test sample to a PoseDataSample.
-Predictor = Callable[[np.ndarray, dict], Any]
+Predictor = Callable[['np.ndarray', dict], Any]
 
 
 def parse_args(argv: Argv = None) -> argparse.Namespace:
@@ -83,12 +74,15 @@ class ExportedPredictor:
 
     def __call__(self, image: np.ndarray, sample: dict) -> Any:
         """Predict people, from the BGR image to instances."""
+        from mmengine.structures import InstanceData
+
         poses = self.model(image)
         result = copy.deepcopy(sample['data_samples'])
         result.pred_instances = InstanceData(
             keypoints=poses.keypoints,
             keypoint_scores=poses.keypoint_scores,
             bbox_scores=poses.scores,
+            keypoints_filled=poses.filled,
         )
         return result
 
@@ -104,18 +98,27 @@ class TorchPredictor:
     def __init__(self, model: Any, pipeline: Any) -> None:
         self.model, self.pipeline = model, pipeline
 
-    @torch.no_grad()
     def __call__(self, image: np.ndarray, sample: dict) -> Any:
         """Predict people, from the BGR image to instances."""
+        import torch
+        from mmengine.dataset import pseudo_collate
+
         results = dict(sample['data_samples'].metainfo, img=image)
         batch = pseudo_collate([self.pipeline(results)])
-        return self.model.test_step(batch)[0]
+        with torch.no_grad():
+            return self.model.test_step(batch)[0]
 
 
 def main(argv: Argv = None) -> None:
     """Evaluate the models, print the results and write them."""
     args = parse_args(argv)
     require_packages('onnxruntime')
+    import cv2
+    import mmengine
+    import torch
+
+    from swahr_mmpose.apis.loading import load_dataset
+
     if args.threads:
         torch.set_num_threads(args.threads)
         cv2.setNumThreads(args.threads)
@@ -135,6 +138,7 @@ def _load_predictors(
     args: argparse.Namespace, cfg: Config, dataset: Any
 ) -> Dict[str, Predictor]:
     """Load the exported model and, with a checkpoint, the PyTorch model."""
+    from swahr_mmpose.apis.loading import load_model
     from swahr_mmpose.deploy.runtime import PoseModel
 
     exported = PoseModel(args.model, threads=args.threads)
@@ -161,15 +165,18 @@ def evaluate(
         dict: For each predictor the metrics and ``ms``, the quartiles of the
         milliseconds per image.
     """
+    import numpy as np
+    from mmengine.evaluator import Evaluator
+    from tqdm import tqdm
+
     evaluators = {name: Evaluator(metrics) for name in predictors}
     for evaluator in evaluators.values():
         evaluator.dataset_meta = dataset.metainfo
     seconds: Dict[str, List[float]] = {name: [] for name in predictors}
-    loader = dataset.pipeline.transforms[0]
-    ignore_orientation = bool(getattr(loader, 'ignore_orientation', False))
+    load = dataset.pipeline.transforms[0]  # upright, or as stored
     for sample in tqdm(dataset):
         path = sample['data_samples'].metainfo['img_path']
-        image = read_image(path, ignore_orientation)
+        image = load(dict(img_path=path))['img']
         for name, predict in predictors.items():
             started = time.perf_counter()
             result = predict(image, sample)

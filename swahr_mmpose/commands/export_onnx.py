@@ -12,10 +12,10 @@
   %(prog)s CONFIG CHECKPOINT --int8 images/*.jpg
 
 Writes the model and a folder swahr_runtime beside it, which runs the model
-with ONNX Runtime, NumPy and SciPy (docs/deploy.md). The scale branch is not
-exported. Without --input-shape the model accepts any batch size, and any
-height and width that are multiples of 64. Requires onnx, onnxruntime and
-onnxscript, the extra "export" of the package.
+with ONNX Runtime, NumPy and SciPy (docs/deploy.md). The scale branch is
+exported with --output-scales only. Without --input-shape the model accepts any
+batch size, and any height and width that are multiples of 64. Requires onnx,
+onnxruntime and onnxscript, the extra "export" of the package.
 """
 
 from __future__ import annotations
@@ -23,22 +23,21 @@ from __future__ import annotations
 import argparse
 import os
 import os.path as osp
-from typing import Any, Iterator, List, Sequence
+from typing import TYPE_CHECKING, Any, Iterator, List, Sequence
 
-import cv2
-import numpy as np
-from mmengine.config import Config
-from tqdm import tqdm
-
-from swahr_mmpose.apis.loading import load_model
 from swahr_mmpose.deploy.requirements import require_packages
 from swahr_mmpose.utils.cli import (
     Argv,
     add_cfg_options,
+    add_input_size,
     make_parser,
-    read_config,
+    override_config,
     user_errors,
 )
+
+if TYPE_CHECKING:
+    import numpy as np
+    from mmengine.config import Config
 
 __all__ = ['main']
 
@@ -46,8 +45,14 @@ __all__ = ['main']
 def parse_args(argv: Argv = None) -> argparse.Namespace:
     """Parse the command line."""
     parser = make_parser(__doc__)
-    parser.add_argument('config', help='config file')
-    parser.add_argument('checkpoint', help='checkpoint file or URL')
+    parser.add_argument(
+        'config',
+        help='config file, or a name of "swahr fetch", such as '
+        'higherhrnet-w32, without a checkpoint',
+    )
+    parser.add_argument(
+        'checkpoint', nargs='?', help='checkpoint file or URL'
+    )
     parser.add_argument(
         '--out-file',
         default='model.onnx',
@@ -68,6 +73,7 @@ def parse_args(argv: Argv = None) -> argparse.Namespace:
         action='store_true',
         help='do not copy swahr_runtime beside the model',
     )
+    add_input_size(parser)
     add_cfg_options(parser)
     return parser.parse_args(argv)
 
@@ -85,6 +91,12 @@ def _add_graph_options(parser: argparse.ArgumentParser) -> None:
         '--no-flip',
         action='store_true',
         help='disable the flip test: half the time',
+    )
+    parser.add_argument(
+        '--output-scales',
+        action='store_true',
+        help='include the scale branch, for the standard deviation of each '
+        'keypoint in pixels; requires a SAHR or SWAHR model',
     )
     parser.add_argument(
         '--opset',
@@ -123,12 +135,17 @@ def main(argv: Argv = None) -> None:
     """Export the model; errors of files and settings end in one line."""
     args = parse_args(argv)
     require_packages('onnx', 'onnxruntime', 'onnxscript')
+    from swahr_mmpose.apis.loading import load_model
+    from swahr_mmpose.checkpoints.model_zoo import resolve_model
+
     with user_errors():
-        cfg = read_config(args.config)
-        cfg.merge_from_dict(args.cfg_options)
+        cfg, checkpoint = resolve_model(args.config, args.checkpoint)
+        override_config(cfg, args)
         if args.no_flip:
             cfg.model.test_cfg.flip_test = False
-        model = load_model(cfg, args.checkpoint)
+        if args.output_scales:
+            cfg.model.test_cfg.output_scales = True
+        model = load_model(cfg, checkpoint)
         write_model(args, cfg, model)
         if args.check:
             check_model(cfg, model, args.out_file, args.check)
@@ -142,10 +159,13 @@ def write_model(args: argparse.Namespace, cfg: Config, model: Any) -> None:
         cfg (Config): Complete config.
         model (nn.Module): Model of the config.
     """
+    from swahr_mmpose.apis.loading import ignores_orientation
     from swahr_mmpose.deploy import onnx_export, onnx_quantization
 
     path = args.out_file
-    settings = onnx_export.build_settings(cfg, model, args.fusion == 'inside')
+    settings = onnx_export.build_settings(
+        cfg, model, args.fusion == 'inside', ignores_orientation(cfg)
+    )
     folder = osp.dirname(osp.abspath(path))
     os.makedirs(folder, exist_ok=True)
     onnx_export.export_model(
@@ -162,6 +182,9 @@ def write_model(args: argparse.Namespace, cfg: Config, model: Any) -> None:
 
 def _read_images(paths: Sequence[str]) -> Iterator[np.ndarray]:
     """Read BGR images for calibration."""
+    import cv2
+    from tqdm import tqdm
+
     for path in tqdm(paths, desc='calibration'):
         image = cv2.imread(path, cv2.IMREAD_COLOR)
         if image is None:
@@ -180,6 +203,8 @@ def check_model(
         path (str): ONNX file.
         images (Sequence[str]): Image files.
     """
+    import numpy as np
+
     from swahr_mmpose.deploy import onnx_parity
     from swahr_mmpose.deploy.runtime import PoseModel
 
@@ -188,9 +213,11 @@ def check_model(
     for image in images:
         d = onnx_parity.compare_model(cfg, model, exported, image)
         differences.append(d)
+        scales = '' if d.scale_maps is None else f', scales {d.scale_maps:.1g}'
         print(
             f'{image}: inputs {d.inputs:.1g}, heatmaps {d.heatmaps:.1g}, '
-            f'tags {d.tags:.1g}; people {d.people[0]} and {d.people[1]}, '
+            f'tags {d.tags:.1g}{scales}; people {d.people[0]} and '
+            f'{d.people[1]}, '
             f'keypoint distance up to {d.distances.max(initial=0):.4f} px, '
             f'{d.unmatched} keypoints in one model only'
         )

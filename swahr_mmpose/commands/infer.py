@@ -1,13 +1,16 @@
 # Copyright (c) swahr_mmpose contributors. Licensed under Apache-2.0.
 r"""Detect people in images, folders, a video or a camera stream.
 
+  # published weights, fetched at the first use; drawings are in poses/
+  %(prog)s higherhrnet-w32 photo.jpg
+  # your own model
   %(prog)s CONFIG CHECKPOINT photos/ --out-dir drawn
   # COCO results, four images at a time, without duplicate people
   %(prog)s CONFIG CHECKPOINT a.jpg b.png photos/ \
       --out-file people.json --batch-size 4 --pose-nms 0.7
   # every second frame of a video, drawn to drawn/walk.mp4
   %(prog)s CONFIG CHECKPOINT walk.mp4 --out-dir drawn --every 2
-  # the first camera, until q or Ctrl-C
+  # the first camera, until q or Ctrl-C; or rtsp://HOST/PATH
   %(prog)s CONFIG CHECKPOINT webcam:0 --show --score-thr 0.4
 
 Dataset files are not needed. Results and videos are written atomically at the
@@ -21,21 +24,20 @@ import argparse
 import os
 import signal
 from contextlib import closing, contextmanager
-from typing import Any, Iterator, List
+from typing import TYPE_CHECKING, Any, Iterator, List
 
-from mmengine.device import get_device
-
-from swahr_mmpose.apis.inferencer import Inferencer
-from swahr_mmpose.apis.input_sources import Source, open_source
-from swahr_mmpose.apis.output_sinks import OutputSinks
 from swahr_mmpose.utils.cli import (
     Argv,
     add_cfg_options,
+    add_input_size,
     make_parser,
-    read_config,
+    override_config,
     user_errors,
 )
 from swahr_mmpose.utils.screen import require_screen
+
+if TYPE_CHECKING:
+    from swahr_mmpose.apis.input_sources import Source
 
 __all__ = ['main', 'run_inference']
 
@@ -43,23 +45,44 @@ __all__ = ['main', 'run_inference']
 def parse_args(argv: Argv = None) -> argparse.Namespace:
     """Parse the command line."""
     parser = make_parser(__doc__)
-    parser.add_argument('config', help='config file')
-    parser.add_argument('checkpoint', help='checkpoint file or URL')
+    parser.add_argument(
+        'config',
+        help='config file, or a name of "swahr fetch", such as '
+        'higherhrnet-w32, without a checkpoint',
+    )
+    parser.add_argument('checkpoint', nargs='?', help='checkpoint file or URL')
     parser.add_argument(
         'inputs',
         nargs='+',
-        help='images and folders, or one video, or webcam:NUMBER',
+        help='images and folders, or one video, webcam:NUMBER or address of '
+        'a stream (rtsp://..., http://...)',
     )
     _add_output_options(parser)
     _add_selection_options(parser)
     _add_processing_options(parser)
     args = parser.parse_args(argv)
+    _sort_arguments(parser, args)
     if not (args.out_file or args.out_dir or args.show):
-        parser.error(
-            'no output: expected at least one of --out-file, --out-dir and '
-            '--show'
-        )
+        args.out_dir = 'poses'
     return args
+
+
+def _sort_arguments(
+    parser: argparse.ArgumentParser, args: argparse.Namespace
+) -> None:
+    """Take the checkpoint for an input if the model is a short name."""
+    from swahr_mmpose.checkpoints.model_zoo import is_model_name
+
+    first = args.checkpoint
+    if is_model_name(args.config):
+        if first is not None and not first.endswith(('.pth', '.pt')):
+            args.inputs.insert(0, first)
+            args.checkpoint = None
+    elif first is None:
+        parser.error(
+            'expected CONFIG CHECKPOINT INPUT..., or NAME INPUT... with a '
+            'name of "swahr fetch"'
+        )
 
 
 def _add_output_options(parser: argparse.ArgumentParser) -> None:
@@ -70,7 +93,8 @@ def _add_output_options(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         '--out-dir',
         metavar='DIR',
-        help='folder of drawings: images, or a video for a video or camera',
+        help='folder of drawings: images, or a video for a video or camera '
+        '(default: poses, if there is no other output)',
     )
     parser.add_argument(
         '--as-images',
@@ -93,6 +117,11 @@ def _add_output_options(parser: argparse.ArgumentParser) -> None:
         type=float,
         default=0.1,
         help='score above which keypoints are drawn',
+    )
+    parser.add_argument(
+        '--draw-filled',
+        action='store_true',
+        help='draw keypoints that were not found and filled in as well',
     )
 
 
@@ -119,14 +148,25 @@ def _add_selection_options(parser: argparse.ArgumentParser) -> None:
         action='store_true',
         help='disable the flip test: half the time',
     )
+    parser.add_argument(
+        '--no-fill',
+        action='store_true',
+        help='do not fill in keypoints that were not found; AP is lower',
+    )
+    parser.add_argument(
+        '--output-scales',
+        action='store_true',
+        help='estimate the standard deviation of each keypoint in pixels, '
+        'with a SAHR or SWAHR model',
+    )
 
 
 def _add_processing_options(parser: argparse.ArgumentParser) -> None:
     """Add the options of device, batches and reading."""
     parser.add_argument(
         '--device',
-        default=get_device(),
-        help='device, for example cpu, cuda or cuda:1',
+        help='device, for example cpu, cuda or cuda:1 (default: a GPU if '
+        'there is one)',
     )
     parser.add_argument(
         '--batch-size',
@@ -150,8 +190,10 @@ def _add_processing_options(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         '--ignore-exif',
         action='store_true',
-        help='ignore the EXIF orientation, as COCO annotations do',
+        help='ignore the EXIF orientation, as COCO annotations do; without '
+        'it, as in the config',
     )
+    add_input_size(parser)
     add_cfg_options(parser)
 
 
@@ -171,21 +213,29 @@ def run_inference(args: argparse.Namespace) -> None:
     Raises:
         OSError, ValueError: If inputs, checkpoint or outputs are not valid.
     """
+    from swahr_mmpose.apis.inferencer import Inferencer
+    from swahr_mmpose.apis.input_sources import open_source
+    from swahr_mmpose.apis.output_sinks import OutputSinks
+    from swahr_mmpose.checkpoints.model_zoo import resolve_model
+
     if args.show:
         require_screen()
     source = open_source(args.inputs, args.every)
     _report_skipped_files(source)
+    cfg, checkpoint = resolve_model(args.config, args.checkpoint)
+    override_config(cfg, args)
     infer = Inferencer(
-        read_config(args.config),
-        args.checkpoint,
+        cfg,
+        checkpoint,
         args.device,
         threshold=args.score_thr,
         max_people=args.max_people,
         nms=args.pose_nms,
         batch_size=args.batch_size,
         flip=False if args.no_flip else None,
-        ignore_orientation=args.ignore_exif,
-        cfg_options=args.cfg_options,
+        ignore_orientation=args.ignore_exif or None,
+        fill_missing=False if args.no_fill else None,
+        output_scales=args.output_scales or None,
     )
     sinks = OutputSinks(
         source,
@@ -196,6 +246,7 @@ def run_inference(args: argparse.Namespace) -> None:
         show=args.show,
         wait_time=args.wait_time,
         kpt_thr=args.kpt_thr,
+        draw_filled=args.draw_filled,
     )
     on_error = sinks.skip if args.on_error == 'skip' else None
     with _catch_interrupt(source.kind == 'camera') as interrupts, sinks:

@@ -1,5 +1,5 @@
 # Copyright (c) swahr_mmpose contributors. Licensed under Apache-2.0.
-"""Make a small COCO keypoint dataset of synthetic people or beetles.
+r"""Make a small COCO keypoint dataset of synthetic people or beetles.
 
 Images contain up to six people of very different sizes, partly hidden by each
 other, by bars or by the border; some contain none, and some also a crowd,
@@ -11,12 +11,17 @@ annotations/person_keypoints_{train,val}.json (beetle_keypoints_... for
 beetles). If OUT already holds this dataset, nothing is done.
 
 Examples:
-  # the dataset of the quick start: 304 images, about 15 s and 25 MB
+  # people with markers on their joints: 304 images, about 15 s and 25 MB
   %(prog)s data/synthetic
+  # the dataset of the quick start: people in clothes
+  %(prog)s data/quickstart --kind clothed_people --num-train 512 \
+      --min-height 48
   # a few images to look at
   %(prog)s /tmp/few --num-train 8 --num-val 4
   # larger people, in place of the dataset made before
   %(prog)s data/big --overwrite --min-height 96
+  # noisy training labels, as OKS assumes them, and small people hard to see
+  %(prog)s data/noisy --annotation-noise 1 --small-difficulty 1
   # beetles, annotated with keypoints only
   %(prog)s data/beetles --kind beetles --bare
 """
@@ -24,8 +29,6 @@ Examples:
 from __future__ import annotations
 
 import argparse
-
-from tqdm import tqdm
 
 from swahr_mmpose.datasets.synthetic import (
     KINDS,
@@ -107,11 +110,28 @@ def _add_scene_arguments(parser: argparse.ArgumentParser) -> None:
         default=SyntheticConfig.kind,
         help='kind of instances',
     )
+    add(
+        '--annotation-noise',
+        type=float,
+        default=SyntheticConfig.annotation_noise,
+        metavar='FACTOR',
+        help='standard deviation of the training labels in x and in y, '
+        'relative to the sigma_k * sqrt(area) of OKS',
+    )
+    add(
+        '--small-difficulty',
+        type=float,
+        default=SyntheticConfig.small_difficulty,
+        metavar='AMOUNT',
+        help='loss of contrast and sharpness of the smallest people, 0 to 1',
+    )
 
 
 def main(argv: Argv = None) -> None:
     """Make the dataset unless it exists, and print what it contains."""
     arguments = vars(parse_args(argv))
+    from tqdm import tqdm
+
     out_dir = arguments.pop('out_dir')
     overwrite = arguments.pop('overwrite')
     with user_errors():

@@ -37,10 +37,6 @@ from dataclasses import fields
 from pathlib import Path
 from typing import Any, Callable, Sequence
 
-from matplotlib.font_manager import FontProperties, findfont, get_font
-from mmengine.config import Config
-
-from swahr_mmpose.datasets.checks.preflight import check_before_run
 from swahr_mmpose.datasets.checks.text import escape
 from swahr_mmpose.datasets.custom.config_template import BASES
 from swahr_mmpose.datasets.custom.prepare import (
@@ -53,7 +49,6 @@ from swahr_mmpose.datasets.custom.reading import as_list
 from swahr_mmpose.datasets.custom.skeleton import SkeletonOptions
 from swahr_mmpose.datasets.custom.writing import write_dataset
 from swahr_mmpose.utils.cli import Argv, make_parser, user_errors
-from swahr_mmpose.visualization.drawing import skeleton_figure
 
 # Options without a fixed default: absent unless given.
 COMPUTED = argparse.SUPPRESS
@@ -263,6 +258,8 @@ def draw_skeleton(dataset: PreparedDataset) -> bytes:
     Returns:
         bytes: PNG file; keypoints are labelled with grouping rank and name.
     """
+    from swahr_mmpose.visualization.drawing import skeleton_figure
+
     skeleton, sample = dataset.skeleton, read_sample(dataset)
     rank = {k: n for n, k in enumerate(skeleton.order, 1)}
     figure = skeleton_figure(
@@ -286,6 +283,8 @@ def _format_label(rank: int, name: str) -> str:
 
     Matplotlib reads text between ``$`` as a formula.
     """
+    from matplotlib.font_manager import FontProperties, findfont, get_font
+
     glyphs = get_font(findfont(FontProperties())).get_charmap()
     text = ''.join(
         c if ord(c) in glyphs else c.encode('unicode_escape').decode()
@@ -317,6 +316,10 @@ class FolderCheck:
         Raises:
             ValueError: If there are problems; names the given file.
         """
+        from mmengine.config import Config
+
+        from swahr_mmpose.datasets.checks.preflight import check_before_run
+
         output = io.StringIO()
         try:
             with redirect_stdout(output):

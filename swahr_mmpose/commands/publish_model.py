@@ -20,12 +20,6 @@ import os.path as osp
 import time
 from typing import Any, Dict, Tuple
 
-import torch
-
-from swahr_mmpose.checkpoints.averaged import report_averaged_weights
-from swahr_mmpose.checkpoints.convert import prepare_to_publish
-from swahr_mmpose.checkpoints.io import read_checkpoint
-from swahr_mmpose.checkpoints.meta import select_meta
 from swahr_mmpose.utils.atomic_write import replaced_file
 from swahr_mmpose.utils.cli import Argv, make_parser, user_errors
 
@@ -53,6 +47,12 @@ def parse_args(argv: Argv = None) -> argparse.Namespace:
 
 def publish(args: argparse.Namespace) -> Tuple[str, str, Dict[str, Any]]:
     """Write the model zoo file; return its name, SHA-256 and content."""
+    import torch
+
+    from swahr_mmpose.checkpoints.averaged import report_averaged_weights
+    from swahr_mmpose.checkpoints.convert import prepare_to_publish
+    from swahr_mmpose.checkpoints.io import read_checkpoint
+
     content = read_checkpoint(args.source)
     report_averaged_weights(content, args.source)
     _report_removed_meta(content)
@@ -70,6 +70,8 @@ def publish(args: argparse.Namespace) -> Tuple[str, str, Dict[str, Any]]:
 
 def _report_removed_meta(content: Any) -> None:
     """Print the metadata that is not published."""
+    from swahr_mmpose.checkpoints.meta import select_meta
+
     meta = content.get('meta') if isinstance(content, dict) else None
     removed = select_meta(meta)[1]
     if removed:

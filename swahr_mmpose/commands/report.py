@@ -20,17 +20,8 @@ import json
 import os
 import tempfile
 import time
-from typing import Any, Container, Dict, List, Sequence, Tuple
+from typing import TYPE_CHECKING, Any, Container, Dict, List, Sequence, Tuple
 
-from mmengine.config import Config
-from mmpose.registry import METRICS
-
-from swahr_mmpose.apis.evaluation_report import Evaluation, make_report
-from swahr_mmpose.apis.loading import load_dataset
-from swahr_mmpose.datasets.checks.preflight import check_before_run
-from swahr_mmpose.engine.launch import make_runner
-from swahr_mmpose.engine.schedule import SettingsError
-from swahr_mmpose.evaluation.breakdown import Results
 from swahr_mmpose.utils.atomic_write import replaced_file
 from swahr_mmpose.utils.cli import (
     Argv,
@@ -39,7 +30,12 @@ from swahr_mmpose.utils.cli import (
     read_config,
     user_errors,
 )
-from swahr_mmpose.utils.registry_errors import BuildError, build_errors
+
+if TYPE_CHECKING:
+    from mmengine.config import Config
+
+    from swahr_mmpose.apis.evaluation_report import Evaluation
+    from swahr_mmpose.evaluation.breakdown import Results
 
 _RESULTS = '.keypoints.json'  # as CocoMetric names its result file
 
@@ -86,6 +82,10 @@ def parse_args(argv: Argv = None) -> argparse.Namespace:
 def main(argv: Argv = None) -> None:
     """Test the model, or read its results, and write the report."""
     args = parse_args(argv)
+    from swahr_mmpose.apis.evaluation_report import make_report
+    from swahr_mmpose.apis.loading import load_dataset
+    from swahr_mmpose.datasets.checks.preflight import check_before_run
+
     with user_errors():
         cfg = _load_config(args)
         check_before_run(cfg, ('test',))
@@ -151,11 +151,16 @@ def _get_metric(cfg: Config) -> Any:
 
 def _test(cfg: Config) -> Evaluation:
     """Test the model, and keep the predictions that its metric evaluated."""
+    from swahr_mmpose.apis.evaluation_report import Evaluation
+    from swahr_mmpose.engine.launch import make_runner
+    from swahr_mmpose.engine.schedule import SettingsError
+    from swahr_mmpose.utils.registry_errors import BuildError, build_errors
+
     with tempfile.TemporaryDirectory() as folder:
         prefix = os.path.join(folder, 'results')
         with user_errors():
             _get_metric(cfg).outfile_prefix = prefix
-        runner = make_runner(cfg)
+        runner = make_runner(cfg, quiet=True)
         started = time.perf_counter()
         with user_errors(SettingsError, BuildError), build_errors():
             metrics = runner.test()
@@ -170,6 +175,10 @@ def _test(cfg: Config) -> Evaluation:
 
 def _read_results(cfg: Config, path: str, dataset: Any) -> Evaluation:
     """Evaluate a result file, for the images of the dataset."""
+    from mmpose.registry import METRICS
+
+    from swahr_mmpose.apis.evaluation_report import Evaluation
+
     metric = METRICS.build(_get_metric(cfg))
     metric.dataset_meta = dataset.metainfo
     metric.tested = sorted(
@@ -217,6 +226,8 @@ def _select_results(
 
 def _load_results(metric: Any, path: str) -> Results:
     """Load the result file of a metric."""
+    from swahr_mmpose.evaluation.breakdown import Results
+
     tested: Tuple[int, ...] = tuple(
         getattr(metric, 'tested', ()) or sorted(metric.coco.imgs)
     )

@@ -5,37 +5,34 @@
   %(prog)s CONFIG --work-dir work_dirs/run
   # resume from the latest checkpoint
   %(prog)s CONFIG --work-dir work_dirs/run --resume
+  # another input size
+  %(prog)s CONFIG --input-size 640
   # 8 GPUs
   bash tools/dist_train.sh CONFIG 8 --amp
 
 Annotation files, images and sizes in the config are checked before the
-training starts.
+training starts. The console shows a line per epoch and a table per
+validation; the log file in the work directory has all messages.
 """
 
 from __future__ import annotations
 
 import argparse
 import os.path as osp
+from typing import TYPE_CHECKING, Optional
 
-import torch
-from mmengine.config import Config
-
-from swahr_mmpose.datasets.checks.preflight import check_before_run
-from swahr_mmpose.engine.hooks.work_dir import (
-    find_latest_checkpoint,
-    lock_work_dir,
-)
-from swahr_mmpose.engine.launch import leave_process_group, make_runner
-from swahr_mmpose.engine.schedule import SettingsError
 from swahr_mmpose.utils.cli import (
     Argv,
     add_common_arguments,
+    format_next_steps,
     is_first_process,
     load_config,
     make_parser,
     user_errors,
 )
-from swahr_mmpose.utils.registry_errors import BuildError, build_errors
+
+if TYPE_CHECKING:
+    from mmengine.config import Config
 
 
 def parse_args(argv: Argv = None) -> argparse.Namespace:
@@ -51,7 +48,9 @@ def parse_args(argv: Argv = None) -> argparse.Namespace:
         'the work directory',
     )
     parser.add_argument(
-        '--amp', action='store_true', help='mixed precision (GPU only)'
+        '--amp',
+        action='store_true',
+        help='mixed precision, on devices with autocast',
     )
     parser.add_argument(
         '--no-validate',
@@ -65,8 +64,13 @@ def parse_args(argv: Argv = None) -> argparse.Namespace:
     )
     add_common_arguments(parser)
     args = parser.parse_args(argv)
-    if args.amp and not torch.cuda.is_available():
-        parser.error('--amp needs a GPU, but torch finds none')
+    if args.amp:
+        from swahr_mmpose.utils.device import find_amp_wrapper
+
+        try:
+            args.amp = find_amp_wrapper()
+        except ValueError as error:
+            parser.error(str(error))
     return args
 
 
@@ -75,13 +79,13 @@ def merge_args(cfg: Config, args: argparse.Namespace) -> None:
     if args.no_validate:
         cfg.val_cfg = cfg.val_dataloader = cfg.val_evaluator = None
     if args.amp:
-        cfg.optim_wrapper.type = 'AmpOptimWrapper'
-        cfg.optim_wrapper.setdefault('loss_scale', 'dynamic')
+        cfg.optim_wrapper.type = args.amp
+        if args.amp == 'AmpOptimWrapper':
+            cfg.optim_wrapper.setdefault('loss_scale', 'dynamic')
     if args.resume is not None:
         path = args.resume
         if path == 'auto':
-            hook = cfg.get('default_hooks', {}).get('checkpoint') or {}
-            path = find_latest_checkpoint(cfg.work_dir, hook.get('out_dir'))
+            path = _find_checkpoint(cfg)
             print(f'resuming from {path or "the start"}')
         cfg.resume = path is not None
         cfg.load_from = path or cfg.get('load_from')
@@ -95,15 +99,33 @@ def merge_args(cfg: Config, args: argparse.Namespace) -> None:
         cfg.auto_scale_lr.enable = True
 
 
+def _find_checkpoint(cfg: Config) -> Optional[str]:
+    """Find the latest checkpoint of the work directory; None if none."""
+    from swahr_mmpose.engine.hooks.work_dir import find_latest_checkpoint
+
+    hook = cfg.get('default_hooks', {}).get('checkpoint') or {}
+    return find_latest_checkpoint(
+        cfg.work_dir, hook.get('out_dir'), hook.get('filename_tmpl')
+    )
+
+
 def main(argv: Argv = None) -> None:
     """Check the config and its data, then train."""
     args = parse_args(argv)
+    from swahr_mmpose.engine.launch import leave_process_group
+
     with leave_process_group():
         _train(args)
 
 
 def _train(args: argparse.Namespace) -> None:
     """Train in one process of the run."""
+    from swahr_mmpose.datasets.checks.preflight import check_before_run
+    from swahr_mmpose.engine import launch
+    from swahr_mmpose.engine.hooks.work_dir import lock_work_dir
+    from swahr_mmpose.engine.schedule import SettingsError
+    from swahr_mmpose.utils.registry_errors import BuildError, build_errors
+
     with user_errors():
         cfg = load_config(args)
         merge_args(cfg, args)
@@ -111,7 +133,7 @@ def _train(args: argparse.Namespace) -> None:
             check_before_run(cfg, ('train', 'val'))
         if is_first_process():
             lock_work_dir(cfg.work_dir)
-    runner = make_runner(cfg)
+    runner = launch.make_runner(cfg, quiet=not args.verbose)
     try:
         errors = SettingsError, BuildError, FloatingPointError
         with user_errors(*errors), build_errors():
@@ -120,3 +142,17 @@ def _train(args: argparse.Namespace) -> None:
         raise KeyboardInterrupt('continue with --resume') from None
     if is_first_process():
         print(f'checkpoints and logs are in {osp.abspath(cfg.work_dir)}')
+        _print_next_steps(cfg, args)
+
+
+def _print_next_steps(cfg: Config, args: argparse.Namespace) -> None:
+    """Print commands that use the trained model."""
+    checkpoint = _find_checkpoint(cfg)
+    if checkpoint is None:
+        return
+    config = args.config
+    if args.cfg_options or args.input_size:  # MMEngine wrote the result
+        written = osp.join(cfg.work_dir, osp.basename(config))
+        config = written if osp.isfile(written) else config
+    for line in format_next_steps(config, checkpoint, tested=False):
+        print(line)

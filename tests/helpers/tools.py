@@ -45,7 +45,10 @@ def make_small(value):
     return value
 
 
-CONFIG = str(next((ROOT / 'configs/synthetic').glob('swahr_*.py')))
+CONFIG = str(
+    ROOT
+    / 'configs/synthetic/swahr_higherhrnet-tiny_1xb4-15e_synthetic-256x256.py'
+)
 
 
 def run(*command, cwd=ROOT, check=True, **kwargs):

@@ -64,7 +64,9 @@ def linear(end, by_epoch=True, **kwargs):
     )
 
 
-def make_line_runner(folder, epochs=4, batch=2, size=8, **kwargs):
+def make_line_runner(
+    folder, epochs=4, batch=2, size=8, runner_class=Runner, **kwargs
+):
     """Make the runner of a small training, and a recorder.
 
     Args:
@@ -72,6 +74,7 @@ def make_line_runner(folder, epochs=4, batch=2, size=8, **kwargs):
         epochs: Number of epochs, where the schedule ends too.
         batch: Batch size.
         size: Number of samples.
+        runner_class: Class of the runner.
         **kwargs: Other settings of the runner.
     """
     recorder = Recorder()
@@ -85,7 +88,7 @@ def make_line_runner(folder, epochs=4, batch=2, size=8, **kwargs):
         ),
     )
     settings.update(kwargs)
-    runner = Runner(
+    runner = runner_class(
         model=Line(),
         work_dir=str(folder),
         train_dataloader=dict(

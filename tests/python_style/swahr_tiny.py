@@ -26,6 +26,7 @@ codec = dict(
     input_size=(256, 256),
     heatmap_sizes=[(64, 64), (128, 128)],
     sigma=2.0,
+    sparse_heatmaps=True,
     unbiased=True,
     decode_keypoint_thr=0.3,
 )
@@ -93,7 +94,7 @@ model = dict(
         keypoint_loss=dict(
             type=SWAHRLoss, scale_adaptive=True, weight_adaptive=True
         ),
-        tag_loss=dict(type=PullPushLoss, pull_weight=1e-2, push_weight=5e-3),
+        tag_loss=dict(type=PullPushLoss),
         decoder=decoder,
     ),
     test_cfg=dict(flip_test=False),

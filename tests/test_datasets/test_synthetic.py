@@ -13,6 +13,7 @@ import numpy as np
 import pytest
 from pycocotools import mask as mask_utils
 from pycocotools.coco import COCO
+from pycocotools.cocoeval import COCOeval
 
 from swahr_mmpose.datasets.synthetic import (
     KEYPOINT_NAMES,
@@ -20,6 +21,10 @@ from swahr_mmpose.datasets.synthetic import (
     is_complete,
     make_synthetic_dataset,
 )
+from swahr_mmpose.datasets.synthetic.clothed_people import draw_clothed_person
+from swahr_mmpose.datasets.synthetic.coco_records import COCO_SIGMAS
+from swahr_mmpose.datasets.synthetic.difficulty import reduce_quality
+from swahr_mmpose.datasets.synthetic.people import draw_person
 
 ROOT = Path(__file__).resolve().parents[2]
 TOOL = ROOT / 'tools/dataset_tools/make_synthetic_dataset.py'
@@ -351,3 +356,126 @@ def test_the_help_has_examples_and_the_defaults_of_the_function():
         assert '--' + field.name.replace('_', '-') in done.stdout
         if field.default is not False:  # flags print none
             assert f'(default: {field.default})' in done.stdout
+
+
+NOISY = {**FEW, 'num_train': 6, 'num_val': 3, 'image_size': (320, 256)}
+
+
+def make(folder, **arguments):
+    """Make a dataset and return its annotations by split, and its files."""
+    make_synthetic_dataset(folder, **{**NOISY, **arguments})
+    return {
+        split: json.loads(
+            (folder / f'annotations/person_keypoints_{split}.json').read_text()
+        )['annotations']
+        for split in ('train', 'val')
+    }, read_files(folder / 'images')
+
+
+def test_annotation_noise_moves_the_labels_of_the_training_set_only(tmp_path):
+    clean, images = make(tmp_path / 'clean')
+    noisy, same_images = make(tmp_path / 'noisy', annotation_noise=1)
+    assert images == same_images
+    assert noisy['val'] == clean['val']
+    assert noisy['train'] != clean['train']
+    for one, other in zip(clean['train'], noisy['train']):
+        assert one['area'] == other['area']
+        assert one['segmentation'] == other['segmentation']
+        visible = [keypoints_of(a)[:, 2].tolist() for a in (one, other)]
+        assert visible[0] == visible[1]
+
+
+def test_annotation_noise_is_that_of_oks(tmp_path):
+    """Standard deviation sigma_k * sqrt(area) in x and in y."""
+    data = {'num_train': 40, 'num_val': 0, 'max_height': 120}
+    clean, _ = make(tmp_path / 'clean', **data)
+    noisy, _ = make(tmp_path / 'noisy', **data, annotation_noise=0.5)
+    offsets = []
+    for one, other in zip(clean['train'], noisy['train']):
+        if one['iscrowd']:
+            continue
+        before, after = keypoints_of(one), keypoints_of(other)
+        kept = (before[:, 2] > 0) & (after[:, :2] > 0).all(1)
+        unit = np.sqrt(one['area']) * np.array(COCO_SIGMAS)[:, None]
+        offsets.append(((after - before)[:, :2] / unit)[kept])
+    offsets = np.concatenate(offsets)
+    assert len(offsets) > 500
+    assert abs(offsets.mean()) < 0.05
+    np.testing.assert_allclose(offsets.std(axis=0), 0.5, rtol=0.15)
+
+
+def test_noisy_labels_stay_in_the_image_and_in_their_box(tmp_path):
+    noisy, _ = make(tmp_path / 'noisy', annotation_noise=20)
+    for annotation in noisy['train']:
+        points = keypoints_of(annotation)
+        x, y = points[points[:, 2] > 0, :2].T
+        left, top, width, height = annotation['bbox']
+        assert ((x >= 0) & (x <= 319) & (y >= 0) & (y <= 255)).all()
+        assert ((x >= left) & (x <= left + width)).all()
+        assert ((y >= top) & (y <= top + height)).all()
+
+
+def test_small_people_lose_contrast_and_sharpness():
+    rng = np.random.default_rng(0)
+    person = draw_person(rng, 100, 0.0)
+    colours, alpha = np.split(person.layer.astype(float), [3], axis=2)
+    assert reduce_quality(person, 0) is person
+    worst = reduce_quality(person, 1)
+    faded, thin = np.split(worst.layer.astype(float), [3], axis=2)
+    inside = cv2.erode(alpha, np.ones((9, 9))) > 0
+    assert faded[inside].std() < 0.6 * colours[inside].std()
+    assert ((thin > 0) & (thin < 255)).sum() > (
+        2 * ((alpha > 0) & (alpha < 255)).sum()
+    )
+    np.testing.assert_array_equal(worst.keypoints, person.keypoints)
+
+
+def test_the_tallest_people_keep_their_quality(tmp_path):
+    equal = {'min_height': 90, 'max_height': 90}
+    _, images = make(tmp_path / 'plain', **equal)
+    assert make(tmp_path / 'same', **equal, small_difficulty=1)[1] == images
+    _, images = make(tmp_path / 'sizes')
+    assert make(tmp_path / 'hard', small_difficulty=1)[1] != images
+
+
+def test_clothed_people_have_no_markers_and_a_darker_left_side():
+    rng = np.random.default_rng(0)
+    brighter = []
+    for tint in np.linspace(0, 1, 6):
+        person = draw_clothed_person(rng, 300, tint)
+        x, y = np.rint(person.keypoints).astype(int).T
+        colours = person.layer[y, x, :3].astype(int).max(axis=1)
+        # Thighs, as far as no arm hides them.
+        brighter.append(colours[12] > colours[11])
+        assert person.keypoints.shape == (17, 2)
+        assert person.silhouette[y, x].mean() > 0.9
+    assert np.mean(brighter) > 0.6
+
+
+def test_clothed_people_are_people_for_coco(tmp_path):
+    records, _ = make(tmp_path / 'clothed', kind='clothed_people')
+    plain, _ = make(tmp_path / 'people')
+    assert records['train'] != plain['train']
+    assert records['train'][0].keys() == plain['train'][0].keys()
+    assert any(a['iscrowd'] for a in records['train'])
+    assert is_complete(tmp_path / 'clothed', **NOISY, kind='clothed_people')
+    assert not is_complete(tmp_path / 'clothed', **NOISY)
+
+
+def test_noise_and_difficulty_must_be_in_range(tmp_path):
+    for arguments in ({'annotation_noise': -1}, {'small_difficulty': 1.5}):
+        with pytest.raises(ValueError, match='got (annot|small)'):
+            make_synthetic_dataset(tmp_path / 'a', **FEW, **arguments)
+    assert not (tmp_path / 'a').exists()
+
+
+def test_other_noise_is_another_dataset(tmp_path):
+    make(tmp_path / 'a', annotation_noise=1)
+    assert is_complete(tmp_path / 'a', **NOISY, annotation_noise=1)
+    assert not is_complete(tmp_path / 'a', **NOISY, annotation_noise=2)
+    assert not is_complete(tmp_path / 'a', **NOISY)
+
+
+def test_the_constants_are_those_of_pycocotools():
+    expected = COCOeval(iouType='keypoints').params.kpt_oks_sigmas
+    np.testing.assert_allclose(COCO_SIGMAS, expected)

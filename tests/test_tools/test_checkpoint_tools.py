@@ -2,7 +2,6 @@
 
 import json
 import shutil
-import sys
 
 import numpy as np
 import pytest
@@ -10,7 +9,7 @@ import torch
 from helpers import ROOT
 from helpers.codecs import COCO_ORDER
 from helpers.models import small_hrnet, to_0x
-from helpers.tools import run, tool
+from helpers.tools import tool
 from PIL import Image
 
 from swahr_mmpose.checkpoints.io import file_sha256, read_checkpoint
@@ -63,18 +62,6 @@ test_evaluator = dict(
     format_only=True,
     outfile_prefix={prefix!r},
 )
-"""
-
-
-# tools/test.py with the solver of the official code: the reference arrays hold
-# its choice among assignments of equal cost.
-MUNKRES = f"""
-import runpy, sys
-sys.path.insert(0, {str(ROOT / 'tests')!r})
-from helpers.codecs import assign_munkres
-from swahr_mmpose.codecs import grouping
-grouping.group_by_tags.__kwdefaults__['assign'] = assign_munkres
-runpy.run_path({str(ROOT / 'tools/test.py')!r}, run_name='__main__')
 """
 
 
@@ -148,8 +135,9 @@ def test_a_converted_official_model_gives_the_official_poses(
     convert = 'deployment/convert_checkpoint.py'
     done = tool(convert, source, ours, '--config', config)
     assert "layout official, 'state_dict' removed, 'module.'" in done.stdout
-    arguments = [config, ours, '--work-dir', tmp_path]
-    run(sys.executable, '-c', MUNKRES, *arguments)
+    # Of assignments of equal cost, the reference arrays hold this choice.
+    official = ('--decode-assignment', 'official')
+    tool('test.py', config, ours, '--work-dir', tmp_path, *official)
     results = json.loads((tmp_path / 'results.keypoints.json').read_text())
     keypoints = np.array([r['keypoints'] for r in results])
     keypoints = keypoints.reshape(-1, 17, 3)
@@ -226,6 +214,13 @@ def test_mmpose_0x_files_and_back_from_ours(official, tmp_path):
     done = tool('deployment/convert_checkpoint.py', source, target)
     assert 'layout mmpose-0.x' in done.stdout
     assert 'without scale branch' in done.stdout
+    again = tmp_path / 'z.pth'
+    options = ('--to', 'mmpose-0.x')
+    tool('deployment/convert_checkpoint.py', target, again, *options)
+    content = torch.load(again, weights_only=True)
+    assert content['meta']['source']['layout'] == 'mmpose'
+    for key, value in to_0x(official).items():
+        assert torch.equal(content['state_dict'][key], value)
 
 
 def test_publishing_names_the_file_by_its_content(official, tmp_path):

@@ -7,7 +7,10 @@ import resource
 import shutil
 import socket
 import sys
+from pathlib import Path
 
+import cv2
+import numpy as np
 import pytest
 from helpers import ROOT
 from helpers.tools import CONFIG, ann, data_options, run, tool, train
@@ -22,10 +25,68 @@ def trained(synthetic, tmp_path_factory):
     done = train(synthetic, folder, options=['custom_hooks.4.interval=1'])
     drawn = {p.name for p in folder.rglob('vis_image/*.png')}
     assert {'scale_maps_0_1.png', 'targets_1_1.png'} <= drawn
-    assert 'loss_scale.1' in done.output
-    assert 'coco/AP' in done.output
-    assert str(folder) in done.stdout
+    assert_is_quiet(done, folder)
     return folder
+
+
+# The row of a table of metrics.
+AP = re.compile(r'^coco( +(-|[01]\.\d{3})){10}$', re.MULTILINE)
+
+
+def assert_is_quiet(done, folder):
+    """A line per epoch, a table per validation, and what to do next."""
+    assert done.stderr == ''
+    lines = done.stdout.splitlines()
+    starts = [line.split()[0] for line in lines[:-5]]
+    assert starts == [
+        'checked', 'checked', 'warning:', 'epoch', 'AP', 'coco', 'checkpoints'
+    ]  # fmt: skip
+    assert lines[2].startswith('warning: train_cfg.max_epochs is 1, but')
+    assert re.fullmatch(
+        r'epoch 1/1  loss \S+ +kpt \S+ +scale \S+ +pull \S+ +push \S+ +'
+        r'lr \S+  \d:\d\d  left 0:00',
+        lines[3],
+    )
+    assert AP.fullmatch(lines[5])
+    assert lines[6] == f'checkpoints and logs are in {folder}'
+    assert lines[7] == 'next:'
+    log = next(folder.glob('*/*.log')).read_text()
+    for part in ('loss_scale.1', 'coco/AP', 'Config:', 'before_train_iter:'):
+        assert part in log
+        assert part not in done.stdout
+
+
+def test_the_last_lines_are_commands_that_run(synthetic, trained, tmp_path):
+    """Those that take the model, trained at another input size."""
+    done = train(synthetic, tmp_path / 'run', '--input-size', 128)
+    lines = done.stdout.splitlines()[-4:]
+    commands = [x[x.index('python tools/') :].split()[1:] for x in lines]
+    places = {
+        'your.jpg': str(min((synthetic / 'images/val').iterdir())),
+        'poses': str(tmp_path / 'poses'),
+    }
+    infer, test = (
+        [places.get(word, word) for word in command]
+        for command in commands[:2]
+    )
+    assert '1 image' in run(sys.executable, *infer).stdout
+    assert len(list((tmp_path / 'poses').iterdir())) == 1
+    done = run(sys.executable, *test, '--work-dir', tmp_path / 'test')
+    assert AP.search(done.stdout)
+    written = (tmp_path / 'run' / Path(CONFIG).name).read_text()
+    assert '128,' in written
+    assert '256,' not in written
+    assert commands[2][0] == 'tools/deployment/export_onnx.py'
+    assert commands[3] == ['tools/dataset_tools/new_dataset.py', '--help']
+
+
+def test_verbose_brings_all_messages_back(synthetic, trained, tmp_path):
+    done = tool(
+        'test.py', CONFIG, trained / 'epoch_1.pth', '--work-dir', tmp_path,
+        '--verbose', '--cfg-options', *data_options(synthetic),
+    )  # fmt: skip
+    for part in ('coco/AP', 'Config:', 'before_test_iter:', 'Accumulating'):
+        assert part in done.stdout
 
 
 def test_a_full_disk_is_reported_and_leaves_the_last_checkpoint(
@@ -50,9 +111,10 @@ def test_a_full_disk_is_reported_and_leaves_the_last_checkpoint(
 
 def test_training_resumes_where_it_stopped(synthetic, trained):
     done = train(synthetic, trained, '--resume', epochs=2)
-    assert 'resumed epoch: 1' in done.output
+    assert f'resuming from {trained}/epoch_1.pth' in done.stdout
     assert (trained / 'epoch_2.pth').exists()
-    assert not re.search(r'Epoch\(train\) +\[1\]', done.output)
+    assert 'epoch 2/2' in done.stdout
+    assert 'epoch 1/2' not in done.stdout
 
 
 def test_a_longer_training_names_the_settings_that_belong_together(
@@ -106,7 +168,7 @@ def test_python_style_configs_are_trained_tested_and_drawn(
     folder = ['--work-dir', tmp_path / 'test']
     show = ['--show-dir', tmp_path / 'shown']
     done = tool('test.py', config, checkpoint, *folder, *show, *options)
-    assert 'coco/AP' in done.output
+    assert AP.search(done.stdout)
     few = ['--max-images', 1, '--out-dir', tmp_path / 'figures']
     image = min((synthetic / 'images/val').iterdir())
     found, onnx = tmp_path / 'found.json', tmp_path / 'model.onnx'
@@ -157,10 +219,13 @@ def test_scale_maps_are_drawn(synthetic, trained, tmp_path):
         tmp_path / 'figures',
         '--max-images',
         '2',
+        '--sheet',
+        tmp_path / 'sheet.jpg',
         '--cfg-options',
         *data_options(synthetic),
     )
     assert f'figures are in {tmp_path}/figures' in done.stdout
+    assert cv2.imread(str(tmp_path / 'sheet.jpg')).shape[1] == 1800
     assert len(list((tmp_path / 'figures').glob('*.png'))) == 2
 
 
@@ -235,7 +300,7 @@ def test_two_processes_train_and_test(synthetic, tmp_path):
             'env_cfg.dist_cfg.backend=gloo',
             'train_dataloader.batch_size=2',
         )
-        assert 'coco/AP' in done.output
+        assert len(AP.findall(done.stdout)) == 1
         assert 'unused parameters' not in done.output
 
 
@@ -424,7 +489,11 @@ def test_scales_are_compared_with_sizes(synthetic, trained, tmp_path):
     assert result['people'] + result['left_out'] == sum(
         not a['iscrowd'] and a['num_keypoints'] > 0 for a in annotations
     )
-    assert -1 <= result['level_1']['rank_correlation'] <= 1
+    for level in ('1/4', '1/2'):
+        for key in ('size', 'confidence'):
+            found = result[level][key]
+            low, high = found['interval']
+            assert -1 <= low <= found['rank_correlation'] <= high <= 1
     assert plot.read_bytes().startswith(b'\x89PNG')
     baseline = CONFIG.replace('swahr_', '')
     done = tool(
@@ -433,23 +502,38 @@ def test_scales_are_compared_with_sizes(synthetic, trained, tmp_path):
     assert done.returncode != 0
 
 
-def test_the_ablation_runs_and_does_not_run_twice(tmp_path):
+def test_the_ablation_adds_up_and_does_not_run_twice(tmp_path):
+    results, page = tmp_path / 'results.json', tmp_path / 'page.md'
+    names = 'methods', 'threshold', 'localization', 'assignment', 'curve'
+    page.write_text(
+        '\n'.join(
+            f'<!-- table: {name} -->\n<!-- end of table -->'
+            for name in (*names, 'scales', 'noise', 'parameters')
+        )
+    )
     command = (
         'analysis_tools/ablation.py', '--work-dir', tmp_path / 'runs',
         '--data', tmp_path / 'data', '--num-train', 4, '--num-val', 3,
-        '--seeds', 0, '--epochs', 2, '--methods', 'baseline', 'SWAHR',
+        '--results', results, '--page', page, '--epochs', 2,
+        '--methods', 'SWAHR', '--measures',
     )  # fmt: skip
-    done = tool(*command)
-    assert '| SWAHR | 1 |' in done.stdout
-    results = json.loads((tmp_path / 'runs/results.json').read_text())
-    assert {r['method'] for r in results} == {'baseline', 'SWAHR'}
-    by_method = {r['method']: r for r in results}
-    assert 'rank_correlation_1' in by_method['SWAHR']
-    assert 'rank_correlation_1' not in by_method['baseline']
-    log = tmp_path / 'runs/SWAHR_seed0/log.txt'
+    tool(*command, 'metrics')
+    run = json.loads(results.read_text())['runs']['SWAHR_2e_seed0']
+    assert run['metrics'].keys() >= {'coco/AP', 'coco/AP (M)'}
+    assert run['curve'][-1][0] == 2
+    assert '| SWAHR, 2 epochs, 1 seed |' in page.read_text()
+    log = tmp_path / 'runs/SWAHR_2e_seed0/log.txt'
     before = log.stat().st_mtime_ns
-    tool(*command)
-    assert log.stat().st_mtime_ns == before
+    tool(*command, 'metrics')
+    assert log.stat().st_mtime_ns == before, 'nothing was left to run'
+    tool(*command, 'metrics', 'localization', 'scales')
+    more = json.loads(results.read_text())['runs']['SWAHR_2e_seed0']
+    assert more['metrics'] == run['metrics']
+    assert more['localization']['found'] >= 0
+    assert {'1/4', '1/2'} <= more['scales'].keys()
+    done = tool(*command, 'metrics', '--num-val', 9, check=False)
+    assert done.returncode != 0
+    assert 'choose another file with --results' in done.stderr
 
 
 def test_the_benchmark_compares_both_sides(tmp_path):
@@ -474,6 +558,28 @@ def test_the_benchmark_compares_both_sides(tmp_path):
     # Dense: two float32 levels of 17 maps. Sparse: less than a tenth.
     assert three['dense targets, kB'] > 4 * 17 * (128**2 + 256**2) / 1e3
     assert three['sparse targets, kB'] < three['dense targets, kB'] / 10
+
+
+def test_the_benchmark_measures_the_shares_of_data_loading(tmp_path):
+    rng = np.random.default_rng(0)
+    for n in range(3):
+        image = rng.integers(0, 255, (60, 80, 3), np.uint8)
+        cv2.imwrite(str(tmp_path / f'{n}.png'), image)
+    out = tmp_path / 'speed.json'
+    tool(
+        'analysis_tools/benchmark.py', '--rows', 'loader', '--repeats', 2,
+        '--images', tmp_path, '--out-file', out,
+    )  # fmt: skip
+    (row,) = json.loads(out.read_text())['networks']
+    assert row.pop('name') == 'data loading, W32-512, 3 images'
+    assert row['images/s'] > 0
+    shares = {k: v for k, v in row.items() if k.endswith(', %')}
+    assert {'BottomupLoadImage, %', 'MMPose GenerateTarget, %'} <= set(shares)
+    for side in (False, True):
+        total = sum(
+            v for k, v in shares.items() if k.startswith('MMPose') == side
+        )
+        assert 80 < total < 120  # medians of shares
 
 
 def test_the_story_has_its_figures_and_numbers(tmp_path):

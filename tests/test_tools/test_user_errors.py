@@ -69,7 +69,9 @@ def test_nan_ends_a_training_in_one_line(tmp_path, monkeypatch):
         raise FloatingPointError('loss is nan; use a smaller learning rate')
 
     stub = SimpleNamespace(train=fail)
-    monkeypatch.setattr(train, 'make_runner', lambda cfg: stub)
+    monkeypatch.setattr(
+        'swahr_mmpose.engine.launch.make_runner', lambda *_, **__: stub
+    )
     with pytest.raises(SystemExit, match='error: loss is nan; use a smaller'):
         run('train', CONFIG, '--skip-checks', '--work-dir', str(tmp_path))
 

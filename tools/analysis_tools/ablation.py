@@ -1,46 +1,115 @@
 # Copyright (c) swahr_mmpose contributors. Licensed under Apache-2.0.
-"""Compare baseline, SAHR, WAHR and SWAHR on synthetic people.
+"""Compare baseline, SAHR, WAHR, SWAHR and SHR on synthetic people.
 
-  # twelve runs of a tiny model, about an hour on two cores
-  %(prog)s --work-dir work_dirs/ablation
-  # one seed, two epochs
-  %(prog)s --work-dir /tmp/quick --seeds 0 --epochs 2
+  # continue the study of docs/ablation.md, one process of one thread
+  %(prog)s --seeds 0 1 2
+  # two GPU processes at a time, only the values of lambda
+  %(prog)s --methods SAHR SAHR-lambda0.5 SAHR-lambda0.1 --device cuda --jobs 2
+  # write the page again from the results
+  %(prog)s --page-only
 
-The scheme of the paper's Table 3. Each run is a process with one thread;
---jobs processes run at a time. Completed runs are skipped, so the same command
-resumes an interrupted comparison. Writes results.json and results.md with mean
-and standard deviation over the seeds of AP, AP medium and AP large, and the
-rank correlation of the learned scale with the size of the people.
+Each run is one training of a tiny model and its measurements. Runs are added
+to one JSON file as they end, and the page is written from it. The same command
+continues an interrupted study: complete runs are skipped, others resume from
+their last checkpoint, and measurements that are missing are added as long as
+the checkpoint exists.
+
+Training labels have the noise that OKS assumes, small people are blurred and
+of low contrast, and the weights of heatmap and tag losses have the official
+ratio. docs/ablation.md explains the conditions and the result.
 """
 
+import contextlib
 import json
 import os
-import statistics
+import platform
 import subprocess
 import sys
+import threading
 import time
 from concurrent.futures import ThreadPoolExecutor, as_completed
 from pathlib import Path
 
+import torch
+
+try:
+    import fcntl
+except ImportError:  # Windows
+    fcntl = None
+
+from swahr_mmpose.evaluation.ablation_tables import (
+    format_tables,
+    replace_tables,
+    summarize_methods,
+)
 from swahr_mmpose.utils.atomic_write import replaced_file
 from swahr_mmpose.utils.cli import make_parser
+from swahr_mmpose.utils.device import get_device_name
 
 ROOT = Path(__file__).resolve().parents[2]
-CONFIG = 'configs/synthetic/{}higherhrnet-tiny_1xb4-15e_synthetic-256x256.py'
-MAKE_DATASET = ROOT / 'tools/dataset_tools/make_synthetic_dataset.py'
+CONFIG = (
+    'configs/synthetic/swahr_higherhrnet-tiny_1xb4-80e_synthetic-128x128.py'
+)
+DATA = {
+    'image-size': '640 512',
+    'min-height': 64,
+    'max-height': 500,
+    'annotation-noise': 1,
+    'small-difficulty': 1,
+}
+LOSS = 'model.head.keypoint_loss.'
+NO_SCALES = {'model.head.scale_maps': False, LOSS + 'scale_adaptive': False}
+NO_WEIGHTS = {LOSS + 'weight_adaptive': False}
+BASELINE = {**NO_SCALES, **NO_WEIGHTS}
 METHODS = {
-    'baseline': CONFIG.format(''),
-    'SAHR': CONFIG.format('sahr_'),
-    'WAHR': CONFIG.format('wahr_'),
-    'SWAHR': CONFIG.format('swahr_'),
+    'baseline': BASELINE,
+    'SAHR': NO_WEIGHTS,
+    'WAHR': NO_SCALES,
+    'SWAHR': {},
+    'SHR': {
+        **BASELINE,
+        # The paper divides box widths by 256 px at an input of 512 px.
+        **{
+            f'{codec}.person_scale.base_width': 64
+            for codec in (
+                'codec',
+                'model.head.decoder',
+                'train_dataloader.dataset.pipeline.2.encoder',
+            )
+        },
+    },
+    'SAHR-lambda0.5': {**NO_WEIGHTS, LOSS + 'regularizer_weight': 0.5},
+    'SAHR-lambda0.1': {**NO_WEIGHTS, LOSS + 'regularizer_weight': 0.1},
+    'WAHR-gamma0.1': {**NO_SCALES, LOSS + 'gamma': 0.1},
+    'WAHR-gamma1': {**NO_SCALES, LOSS + 'gamma': 1.0},
 }
-COLUMNS = {
-    'AP': 'coco/AP',
-    'AP medium': 'coco/AP (M)',
-    'AP large': 'coco/AP (L)',
-    'scale ~ size, 1/4': 'rank_correlation_0',
-    'scale ~ size, 1/2': 'rank_correlation_1',
+# Other annotation noise, by suffix of the method. At 128 px, four times the
+# noise of OKS is as many cells as the noise of OKS at the paper's 512 px.
+NOISE = {'': 1, '-clean': 0, '-noise4': 4}
+METHODS.update(
+    {
+        method + suffix: METHODS[method]
+        for suffix in ('-clean', '-noise4')
+        for method in ('baseline', 'SAHR', 'WAHR', 'SWAHR')
+    }
+)
+# Measurement: tool, and further --cfg-options.
+MEASURES = {
+    'metrics': ['tools/test.py'],
+    'metrics_at_0.3': [
+        'tools/test.py',
+        'model.head.decoder.decode_keypoint_thr=0.3',
+        'codec.decode_keypoint_thr=0.3',
+    ],
+    'official_assignment': [
+        'tools/test.py',
+        'model.head.decoder.decode_assignment=official',
+        'codec.decode_assignment=official',
+    ],
+    'localization': ['tools/analysis_tools/measure_localization.py'],
+    'scales': ['tools/analysis_tools/scale_statistics.py'],
 }
+MAIN_METHODS = ['baseline', 'SWAHR', 'WAHR', 'SAHR', 'SHR']
 
 
 def parse_args():
@@ -49,157 +118,294 @@ def parse_args():
     add = parser.add_argument
     add('--work-dir', default='work_dirs/ablation', help='folder of the runs')
     add('--data', default='data/ablation', help='dataset, made if missing')
-    add('--num-train', type=int, default=256, help='training images')
+    add('--num-train', type=int, default=512, help='training images')
     add('--num-val', type=int, default=200, help='validation images')
-    add('--seeds', type=int, nargs='+', default=[0, 1, 2], help='RNG seeds')
+    add('--results', default='docs/ablation.json', help='file of all results')
+    add('--page', default='docs/ablation.md', help='page of the results')
+    add('--seeds', type=int, nargs='+', default=[0], help='RNG seeds')
     add(
         '--methods',
         nargs='+',
         choices=list(METHODS),
-        default=list(METHODS),
+        default=MAIN_METHODS,
         help='methods to compare',
     )
-    add('--epochs', type=int, default=15, help='training epochs, 2 or more')
-    add('--jobs', type=int, default=os.cpu_count(), help='parallel runs')
+    add(
+        '--epochs',
+        type=int,
+        nargs='+',
+        default=[20, 80],
+        help='lengths of training in epochs of 128 steps, 2 or more',
+    )
+    add(
+        '--measures',
+        nargs='*',
+        choices=list(MEASURES),
+        default=list(MEASURES),
+        help='measurements of the trained models',
+    )
+    add(
+        '--no-train',
+        action='store_true',
+        help='only measure runs whose training is complete',
+    )
+    add('--jobs', type=int, default=1, help='runs at a time')
+    add('--device', default='cpu', help='cpu, cuda or cuda:N')
+    add(
+        '--page-only',
+        action='store_true',
+        help='write the tables of the page and run nothing',
+    )
+    add(
+        '--summary',
+        nargs='*',
+        choices=list(METHODS),
+        metavar='METHOD',
+        help='print AP of these methods and do nothing else',
+    )
     args = parser.parse_args()
-    if args.epochs < 2:
+    if min(args.epochs) < 2:
         parser.error(
-            f'--epochs is {args.epochs}, expected 2 or more (1 of warm-up)'
+            f'--epochs has {min(args.epochs)}, expected 2 or more (1 of '
+            'warm-up)'
         )
     return args
 
 
-def options(args, seed):
-    """Format the settings of a run as --cfg-options."""
-    root = str(Path(args.data).resolve()) + '/'
-    ann_file = root + 'annotations/person_keypoints_val.json'
+def list_settings(args, method, seed, epochs):
+    """List the settings of a run as --cfg-options."""
+    root = f'{Path(args.data).resolve()}{find_suffix(method)}/'
+    interval = max(1, epochs // 4)
     settings = {
         'randomness.seed': seed,
-        'train_cfg.max_epochs': args.epochs,
-        'param_scheduler.1.end': args.epochs,
-        'train_cfg.val_interval': args.epochs,
-        'default_hooks.checkpoint.interval': args.epochs,
-        'test_evaluator.ann_file': ann_file,
+        'train_cfg.max_epochs': epochs,
+        'train_cfg.val_interval': interval,
+        'param_scheduler.1.end': epochs,
+        'default_hooks.checkpoint.interval': max(1, epochs // 20),
+        'default_hooks.checkpoint.max_keep_ckpts': 1,
+        # Figures of samples cost more time than they are worth here.
+        'custom_hooks.4.interval': epochs,
+        **METHODS[method],
     }
+    for split in ('val', 'test'):
+        settings[f'{split}_evaluator.ann_file'] = (
+            root + 'annotations/person_keypoints_val.json'
+        )
     for split in ('train', 'val', 'test'):
         settings[f'{split}_dataloader.dataset.data_root'] = root
     return [f'{key}={value}' for key, value in settings.items()]
 
 
-def call(log, *command):
-    """Run a tool with one thread and write its output to a log file."""
-    variables = dict(os.environ, OMP_NUM_THREADS='1', PYTHONWARNINGS='ignore')
-    with open(log, 'a', encoding='utf-8') as stream:
-        process = subprocess.run(
-            [sys.executable, *map(str, command)],
-            stdout=stream,
-            stderr=subprocess.STDOUT,
-            env=variables,
-            cwd=ROOT,
-            check=False,
+class Study:
+    """Results in one JSON file, and the runs that fill it.
+
+    Args:
+        args (argparse.Namespace): Options of the command line.
+    """
+
+    def __init__(self, args):
+        self.args = args
+        self.path = Path(args.results)
+        self.lock = threading.Lock()
+
+    def read(self):
+        """Read the results, ``{'runs': {name: run}}``."""
+        data = list_data(self.args)
+        if not self.path.exists():
+            return {'config': CONFIG, 'data': data, 'runs': {}}
+        content = json.loads(self.path.read_text(encoding='utf-8'))
+        if content['data'] != data or content['config'] != CONFIG:
+            raise SystemExit(
+                f'{self.path} has results of {content["config"]} and '
+                f'{content["data"]}, expected {CONFIG} and {data}; choose '
+                'another file with --results'
+            )
+        return content
+
+    def update(self, name, **values):
+        """Add values to a run and write the file.
+
+        Other studies may write the same file meanwhile.
+        """
+        with self.lock, lock_file(f'{self.path}.lock'):
+            content = self.read()
+            content['runs'].setdefault(name, {}).update(values)
+            text = json.dumps(content, indent=1, sort_keys=True)
+            with replaced_file(str(self.path)) as stream:
+                stream.write(f'{text}\n'.encode())
+
+    def call(self, log, *command):
+        """Run a tool with one thread and write its output to a log file."""
+        device = self.args.device
+        variables = dict(
+            os.environ, OMP_NUM_THREADS='1', PYTHONWARNINGS='ignore'
         )
-    if process.returncode:
-        raise RuntimeError(f'{command[0]} failed; see {log}')
+        if device == 'cpu':
+            variables['CUDA_VISIBLE_DEVICES'] = ''
+        elif ':' in device:
+            variables['CUDA_VISIBLE_DEVICES'] = device.split(':')[1]
+        with open(log, 'a', encoding='utf-8') as stream:
+            process = subprocess.run(
+                [sys.executable, *map(str, command)],
+                stdout=stream,
+                stderr=subprocess.STDOUT,
+                env=variables,
+                cwd=ROOT,
+                check=False,
+            )
+        if process.returncode:
+            raise RuntimeError(f'{command[0]} failed; see {log}')
+
+    def run(self, name, method, seed, epochs):
+        """Train a run unless it is complete, and add missing measurements."""
+        settings = list_settings(self.args, method, seed, epochs)
+        folder = Path(self.args.work_dir).resolve() / name
+        checkpoint = folder / f'epoch_{epochs}.pth'
+        known = self.read()['runs'].get(name, {})
+        train = not self.args.no_train and 'metrics' not in known
+        if train and not checkpoint.exists():
+            folder.mkdir(parents=True, exist_ok=True)
+            self.call(
+                folder / 'log.txt', 'tools/train.py', CONFIG, '--work-dir',
+                folder, '--resume', '--cfg-options', *settings,
+            )  # fmt: skip
+        if not checkpoint.exists():
+            return
+        if 'metrics' not in known:
+            self.update(
+                name,
+                method=method,
+                seed=seed,
+                epochs=epochs,
+                curve=read_curve(folder),
+                hardware=describe_hardware(self.args.device),
+            )
+        for measure in self.args.measures:
+            command = MEASURES[measure]
+            if measure in known or not is_measured(measure, method):
+                continue
+            out = folder / f'{measure}.json'
+            # A test writes its logs to a folder of its own.
+            extra = ['--work-dir', folder / 'test'] * ('test.py' in command[0])
+            self.call(
+                folder / 'log.txt', command[0], CONFIG, checkpoint,
+                '--out-file', out, *extra, '--cfg-options', *settings,
+                *command[1:],
+            )  # fmt: skip
+            self.update(name, **{measure: json.loads(out.read_text())})
 
 
-def run(args, method, seed):
-    """Train and test once, or read the result; returns the metrics."""
-    folder = Path(args.work_dir).resolve() / f'{method}_seed{seed}'
-    result = folder / 'result.json'
-    settings = options(args, seed)
-    if result.exists():
-        content = json.loads(result.read_text())
-        if content['settings'] == settings:
-            return content
-    folder.mkdir(parents=True, exist_ok=True)
-    log, config = folder / 'log.txt', METHODS[method]
-    common = ['--cfg-options', *settings]
-    started = time.monotonic()
-    call(log, 'tools/train.py', config, '--work-dir', folder,
-         '--no-validate', *common)  # fmt: skip
-    seconds = time.monotonic() - started
-    checkpoint = folder / f'epoch_{args.epochs}.pth'
-    metrics = folder / 'metrics.json'
-    call(log, 'tools/test.py', config, checkpoint, '--out-file', metrics,
-         '--work-dir', folder / 'test', *common)  # fmt: skip
-    content = json.loads(metrics.read_text())
-    if method in ('SAHR', 'SWAHR'):
-        scales = folder / 'scales.json'
-        measure = 'tools/analysis_tools/scale_statistics.py'
-        common = ['--out-file', scales, '--device', 'cpu', *common]
-        call(log, measure, config, checkpoint, *common)
-        statistics_ = json.loads(scales.read_text())
-        content['scales'] = statistics_
-        for level, found in statistics_.items():
-            if level.startswith('level_'):
-                name = level.replace('level', 'rank_correlation')
-                content[name] = found['rank_correlation']
-    content.update(
-        method=method, seed=seed, settings=settings, train_seconds=seconds
+@contextlib.contextmanager
+def lock_file(path):
+    """Lock a file until the end of the context, where the system can."""
+    Path(path).parent.mkdir(parents=True, exist_ok=True)
+    with open(path, 'w', encoding='utf-8') as file:
+        if fcntl is not None:
+            fcntl.flock(file, fcntl.LOCK_EX)
+        yield
+
+
+def is_measured(measure, method):
+    """Whether a measurement applies to a method."""
+    return (
+        measure != 'scales' or 'model.head.scale_maps' not in (METHODS[method])
     )
-    with replaced_file(str(result)) as stream:
-        stream.write(json.dumps(content, indent=2).encode())
-    return content
 
 
-def cell(values):
-    """Format mean and sample standard deviation for a table cell."""
-    values = [v for v in values if v is not None]
-    if not values:
-        return '-'
-    mean = statistics.fmean(values)
-    if len(values) < 2:
-        return f'{mean:.3f}'
-    return f'{mean:.3f} ± {statistics.stdev(values):.3f}'
+def read_curve(folder):
+    """Read AP during training, a list of (epoch, AP)."""
+    curve = {}
+    for path in sorted(folder.glob('*/vis_data/scalars.json')):
+        for line in path.read_text().splitlines():
+            entry = json.loads(line)
+            if 'coco/AP' in entry:
+                curve[entry['step']] = round(entry['coco/AP'], 4)
+    return sorted(curve.items())
 
 
-def table(results, methods):
-    """Format the results as a Markdown table."""
-    lines = [
-        '| method | seeds | ' + ' | '.join(COLUMNS) + ' |',
-        '| --- ' * (len(COLUMNS) + 2) + '|',
+def describe_hardware(device):
+    """Describe the device of a run."""
+    if device == 'cpu':
+        return f'one thread of {platform.machine()}, torch {torch.__version__}'
+    return f'{get_device_name(device)}, torch {torch.__version__}'
+
+
+def write_page(path, runs):
+    """Replace the tables of the page."""
+    page = Path(path)
+    if not page.exists():
+        print(f'{path} does not exist; no page is written')
+        return
+    text = replace_tables(
+        page.read_text(encoding='utf-8'), format_tables(runs)
+    )
+    with replaced_file(path) as stream:
+        stream.write(text.encode())
+    print(f'tables are in {page.resolve()}')
+
+
+def find_suffix(method):
+    """Find the suffix of a method that says which dataset it has."""
+    return next((x for x in NOISE if x and method.endswith(x)), '')
+
+
+def list_data(args):
+    """List the options of the dataset without its noise."""
+    return {'num-train': args.num_train, 'num-val': args.num_val, **DATA}
+
+
+def make_dataset(args, suffix):
+    """Make a dataset of the study unless it exists."""
+    tool = ROOT / 'tools/dataset_tools/make_synthetic_dataset.py'
+    options = [
+        word
+        for key, value in {
+            **list_data(args),
+            'annotation-noise': NOISE[suffix],
+        }.items()
+        for word in (f'--{key}', *str(value).split())
     ]
-    for method in methods:
-        runs = [r for r in results if r['method'] == method]
-        cells = [cell([r.get(key) for r in runs]) for key in COLUMNS.values()]
-        lines.append(f'| {method} | {len(runs)} | ' + ' | '.join(cells) + ' |')
-    return '\n'.join(lines)
+    subprocess.run(
+        [sys.executable, tool, args.data + suffix, *options], check=True
+    )
+
+
+def execute(study, plan, jobs):
+    """Execute all runs, ``jobs`` at a time."""
+    started = time.monotonic()
+    with ThreadPoolExecutor(jobs) as pool:
+        futures = {pool.submit(study.run, *run): run for run in plan}
+        for number, future in enumerate(as_completed(futures), 1):
+            future.result()
+            minutes = (time.monotonic() - started) / 60
+            print(
+                f'[{number}/{len(plan)}, {minutes:.1f} min] '
+                f'{futures[future][0]}',
+                flush=True,
+            )
 
 
 def main():
-    """Run all methods and seeds and write the table."""
+    """Run all methods, lengths and seeds, and write the tables."""
     args = parse_args()
-    started = time.monotonic()
-    subprocess.run(
-        [
-            sys.executable,
-            MAKE_DATASET,
-            args.data,
-            f'--num-train={args.num_train}',
-            f'--num-val={args.num_val}',
-        ],
-        check=True,
-    )
-    # Seed by seed, so that an early stop leaves complete comparisons.
-    plan = [(m, s) for s in args.seeds for m in args.methods]
-    results = []
-    with ThreadPoolExecutor(args.jobs) as pool:
-        futures = [pool.submit(run, args, m, s) for m, s in plan]
-        for future in as_completed(futures):
-            result = future.result()
-            results.append(result)
-            elapsed = (time.monotonic() - started) / 60
-            print(
-                f'[{len(results)}/{len(plan)}, {elapsed:.1f} min] '
-                f'{result["method"]} seed {result["seed"]}: '
-                f'AP {result["coco/AP"]:.3f}',
-                flush=True,
-            )
-    text = table(results, args.methods)
-    folder = Path(args.work_dir)
-    (folder / 'results.json').write_text(json.dumps(results, indent=2))
-    (folder / 'results.md').write_text(text + '\n')
-    print(f'\n{text}\n\nresults are in {folder.resolve()}')
+    study = Study(args)
+    runs = study.read()['runs']
+    if args.summary is not None:
+        print('\n'.join(summarize_methods(runs, args.summary)))
+        return
+    if not args.page_only:
+        for suffix in sorted({find_suffix(m) for m in args.methods}):
+            make_dataset(args, suffix)
+        # Short runs first, then seed by seed: an early stop leaves complete
+        # comparisons.
+        plan = [
+            (f'{method}_{epochs}e_seed{seed}', method, seed, epochs)
+            for epochs in args.epochs
+            for seed in args.seeds
+            for method in args.methods
+        ]
+        execute(study, plan, args.jobs)
+    write_page(args.page, study.read()['runs'])
 
 
 if __name__ == '__main__':

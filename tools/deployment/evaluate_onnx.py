@@ -4,6 +4,9 @@
 The code is in :mod:`swahr_mmpose.commands.evaluate_onnx`.
 """
 
+# Parse the arguments before torch and MMPose are imported.
+__swahr_command__ = True
+
 from swahr_mmpose.commands.evaluate_onnx import main
 
 if __name__ == '__main__':

@@ -72,7 +72,7 @@ def person_and_target(height, seed):
     visible = np.ones(cells.shape[:2])
     size = (side // STRIDE, side // STRIDE)
     target = draw_gaussians(cells, visible, size, SIGMA)
-    return image[..., ::-1].copy(), cells[0], target
+    return image[..., ::-1].copy(), cells[0], np.asarray(target)
 
 
 def crowding(cells, target):
@@ -109,7 +109,7 @@ def gaussian(sigma):
     """Draw a target in the middle of a patch, (1, 1, h, w)."""
     middle = np.full((1, 1, 2), SIDE // 2, float)
     maps = draw_gaussians(middle, np.ones((1, 1)), (SIDE, SIDE), sigma)
-    return torch.from_numpy(maps)[None]
+    return torch.from_numpy(np.asarray(maps))[None]
 
 
 def blob(sigma):
@@ -200,9 +200,8 @@ def shares(pred, target, weight):
 def explain_weights(folder, seed):
     """Part 3: the weights."""
     cells = np.array([[[60.0, 60.0]], [[40.0, 70.0]]])
-    target = torch.from_numpy(
-        draw_gaussians(cells, np.ones((2, 1)), (96, 96), SIGMA)
-    )[None]
+    drawn = draw_gaussians(cells, np.ones((2, 1)), (96, 96), SIGMA)
+    target = torch.from_numpy(np.asarray(drawn))[None]
     pred = make_prediction(target, seed)
     weight = adaptive_weight(pred, target, gamma=0.01)
     plain, weighted = (pred - target) ** 2, weight * (pred - target) ** 2

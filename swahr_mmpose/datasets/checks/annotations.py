@@ -24,6 +24,7 @@ from .schema import (
     MAX_COORDINATE,
     are_coordinates,
     are_finite,
+    find_outline_problem,
     find_type_problems,
     is_integer,
     is_number,
@@ -272,6 +273,10 @@ def _check_segmentation(segmentation: Any, size: Any) -> Iterator[str]:
             'has a segmentation that is neither an RLE mask nor a list of '
             'polygons with at least three points'
         )
+    elif all(is_integer(side) for side in size):
+        problem = find_outline_problem(polygons, size)
+        if problem:
+            yield f'{problem}; correct the segmentation'
 
 
 def find_segmentation_problem(segmentation: Any, size: Any) -> Optional[str]:

@@ -17,7 +17,6 @@ from typing import Any, Dict, List, Optional, Sequence, Tuple
 import numpy as np
 
 from swahr_mmpose.datasets.checks.annotations import find_segmentation_problem
-from swahr_mmpose.datasets.transforms.loss_mask import valid_region
 
 __all__ = [
     'AREA_SHARE',
@@ -327,6 +326,8 @@ def _measure_segmentation(
             f'in the annotation file, expected at most {_MAX_PIXELS} pixels; '
             'correct width and height'
         )
+    from swahr_mmpose.datasets.transforms.loss_mask import valid_region
+
     # The loss mask excludes instances without labelled keypoints only.
     unlabelled = dict(annotation, iscrowd=1, num_keypoints=0)
     try:

@@ -38,6 +38,7 @@ BEETLE_SKELETON = [  # one-based, as in COCO
     [2, 8],
     [2, 9],
 ]
+BEETLE_SIGMAS = (0.05,) * len(BEETLE_NAMES)
 HEAD, THORAX, TAIL = 0, 1, 2
 ANTENNAE, FRONT_LEGS, HIND_LEGS = (3, 4), (5, 6), (7, 8)
 

@@ -25,6 +25,18 @@ KEYPOINT_NAMES = ['nose'] + [
     )
     for side in ('left', 'right')
 ]
+# Constants sigma_k of OKS, as in pycocotools.
+COCO_SIGMAS = (
+    (0.026,)
+    + 2 * (0.025,)
+    + 2 * (0.035,)
+    + 2 * (0.079,)
+    + 2 * (0.072,)
+    + 2 * (0.062,)
+    + 2 * (0.107,)
+    + 2 * (0.087,)
+    + 2 * (0.089,)
+)
 SKELETON = [  # COCO's, one-based
     [16, 14],
     [14, 12],

@@ -5,13 +5,14 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from numbers import Integral
-from typing import Callable, List, NamedTuple, Tuple
+from typing import Callable, List, NamedTuple, Sequence, Tuple
 
 from numpy.random import Generator
 
-from .beetles import BEETLE_NAMES, BEETLE_SKELETON, draw_beetle
+from .beetles import BEETLE_NAMES, BEETLE_SIGMAS, BEETLE_SKELETON, draw_beetle
 from .canvas import Person
-from .coco_records import KEYPOINT_NAMES, SKELETON
+from .clothed_people import draw_clothed_person
+from .coco_records import COCO_SIGMAS, KEYPOINT_NAMES, SKELETON
 from .people import draw_person
 
 _MIN_HEIGHT = 16  # px; in smaller people the joints share one pixel
@@ -24,6 +25,7 @@ class Kind(NamedTuple):
         category (str): Name of the COCO category.
         keypoints (list[str]): Names of the K keypoints.
         skeleton (list[list[int]]): One-based skeleton edges.
+        sigmas (Sequence[float]): Constants sigma_k of OKS.
         draw (Callable): Function that draws an instance, given a random
             number generator, a height or length in px and a brightness from 0
             to 1.
@@ -33,14 +35,30 @@ class Kind(NamedTuple):
     category: str
     keypoints: List[str]
     skeleton: List[List[int]]
+    sigmas: Sequence[float]
     draw: Callable[[Generator, float, float], Person]
     crowds: bool
 
 
 KINDS = {
-    'people': Kind('person', KEYPOINT_NAMES, SKELETON, draw_person, True),
+    'people': Kind(
+        'person', KEYPOINT_NAMES, SKELETON, COCO_SIGMAS, draw_person, True
+    ),
+    'clothed_people': Kind(
+        'person',
+        KEYPOINT_NAMES,
+        SKELETON,
+        COCO_SIGMAS,
+        draw_clothed_person,
+        True,
+    ),
     'beetles': Kind(
-        'beetle', BEETLE_NAMES, BEETLE_SKELETON, draw_beetle, False
+        'beetle',
+        BEETLE_NAMES,
+        BEETLE_SKELETON,
+        BEETLE_SIGMAS,
+        draw_beetle,
+        False,
     ),
 }
 
@@ -58,9 +76,15 @@ class SyntheticConfig:
             beetle, in px. Defaults to 32.
         max_height (int): Maximum height or length in px. Defaults to 340.
         seed (int): Seed of the random number generator. Defaults to 0.
-        kind (str): Kind of instances, ``'people'`` or ``'beetles'``. Defaults
-            to ``'people'``.
+        kind (str): Kind of instances: ``'people'`` with coloured markers on
+            the joints, ``'clothed_people'`` or ``'beetles'``. Defaults to
+            ``'people'``.
         bare (bool): Whether to annotate keypoints only. Defaults to False.
+        annotation_noise (float): Standard deviation of the annotated
+            keypoints of the training set in x and in y, relative to the
+            ``sigma_k * sqrt(area)`` of OKS. Defaults to 0.
+        small_difficulty (float): Loss of contrast and sharpness of small
+            people, 0 to 1. Defaults to 0.
 
     Raises:
         ValueError: If an argument is out of its range.
@@ -74,6 +98,8 @@ class SyntheticConfig:
     seed: int = 0
     kind: str = 'people'
     bare: bool = False
+    annotation_noise: float = 0.0
+    small_difficulty: float = 0.0
 
     def __post_init__(self) -> None:
         """Check the arguments."""
@@ -101,6 +127,16 @@ class SyntheticConfig:
             (
                 self.kind in KINDS,
                 f'got kind {self.kind!r}, expected one of {sorted(KINDS)}',
+            ),
+            (
+                self.annotation_noise >= 0,
+                f'got annotation_noise {self.annotation_noise}, expected a '
+                'factor of at least 0',
+            ),
+            (
+                0 <= self.small_difficulty <= 1,
+                f'got small_difficulty {self.small_difficulty}, expected 0 '
+                'to 1',
             ),
         ):
             if not valid:

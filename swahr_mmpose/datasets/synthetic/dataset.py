@@ -12,6 +12,7 @@ same files. The folder is written atomically::
 from __future__ import annotations
 
 import json
+import math
 import shutil
 import uuid
 from dataclasses import asdict
@@ -34,6 +35,7 @@ from . import scene
 from .canvas import Person
 from .coco_records import make_crowd_record, make_document, make_person_record
 from .config import KINDS, SyntheticConfig
+from .difficulty import move_labels, reduce_quality
 
 __all__ = ['FORMAT_VERSION', 'is_complete', 'make_synthetic_dataset']
 
@@ -73,6 +75,8 @@ def make_synthetic_dataset(
     seed: int = SyntheticConfig.seed,
     kind: str = SyntheticConfig.kind,
     bare: bool = SyntheticConfig.bare,
+    annotation_noise: float = SyntheticConfig.annotation_noise,
+    small_difficulty: float = SyntheticConfig.small_difficulty,
     overwrite: bool = False,
     progress: Progress = None,
 ) -> Dict:
@@ -89,10 +93,18 @@ def make_synthetic_dataset(
         max_height (int): Maximum height of a standing person in px. Defaults
             to 340.
         seed (int): Seed of the random number generator. Defaults to 0.
-        kind (str): Kind of instances, ``'people'`` or ``'beetles'``. Defaults
-            to ``'people'``.
+        kind (str): Kind of instances: ``'people'`` with coloured markers on
+            the joints, ``'clothed_people'`` or ``'beetles'``. Defaults to
+            ``'people'``.
         bare (bool): Whether to annotate keypoints only, without bbox, area,
             segmentation, num_keypoints and iscrowd. Defaults to False.
+        annotation_noise (float): Standard deviation of the annotated
+            keypoints of the training set, see
+            :func:`.difficulty.move_labels`. Images and validation set do not
+            depend on it. Defaults to 0.
+        small_difficulty (float): Loss of contrast and sharpness of the
+            smallest people, from 0 to 1; the tallest lose nothing. Defaults
+            to 0.
         overwrite (bool): Whether to replace a dataset made by this function.
             Defaults to False.
         progress (Callable, optional): Called as ``progress(done, total)``
@@ -116,6 +128,8 @@ def make_synthetic_dataset(
         seed,
         kind,
         bare,
+        annotation_noise,
+        small_difficulty,
     )
     out = Path(out_dir).resolve()
     _check_target(out, overwrite)
@@ -139,7 +153,8 @@ def is_complete(out_dir: Union[str, Path], **arguments: Any) -> bool:
     Args:
         out_dir (str | Path): Folder to check.
         **arguments: Arguments of :func:`make_synthetic_dataset`, from
-            ``num_train`` to ``bare``.
+            ``num_train`` to
+            ``small_difficulty``.
 
     Returns:
         bool: Whether format version, arguments and number of files agree.
@@ -220,7 +235,12 @@ def _describe(config: SyntheticConfig) -> Dict:
     """Describe a dataset for dataset.json: format version and arguments."""
     arguments = asdict(config)
     # Omitted by default, as in files written before these arguments existed.
-    for key, default in (('kind', 'people'), ('bare', False)):
+    for key, default in (
+        ('kind', 'people'),
+        ('bare', False),
+        ('annotation_noise', 0),
+        ('small_difficulty', 0),
+    ):
         if arguments[key] == default:
             del arguments[key]
     return {'format_version': FORMAT_VERSION, 'arguments': arguments}
@@ -270,11 +290,25 @@ def _draw_scene(config: SyntheticConfig, split: str, index: int) -> _Scene:
         else _place_people(rng, config, bars[..., 3] > 0)
     )
     crowd = np.zeros(image.shape[:2], bool)
-    if KINDS[config.kind].crowds and index % CROWD_EVERY == CROWD_AT:
-        crowd = scene.draw_crowd(rng, image, people)
+    kind = KINDS[config.kind]
+    if kind.crowds and index % CROWD_EVERY == CROWD_AT:
+        crowd = scene.draw_crowd(rng, image, people, kind.draw)
     for layer in (*(p.layer for p in people), bars):
         scene.paste(image, layer)
-    return _Scene(scene.add_noise(rng, image), people, crowd)
+    image = scene.add_noise(rng, image)
+    return _Scene(image, _label_people(config, split, index, people), crowd)
+
+
+def _label_people(
+    config: SyntheticConfig, split: str, index: int, people: List[Person]
+) -> List[Person]:
+    """Add annotation noise to the people of a training image."""
+    if not config.annotation_noise or split != 'train':
+        return people
+    # Random numbers of their own: the images do not depend on the noise.
+    rng = np.random.default_rng([config.seed, 2, index])
+    sigmas, factor = KINDS[config.kind].sigmas, config.annotation_noise
+    return [move_labels(rng, p, sigmas, factor) for p in people]
 
 
 def _place_people(
@@ -303,6 +337,11 @@ def _place_people(
     people: List[Person] = []
     for height, grey in zip(config.min_height * ratio**parts, greys):
         person = KINDS[config.kind].draw(rng, height, grey)
+        if config.small_difficulty:
+            smallness = math.log(config.max_height / height)
+            smallness /= max(math.log(ratio), 1e-9)
+            amount = config.small_difficulty * smallness
+            person = reduce_quality(person, amount)
         for _ in range(MAX_TRIES):
             moved = scene.place_randomly(rng, person, config.image_size)
             trial = scene.label_visibility([*people, moved], bars)

@@ -94,8 +94,16 @@ def _sample_angles(rng: Generator) -> Tuple[Pair, Pair]:
     return (arm, forearm), (thigh, thigh - rng.uniform(-8, 42))
 
 
-def _sample_pose(rng: Generator, height: float) -> np.ndarray:
-    """Sample keypoints (17, 2) in px of a person of a height in px."""
+def sample_pose(rng: Generator, height: float) -> np.ndarray:
+    """Sample the pose of a person.
+
+    Args:
+        rng (Generator): Random number generator.
+        height (float): Standing height in px.
+
+    Returns:
+        np.ndarray: Keypoints in px, shape (17, 2).
+    """
     points = np.zeros((NUM_KEYPOINTS, 2))
     points[:5] = FACE
     points[:3, 0] += rng.uniform(-0.022, 0.022)  # turn of the head
@@ -170,7 +178,7 @@ def draw_person(rng: Generator, height: float, grey: float) -> Person:
     Returns:
         Person: Keypoints (17, 2) and layer of the person.
     """
-    points = _sample_pose(rng, height)
+    points = sample_pose(rng, height)
     canvas = Canvas(points, height)
     clothes = hsv_to_bgra(0, 0, grey)
     # Skin is mixed with the grey of the clothes, so that adjacent faces can be

@@ -8,7 +8,7 @@ alpha.
 from __future__ import annotations
 
 from dataclasses import replace
-from typing import List
+from typing import Callable, List
 
 import cv2
 import numpy as np
@@ -146,7 +146,10 @@ def paste(image: np.ndarray, layer: np.ndarray) -> None:
 
 
 def draw_crowd(
-    rng: Generator, image: np.ndarray, people: List[Person]
+    rng: Generator,
+    image: np.ndarray,
+    people: List[Person],
+    draw: Callable[[Generator, float, float], Person] = draw_person,
 ) -> np.ndarray:
     """Draw tiny overlapping people into an image, in place.
 
@@ -154,6 +157,8 @@ def draw_crowd(
         rng (Generator): Random number generator.
         image (np.ndarray): BGR image, uint8 (h, w, 3).
         people (list[Person]): People who will be drawn over the crowd.
+        draw (Callable): Function that draws a person, see
+            :func:`.people.draw_person`. Defaults to that function.
 
     Returns:
         np.ndarray: Region of the crowd that stays visible, bool (h, w).
@@ -169,9 +174,7 @@ def draw_crowd(
     spot = min(spots, key=lambda s: share[int(s[1]), int(s[0])])
     mask = np.zeros((height, width), np.uint8)
     for _ in range(rng.integers(9, 17)):
-        member = draw_person(
-            rng, rng.uniform(*CROWD_HEIGHT) * height, rng.random()
-        )
+        member = draw(rng, rng.uniform(*CROWD_HEIGHT) * height, rng.random())
         member = member.moved(
             spot + rng.uniform(-1, 1, 2) * (1.6 * unit, 0.4 * unit),
             (width, height),

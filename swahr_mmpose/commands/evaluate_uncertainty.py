@@ -1,0 +1,247 @@
+# Copyright (c) swahr_mmpose contributors. Licensed under Apache-2.0.
+"""Measure how the estimated standard deviations order the true errors.
+
+  %(prog)s CONFIG CHECKPOINT
+  # more resamples for the intervals, and all numbers in a file
+  %(prog)s CONFIG CHECKPOINT --resamples 5000 --out-file uncertainty.json
+
+For each keypoint that a SAHR or SWAHR model finds in an annotated person of
+the split: the distance to the annotation in pixels of the network input, and
+three estimates: sigma, the standard deviation from the scale branch
+(test_cfg.output_scales); 1 - score, from the heatmap; and size, the square
+root of the person's area. Spearman's rank correlation is 1 if larger estimates
+always have larger errors. Intervals are 95-percent bootstrap intervals over
+images.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import math
+from typing import TYPE_CHECKING, Any, Dict, List, Optional
+
+from swahr_mmpose.utils.atomic_write import replaced_file
+from swahr_mmpose.utils.cli import (
+    Argv,
+    add_cfg_options,
+    make_parser,
+    read_config,
+    user_errors,
+)
+
+if TYPE_CHECKING:
+    import numpy as np
+
+    from swahr_mmpose.evaluation.uncertainty import KeypointErrors
+
+__all__ = ['main']
+
+
+def parse_args(argv: Argv = None) -> argparse.Namespace:
+    """Parse the command line."""
+    parser = make_parser(__doc__)
+    parser.add_argument('config', help='config file')
+    parser.add_argument('checkpoint', help='checkpoint file or URL')
+    parser.add_argument(
+        '--out-file', metavar='FILE', help='results file (.json)'
+    )
+    parser.add_argument(
+        '--split',
+        choices=['train', 'val', 'test'],
+        default='test',
+        help='dataset split',
+    )
+    parser.add_argument(
+        '--max-images', type=int, metavar='N', help='maximum number of images'
+    )
+    parser.add_argument(
+        '--resamples',
+        type=int,
+        default=1000,
+        metavar='N',
+        help='number of bootstrap resamples',
+    )
+    parser.add_argument(
+        '--device',
+        help='device, for example cpu, cuda or cuda:1 (default: a GPU if '
+        'there is one)',
+    )
+    add_cfg_options(parser)
+    return parser.parse_args(argv)
+
+
+def measure_image(
+    model: Any, sample: dict, image: int, oks_sigmas: np.ndarray
+) -> Optional[KeypointErrors]:
+    """Measure the keypoints of one image, in pixels of the network input.
+
+    Args:
+        model (nn.Module): Pose estimator with ``output_scales``.
+        sample (dict): Sample of the test pipeline.
+        image (int): Index of the image.
+        oks_sigmas (np.ndarray): OKS sigmas, shape (K,).
+
+    Returns:
+        KeypointErrors, optional: Keypoints; None without annotated people.
+    """
+    import numpy as np
+    import torch
+    from mmengine.dataset import pseudo_collate
+
+    from swahr_mmpose.evaluation.uncertainty import (
+        KeypointErrors,
+        match_keypoints,
+    )
+
+    with torch.no_grad():
+        result = model.test_step(pseudo_collate([sample]))[0]
+    info, people = result.metainfo, result.pred_instances
+    annotations = [
+        a
+        for a in info.get('raw_ann_info') or ()
+        if a and not a.get('iscrowd') and a.get('num_keypoints')
+    ]
+    if not annotations:
+        return None
+    truth = np.array([a['keypoints'] for a in annotations], float)
+    truth = truth.reshape(len(annotations), -1, 3)
+    areas = np.array([a['area'] for a in annotations], float)
+    scores = np.asarray(people.keypoint_scores)
+    n, g, k, distances = match_keypoints(
+        np.asarray(people.keypoints),
+        (scores > 0) & ~np.asarray(people.keypoints_filled),
+        truth[..., :2],
+        truth[..., 2] > 0,
+        areas,
+        oks_sigmas,
+    )
+    zoom = np.divide(info['input_size'], info['input_scale']).mean()
+    estimates = {
+        'sigma': np.asarray(people.keypoint_sigmas)[n, k] * zoom,
+        '1 - score': 1 - scores[n, k],
+        'size': np.sqrt(areas[g]) * zoom,
+    }
+    images = np.full(len(distances), image)
+    return KeypointErrors(distances * zoom, estimates, images)
+
+
+def evaluate(
+    keypoints: KeypointErrors, num_resamples: int
+) -> Dict[str, Dict[str, Any]]:
+    """Summarize all estimates, with intervals.
+
+    Args:
+        keypoints (KeypointErrors): Keypoints of all images.
+        num_resamples (int): Number of bootstrap resamples.
+
+    Returns:
+        dict: For each estimate the values of
+        :func:`~swahr_mmpose.evaluation.uncertainty.summarize_order`, pairs of
+        a value (None for NaN) and its interval.
+    """
+    from swahr_mmpose.evaluation.uncertainty import (
+        bootstrap_intervals,
+        summarize_order,
+    )
+
+    summaries: Dict[str, Dict[str, Any]] = {}
+    for name, values in keypoints.estimates.items():
+        intervals = bootstrap_intervals(keypoints, name, num_resamples)
+        summaries[name] = {
+            key: dict(
+                value=None if math.isnan(value) else value,
+                interval=intervals[key],
+            )
+            for key, value in summarize_order(keypoints.errors, values).items()
+        }
+    return summaries
+
+
+def main(argv: Argv = None) -> None:
+    """Measure all images of a split, print a table and write the results."""
+    args = parse_args(argv)
+    from mmengine.device import get_device
+
+    from swahr_mmpose.apis.loading import load_dataset, load_model
+
+    with user_errors():
+        cfg = read_config(args.config)
+        cfg.merge_from_dict(args.cfg_options)
+        model: Any = load_model(
+            cfg, args.checkpoint, args.device or get_device()
+        )
+        model.test_cfg['output_scales'] = True
+        dataset = load_dataset(cfg, args.split)
+        parts = _measure(model, dataset, args.max_images)
+    if not parts:
+        raise SystemExit(
+            f'error: no annotated person in the {args.split} split; choose '
+            'another --split or a larger --max-images'
+        )
+    result = _summarize(parts, args.resamples)
+    print('\n'.join(_format_table(result)))
+    if args.out_file:
+        with replaced_file(args.out_file) as stream:
+            stream.write(json.dumps(result, indent=2).encode() + b'\n')
+
+
+def _summarize(
+    parts: List[KeypointErrors], num_resamples: int
+) -> Dict[str, Any]:
+    """Summarize the keypoints of all images."""
+    import numpy as np
+
+    from swahr_mmpose.evaluation.uncertainty import concatenate_errors
+
+    keypoints = concatenate_errors(parts)
+    sigmas = keypoints.estimates['sigma']
+    quantiles = [0, 0.25, 0.5, 0.75, 1] if len(sigmas) else []
+    return dict(
+        images=len(parts),
+        keypoints=len(sigmas),
+        sigma_quantiles=np.quantile(sigmas, quantiles).tolist(),
+        estimates=evaluate(keypoints, num_resamples),
+    )
+
+
+def _measure(
+    model: Any, dataset: Any, max_images: Optional[int]
+) -> List[KeypointErrors]:
+    """Measure the images of a dataset that have annotated people."""
+    import numpy as np
+    from tqdm import tqdm
+
+    count = min(max_images or len(dataset), len(dataset))
+    oks_sigmas = np.asarray(dataset.metainfo['sigmas'])
+    parts = (
+        measure_image(model, dataset[i], i, oks_sigmas)
+        for i in tqdm(range(count))
+    )
+    return [part for part in parts if part is not None]
+
+
+def _format_table(result: Dict[str, Any]) -> List[str]:
+    """Format the lines of the table."""
+    quantiles = ' '.join(f'{q:.3f}' for q in result['sigma_quantiles'])
+    lines = [
+        f'{result["keypoints"]} keypoints of {result["images"]} images; '
+        f'quartiles of sigma: {quantiles} input px',
+        f'{"estimate":<10} {"rank correlation":<22} '
+        'mean error (median) of the surest half and of the others, input px',
+    ]
+    for name, values in result['estimates'].items():
+        numbers = [
+            math.nan if values[key]['value'] is None else values[key]['value']
+            for key in (
+                'rank_correlation', 'mean_surest', 'median_surest',
+                'mean_others', 'median_others'
+            )
+        ]  # fmt: skip
+        low, high = values['rank_correlation']['interval'] or 2 * (math.nan,)
+        correlation = f'{numbers[0]:.2f} ({low:.2f} to {high:.2f})'
+        lines.append(
+            f'{name:<10} {correlation:<22} '
+            '{:.2f} ({:.2f}) and {:.2f} ({:.2f})'.format(*numbers[1:])
+        )
+    return lines

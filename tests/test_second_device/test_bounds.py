@@ -1,0 +1,133 @@
+"""Upper bounds of what a GPU is asked to do outside the network.
+
+A read-back empties the queue of a GPU, each kernel takes some microseconds,
+and bytes count from about a hundred MiB. What is put on the device before is
+not counted.
+"""
+
+import copy
+
+import numpy as np
+import pytest
+import torch
+from helpers.device_cases import (
+    METHODS,
+    build_model,
+    decoding_codec,
+    image_batch,
+    training_batch,
+)
+
+from swahr_mmpose import PullPushLoss, SWAHRLoss
+from swahr_mmpose.commands.device_report.cases import (
+    build_estimator,
+    draw_maps,
+    load_network_config,
+    make_image_batch,
+)
+from swahr_mmpose.commands.device_report.plan import MODES
+from swahr_mmpose.structures import SparseFields, stack_masks, stack_targets
+
+
+@pytest.fixture(scope='module')
+def targets():
+    """Sparse targets and keypoint indices of a batch of W32-512."""
+    codec = decoding_codec((512, 512))
+    rng = np.random.default_rng(0)
+    encoded = [
+        codec.encode(rng.uniform(0, 512, (4, 17, 2))) for _ in range(20)
+    ]
+    masks = [np.ones((h, h), bool) for h in (128, 256)]
+    fields = [SparseFields.pack(e['heatmaps'], masks) for e in encoded]
+    indices = [torch.from_numpy(e['keypoint_indices']) for e in encoded]
+    return fields, indices
+
+
+def test_losses_of_a_batch_of_w32(device, targets):
+    fields = [field.to(device.name) for field in targets[0]]
+    indices = device.put(targets[1])
+    pred, alpha = (
+        torch.full((20, 17, 256, 256), 0.1, device=device.name)
+        for _ in range(2)
+    )
+    tags = torch.zeros(20, 17, 128, 128, device=device.name)
+    leaves = [t.requires_grad_() for t in (pred, alpha, tags)]
+    goal, mask = stack_targets(fields, 1), stack_masks(fields, 1)
+    with device.counting() as counts:
+        losses = SWAHRLoss()(pred, alpha, goal, mask)
+        losses += PullPushLoss()(tags, indices)
+        torch.autograd.grad(sum(losses), leaves)
+    # 60 kernels and 900 MiB are the goal.
+    counts.assert_within(read_backs=0, kernels=105, mebibytes=1700)
+
+
+@pytest.mark.parametrize('people', [(0, 1, 3, 6), (0, 0, 0, 0)], ids=str)
+@pytest.mark.parametrize('method', METHODS)
+def test_losses_of_the_head(device, method, people):
+    model = build_model(method).train().to(device.name)
+    batch = training_batch(people, method)
+    data = model.data_preprocessor(batch, True)
+    feats = model.extract_feat(data['inputs'])
+    feats = [f.detach().requires_grad_() for f in feats]
+    with device.counting() as counts:
+        losses = model.head.loss(feats, data['data_samples'])
+        sum(losses.values()).backward()
+    counts.assert_within(read_backs=0, kernels=250)
+
+
+# People and images: read-backs, kernels and MiB. With 30 people that overlap
+# as these do, the exact search of missing keypoints falls back to all cells.
+DECODING = {
+    (0, 1): (2, 120, 500),
+    (3, 1): (2, 120, 500),
+    (10, 1): (2, 120, 600),
+    (3, 4): (2, 120, 4 * 500),
+    (30, 1): (3, 2500, 14000),
+}
+
+
+@pytest.mark.parametrize('case', DECODING, ids=str)
+def test_decoding_of_a_flip_test(device, case):
+    people, images = case
+    codec = decoding_codec((512, 768), decode_max_instances=30)
+    drawn = [
+        draw_maps(people, (512, 768), seed=seed) for seed in range(images)
+    ]
+    maps = device.put(tuple(torch.cat(m) for m in zip(*drawn)))
+    with device.counting() as counts, torch.no_grad():
+        codec.batch_decode(*maps)
+    counts.assert_within(*DECODING[case])
+
+
+TESTS = {
+    'flip': (dict(), 150),
+    'batch': (dict(images=4), 150),
+    'multi-scale': (dict(scales=(0.5, 1.0, 2.0)), 190),
+}
+NETWORK = {'convolution', 'native_batch_norm', 'relu_', 'upsample_nearest2d'}
+
+
+@pytest.mark.parametrize('nobody', [False, True], ids=['people', 'nobody'])
+@pytest.mark.parametrize('case', TESTS)
+def test_a_test_step_outside_the_network(device, case, nobody):
+    model = build_model(flip_test=True).eval().to(device.name)
+    if nobody:
+        for layer in model.head.final_layers:
+            torch.nn.init.zeros_(layer.weight)
+            torch.nn.init.zeros_(layer.bias)
+    options, kernels = TESTS[case]
+    batch = image_batch(**options)
+    with device.counting() as counts, torch.no_grad():
+        model.test_step(copy.deepcopy(batch))
+    for name in NETWORK | {'add_', 'add'}:
+        del counts.kernels[name]
+    counts.assert_within(read_backs=2, kernels=kernels)
+
+
+def test_a_test_step_of_the_tiny_network(device):
+    cfg = load_network_config('tiny')
+    model = build_estimator(cfg, device.name, MODES[0]).eval()
+    batch = make_image_batch(cfg)
+    with device.counting() as counts, torch.no_grad():
+        model.test_step(batch)
+    counts.assert_within(read_backs=2, kernels=300)
