@@ -4,12 +4,22 @@
 from __future__ import annotations
 
 from datetime import datetime
-from typing import Any, Dict, List, Mapping, NamedTuple, Optional, Sequence
+from typing import (
+    Any,
+    Dict,
+    List,
+    Mapping,
+    NamedTuple,
+    Optional,
+    Sequence,
+    Tuple,
+)
 
 import cv2
 import mmpose
 import numpy as np
 import torch
+from mmengine.hooks import Hook
 
 import swahr_mmpose
 from swahr_mmpose.evaluation.breakdown import (
@@ -22,11 +32,16 @@ from swahr_mmpose.evaluation.breakdown import (
     score_images,
 )
 from swahr_mmpose.evaluation.error_analysis import ERROR_KINDS, count_errors
+from swahr_mmpose.evaluation.scale_statistics import (
+    PersonScales,
+    rank_correlation,
+)
 from swahr_mmpose.visualization.drawing import draw_poses
 from swahr_mmpose.visualization.evaluation_charts import (
     error_chart,
     figure_to_svg,
     precision_chart,
+    scale_chart,
 )
 from swahr_mmpose.visualization.report_page import (
     ImagePair,
@@ -39,6 +54,7 @@ from swahr_mmpose.visualization.report_page import (
 
 __all__ = ['Evaluation', 'make_report']
 
+Filled = Mapping[int, Tuple[np.ndarray, np.ndarray]]
 _HEADLINE = ('AP', 'AP .5', 'AP .75', 'AP (M)', 'AP (L)', 'AR')
 
 
@@ -50,12 +66,46 @@ class Evaluation(NamedTuple):
         metrics (Mapping): Values by name, ``prefix/name``.
         seconds (float, optional): Duration of the test.
         device (str, optional): Device of the model.
+        filled (Mapping, optional): Predicted keypoints (N, K, 2) and the mask
+            of those that were filled in (N, K), by image id. They are not
+            drawn. Defaults to None.
+        scales (PersonScales, optional): Learned scales of annotated people.
+            Defaults to None.
     """
 
     results: Results
     metrics: Mapping[str, Any]
     seconds: Optional[float]
     device: Optional[str]
+    filled: Optional[Filled] = None
+    scales: Optional[PersonScales] = None
+
+
+class FilledCollector(Hook):
+    """Hook that keeps which keypoints of a test were filled in.
+
+    Attributes:
+        filled (dict): See :class:`Evaluation`.
+    """
+
+    def __init__(self) -> None:
+        self.filled: Dict[int, Tuple[np.ndarray, np.ndarray]] = {}
+
+    def after_test_iter(
+        self,
+        runner: Any,
+        batch_idx: int,
+        data_batch: Any = None,
+        outputs: Optional[Sequence[Any]] = None,
+    ) -> None:
+        """Keep the masks of a batch."""
+        for sample in outputs or ():
+            people = sample.pred_instances
+            if 'keypoints_filled' in people:
+                self.filled[sample.metainfo['img_id']] = (
+                    np.asarray(people.keypoints),
+                    np.asarray(people.keypoints_filled),
+                )
 
 
 def make_report(
@@ -88,8 +138,10 @@ def make_report(
         _show_sizes(results),
         _show_people(results),
         _show_errors(results, metainfo),
-        _show_worst(results, dataset, num_worst, score_threshold),
+        _show_worst(evaluation, dataset, num_worst, score_threshold),
     ]
+    if evaluation.scales is not None and len(evaluation.scales.sizes):
+        sections.append(_show_scales(evaluation.scales))
     if evaluation.seconds is not None:
         sections.append(_show_speed(evaluation))
     return make_page(
@@ -197,6 +249,22 @@ def _show_errors(results: Results, metainfo: Mapping[str, Any]) -> Section:
     )
 
 
+def _show_scales(people: PersonScales) -> Section:
+    """Show the learned scales of people against their size."""
+    names = [f'1/{2 ** (2 - level)}' for level in range(len(people.scales))]
+    correlations = ', '.join(
+        f'{rank_correlation(people.sizes, scales):.2f} at {name}'
+        for name, scales in zip(names, people.scales)
+    )
+    chart = scale_chart(people.sizes, people.scales, names)
+    return Section(
+        'Learned scales',
+        figure_to_svg(chart),
+        f'Scale s of {len(people.sizes)} annotated people, where it acts '
+        f'(weights H |ln H|). Rank correlation with the size: {correlations}.',
+    )
+
+
 def _show_speed(evaluation: Evaluation) -> Section:
     """Show the speed of the test."""
     number, seconds = len(evaluation.results.image_ids), evaluation.seconds
@@ -210,9 +278,10 @@ def _show_speed(evaluation: Evaluation) -> Section:
 
 
 def _show_worst(
-    results: Results, dataset: Any, number: int, threshold: float
+    evaluation: Evaluation, dataset: Any, number: int, threshold: float
 ) -> Section:
     """Show the images with the worst predictions."""
+    results, filled = evaluation.results, evaluation.filled or {}
     paths = {}
     for index in range(len(dataset)):
         info = dataset.get_data_info(index)
@@ -220,7 +289,9 @@ def _show_worst(
     worst = [s for s in score_images(results, threshold) if s[0] in paths]
     links = dataset.metainfo['skeleton_links']
     pairs = [
-        _draw_pair(results, score, paths[score.image_id], links, threshold)
+        _draw_pair(
+            results, score, paths[score.image_id], links, threshold, filled
+        )
         for score in worst[:number]
     ]
     return Section(
@@ -239,6 +310,7 @@ def _draw_pair(
     path: str,
     links: Sequence[Any],
     threshold: float,
+    filled: Filled,
 ) -> ImagePair:
     """Draw ground truth and predictions of an image."""
     image = cv2.imread(path, cv2.IMREAD_COLOR)
@@ -260,18 +332,36 @@ def _draw_pair(
         f'{score.score:.2f}, {score.num_people} people, {score.num_missed} '
         f'missed, {score.num_false} false'
     )
-    drawn = [
-        _draw_people(image, people, links) for people in (truth, predicted)
-    ]
-    return ImagePair(put_side_by_side(*drawn), caption)
+    drawn = put_side_by_side(
+        _draw_people(image, truth, links),
+        _draw_people(image, predicted, links, filled.get(score.image_id)),
+    )
+    return ImagePair(drawn, caption)
 
 
 def _draw_people(
-    image: np.ndarray, people: Sequence[Any], links: Sequence[Any]
+    image: np.ndarray,
+    people: Sequence[Any],
+    links: Sequence[Any],
+    filled: Optional[Tuple[np.ndarray, np.ndarray]] = None,
 ) -> np.ndarray:
     """Draw annotations or results; labelled keypoints have a score."""
     if not people:
         return image
     entries = np.array([p['keypoints'] for p in people], float)
     entries = entries.reshape(len(people), -1, 3)
-    return draw_poses(image, entries[..., :2], entries[..., 2], links)
+    points, scores = entries[..., :2], entries[..., 2]
+    if filled is not None and len(filled[0]):
+        scores = np.where(_find_filled(points, *filled), 0.0, scores)
+    return draw_poses(image, points, scores, links)
+
+
+def _find_filled(
+    points: np.ndarray, keypoints: np.ndarray, filled: np.ndarray
+) -> np.ndarray:
+    """Find the masks (M, K) of results by their keypoints (M, K, 2).
+
+    A metric may sort and remove people: each is the nearest prediction.
+    """
+    distances = np.abs(points[:, None] - keypoints[None]).sum(axis=(2, 3))
+    return filled[distances.argmin(axis=1)]

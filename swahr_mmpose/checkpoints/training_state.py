@@ -166,7 +166,8 @@ def _compare_group(
             continue
         got = group.get(name)
         if _is_number(value):
-            if not (_is_number(got) and abs(got) < _MAX_SETTING):
+            number: Any = got
+            if not (_is_number(got) and abs(number) < _MAX_SETTING):
                 yield _differ(f'{key}.{name}', got, 'a finite number')
         elif got is not None and not _is_like(got, value):
             yield _differ(f'{key}.{name}', got, f'a value such as {value}')

@@ -181,22 +181,23 @@ def _unpack(
             [shape[0] * shape[1]] * 2 + [shape[0] * shape[1] * shape[2]]
         ),
     )
-    scores = scores.view(np.float32).reshape(shape[:2])
     index = index.astype(np.int64).reshape(shape[:2])
-    tags = tags.view(np.float32).reshape(shape)
-    # Equal scores by index.
-    order = np.lexsort((index, -scores))
-    scores, index = (np.take_along_axis(a, order, 1) for a in (scores, index))
-    tags = np.take_along_axis(tags, order[..., None], 1)
+    values: np.ndarray = scores.view(np.float32).reshape(shape[:2])
+    order = np.lexsort((index, -values))  # equal scores by index
+    values = np.take_along_axis(values, order, 1)
+    index = np.take_along_axis(index, order, 1)
+    sorted_tags = np.take_along_axis(
+        tags.view(np.float32).reshape(shape), order[..., None], 1
+    )
     count = options.topk
-    last, following = scores[:, count - 1 : count], scores[:, count:]
+    last, following = values[:, count - 1 : count], values[:, count:]
     tied = (last == following) & (last > options.keypoint_threshold)
     by_image = (-1, maps.num_keypoints, min(count, shape[1]))
     y, x = np.divmod(index[:, :count], maps.width)
     return _Candidates(
-        scores[:, :count].reshape(by_image),
+        values[:, :count].reshape(by_image),
         np.stack([x, y], axis=-1).reshape(*by_image, 2),
-        tags[:, :count].reshape(*by_image, shape[2]),
+        sorted_tags[:, :count].reshape(*by_image, shape[2]),
         bool(largest.view(np.float32)[0] < np.inf),
         bool(tied.any()),
     )
@@ -288,8 +289,8 @@ def _complete_image(
     mask = np.zeros(people.scores.shape, bool)
     mask[missing.person, missing.keypoint] = filled
     values = found.people_values
-    target = missing.person[filled], missing.keypoint[filled]
-    values[(slice(None), *target)] = found.values[:, filled]
+    person, keypoint = missing.person[filled], missing.keypoint[filled]
+    values[:, person, keypoint] = found.values[:, filled]
     shifts = refine_cells(
         torch.from_numpy(values),
         torch.from_numpy(people.cells),

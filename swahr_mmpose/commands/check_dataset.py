@@ -79,6 +79,7 @@ def main(argv: Argv = None) -> None:
     """Check a dataset and print its counts, or exit with its problems."""
     args = parse_args(argv)
     from swahr_mmpose.datasets.checks.preflight import check_dataset
+    from swahr_mmpose.datasets.checks.text import count as plural
     from swahr_mmpose.datasets.checks.trial import (
         draw_samples,
         make_plain_dataset,
@@ -105,8 +106,9 @@ def main(argv: Argv = None) -> None:
         drawn = draw_samples(dataset, 'dataset', [report.sample], 'mmpose')
     count = len(report.warnings)
     print(
-        f'{args.ann_file}: {report.images} images, {report.annotations} '
-        f'annotations, {drawn} samples drawn, '
+        f'{args.ann_file}: {plural(report.images, "image")}, '
+        f'{plural(report.annotations, "annotation")}, '
+        f'{plural(drawn, "sample")} drawn, '
         + (f'{count} warning(s)' if count else 'no problem found')
     )
     for warning in report.warnings:

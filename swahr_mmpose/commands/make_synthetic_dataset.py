@@ -15,7 +15,7 @@ Examples:
   %(prog)s data/synthetic
   # the dataset of the quick start: people in clothes
   %(prog)s data/quickstart --kind clothed_people --num-train 512 \
-      --min-height 48
+      --min-height 48 --max-height 220
   # a few images to look at
   %(prog)s /tmp/few --num-train 8 --num-val 4
   # larger people, in place of the dataset made before

@@ -20,6 +20,8 @@ import json
 import os
 import tempfile
 import time
+from contextlib import redirect_stdout
+from io import StringIO
 from typing import TYPE_CHECKING, Any, Container, Dict, List, Sequence, Tuple
 
 from swahr_mmpose.utils.atomic_write import replaced_file
@@ -38,6 +40,7 @@ if TYPE_CHECKING:
     from swahr_mmpose.evaluation.breakdown import Results
 
 _RESULTS = '.keypoints.json'  # as CocoMetric names its result file
+_MAX_SCALE_IMAGES = 200
 
 
 def parse_args(argv: Argv = None) -> argparse.Namespace:
@@ -89,11 +92,12 @@ def main(argv: Argv = None) -> None:
     with user_errors():
         cfg = _load_config(args)
         check_before_run(cfg, ('test',))
-        dataset = load_dataset(cfg, 'test')
+        with _silence():
+            dataset = load_dataset(cfg, 'test')
     if args.checkpoint:
-        evaluation = _test(cfg)
+        evaluation = _test(cfg, dataset)
     else:
-        with user_errors():
+        with user_errors(), _silence():
             evaluation = _read_results(cfg, args.results, dataset)
     name = os.path.splitext(os.path.basename(args.config))[0]
     page = make_report(
@@ -107,6 +111,11 @@ def main(argv: Argv = None) -> None:
     with user_errors(), replaced_file(args.out_file) as stream:
         stream.write(page.encode('utf-8'))
     print(f'the report is in {os.path.abspath(args.out_file)}')
+
+
+def _silence() -> Any:
+    """Suppress what pycocotools prints."""
+    return redirect_stdout(StringIO())
 
 
 def _load_config(args: argparse.Namespace) -> Config:
@@ -149,9 +158,9 @@ def _get_metric(cfg: Config) -> Any:
     )
 
 
-def _test(cfg: Config) -> Evaluation:
+def _test(cfg: Config, dataset: Any) -> Evaluation:
     """Test the model, and keep the predictions that its metric evaluated."""
-    from swahr_mmpose.apis.evaluation_report import Evaluation
+    from swahr_mmpose.apis.evaluation_report import Evaluation, FilledCollector
     from swahr_mmpose.engine.launch import make_runner
     from swahr_mmpose.engine.schedule import SettingsError
     from swahr_mmpose.utils.registry_errors import BuildError, build_errors
@@ -161,6 +170,8 @@ def _test(cfg: Config) -> Evaluation:
         with user_errors():
             _get_metric(cfg).outfile_prefix = prefix
         runner = make_runner(cfg, quiet=True)
+        collector = FilledCollector()
+        runner.register_hook(collector)
         started = time.perf_counter()
         with user_errors(SettingsError, BuildError), build_errors():
             metrics = runner.test()
@@ -168,9 +179,23 @@ def _test(cfg: Config) -> Evaluation:
         metric = next(
             m for m in runner.test_evaluator.metrics if hasattr(m, 'iou_type')
         )
-        results = _load_results(metric, prefix + _RESULTS)
+        with _silence():
+            results = _load_results(metric, prefix + _RESULTS)
     device = next(runner.model.parameters()).device
-    return Evaluation(results, metrics, seconds, str(device))
+    scales = _measure_scales(runner.model, dataset)
+    return Evaluation(
+        results, metrics, seconds, str(device), collector.filled, scales
+    )
+
+
+def _measure_scales(model: Any, dataset: Any) -> Any:
+    """Measure learned scales on some images; None without a scale branch."""
+    from swahr_mmpose.apis.measurements import measure_scales
+
+    if getattr(model.head, 'scale_layers', None) is None:
+        return None
+    number = min(len(dataset), _MAX_SCALE_IMAGES)
+    return measure_scales(model, (dataset[i] for i in range(number)))
 
 
 def _read_results(cfg: Config, path: str, dataset: Any) -> Evaluation:

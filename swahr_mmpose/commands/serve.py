@@ -85,12 +85,12 @@ class CheckpointModel:
             ignore_orientation=inferencer.ignore_orientation,
         )
 
-    def __call__(self, image: Any, channel_order: str = 'bgr') -> Any:
+    def __call__(self, image: Any, channels: str = 'bgr') -> Any:
         """Detect people.
 
         Args:
             image (np.ndarray): uint8, shape (h, w, 3).
-            channel_order (str): ``'rgb'`` or ``'bgr'``. Defaults to
+            channels (str): ``'rgb'`` or ``'bgr'``. Defaults to
                 ``'bgr'``.
 
         Returns:
@@ -98,7 +98,7 @@ class CheckpointModel:
         """
         from swahr_mmpose.deploy.runtime import Poses
 
-        if channel_order == 'rgb':
+        if channels == 'rgb':
             image = image[..., ::-1].copy()
         (result,) = self.inferencer(image)
         return Poses(

@@ -22,6 +22,7 @@ __all__ = [
     'SettingsError',
     'build_dummy_schedule',
     'copy_scheduled',
+    'expand_groups',
     'format_options',
     'get_ends',
     'has_epochs',
@@ -89,20 +90,32 @@ def has_epochs(train_loop: Any) -> bool:
     return isinstance(train_loop, EpochBasedTrainLoop)
 
 
-def build_dummy_schedule(runner: Any) -> Tuple[List[Any], OptimWrapper]:
+def build_dummy_schedule(
+    runner: Any,
+) -> Tuple[List[Any], OptimWrapper, List[int]]:
     """Build the schedulers of the config for an optimizer without weights.
 
     Args:
         runner (Runner): Runner with an optimizer.
 
     Returns:
-        tuple: Schedulers at their first step, and their optimizer. It has
-        the defaults and the parameter groups of the runner's optimizer.
+        tuple: Schedulers at their first step; their optimizer, which has the
+        defaults and the different parameter groups of the runner's optimizer;
+        and the index of the group that each group of the runner is like.
+        There may be hundreds of groups with few different settings.
     """
     wrapper = runner.optim_wrapper
+    different: Dict[str, Dict[str, Any]] = {}
+    index = []
+    for group in wrapper.optimizer.param_groups:
+        settings = _reset(group)
+        del settings['params']
+        key = repr(sorted(settings.items()))
+        different.setdefault(key, settings)
+        index.append(list(different).index(key))
     groups = [
-        dict(_reset(group), params=[torch.zeros(1, requires_grad=True)])
-        for group in wrapper.optimizer.param_groups
+        dict(settings, params=[torch.zeros(1, requires_grad=True)])
+        for settings in different.values()
     ]
     # Momentum schedulers distinguish momentum and betas by the defaults.
     dummy = torch.optim.Optimizer(groups, dict(wrapper.defaults))
@@ -110,7 +123,27 @@ def build_dummy_schedule(runner: Any) -> Tuple[List[Any], OptimWrapper]:
     if wrapper.base_param_settings is not None:
         optimizer.base_param_settings = _reset(wrapper.base_param_settings)
     config = runner.cfg.get('param_scheduler') or []
-    return runner._build_param_scheduler(config, optimizer), optimizer
+    schedulers = runner._build_param_scheduler(config, optimizer)
+    return schedulers, optimizer, index
+
+
+def expand_groups(
+    schedulers: Sequence[Any], optimizer: OptimWrapper, index: Sequence[int]
+) -> None:
+    """Repeat the groups of a dummy schedule for all groups of an optimizer.
+
+    Args:
+        schedulers (Sequence[_ParamScheduler]): Schedulers; changed.
+        optimizer (OptimWrapper): Their optimizer; changed.
+        index (Sequence[int]): Index of the group that each group is like.
+    """
+    groups = optimizer.optimizer.param_groups
+    for scheduler in schedulers:
+        for values in (scheduler.base_values, scheduler._last_value):
+            # The settings of the base learning rate, if any, are the last.
+            rest = values[len(groups) :]
+            values[:] = [*(values[n] for n in index), *rest]
+    groups[:] = [dict(groups[n]) for n in index]
 
 
 def _reset(group: Mapping[str, Any]) -> Dict[str, Any]:
@@ -128,7 +161,10 @@ def _reset(group: Mapping[str, Any]) -> Dict[str, Any]:
 
 
 def copy_scheduled(
-    schedulers: Sequence[Any], source: OptimWrapper, target: Mapping[str, Any]
+    schedulers: Sequence[Any],
+    source: OptimWrapper,
+    target: Mapping[str, Any],
+    others: Sequence[str] = (),
 ) -> None:
     """Copy what schedulers set into the state of an optimizer.
 
@@ -137,8 +173,10 @@ def copy_scheduled(
         source (OptimWrapper): Optimizer of :func:`build_dummy_schedule`.
         target (Mapping): State of an optimizer wrapper; its parameter groups
             are changed in place.
+        others (Sequence[str]): Names of other settings to copy, which were
+            scheduled before. Defaults to ().
     """
-    names = {'lr', *(scheduler.param_name for scheduler in schedulers)}
+    names = {'lr', *others, *(s.param_name for s in schedulers)}
     keys = names | {f'initial_{name}' for name in names}
     if any(getattr(s, 'use_betas', False) for s in schedulers):
         keys.add('betas')

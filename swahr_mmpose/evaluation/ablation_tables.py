@@ -157,9 +157,8 @@ def summarize_methods(
 
 
 def _sort_key(method: str) -> Tuple[int, str]:
-    """Sort the main methods first."""
-    known = method in MAIN_METHODS
-    return (MAIN_METHODS.index(method) if known else len(MAIN_METHODS), method)
+    """Sort by the main method, and variants behind it."""
+    return MAIN_METHODS.index(method.split('-')[0]), method
 
 
 def _is_compared(method: str) -> bool:

@@ -13,11 +13,7 @@ import numpy as np
 from matplotlib import colormaps
 from matplotlib.figure import Figure
 
-__all__ = [
-    'draw_poses',
-    'overlay',
-    'skeleton_figure',
-]
+__all__ = ['draw_poses', 'overlay', 'skeleton_figure']
 
 Link = Tuple[int, int]
 

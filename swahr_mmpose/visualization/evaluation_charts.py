@@ -32,7 +32,7 @@ def figure_to_svg(figure: Figure) -> str:
         equal strings.
     """
     stream = io.StringIO()
-    settings = {'svg.fonttype': 'none', 'svg.hashsalt': 'swahr_mmpose'}
+    settings: Any = {'svg.fonttype': 'none', 'svg.hashsalt': 'swahr_mmpose'}
     with matplotlib.rc_context(settings):
         figure.savefig(stream, format='svg', metadata=dict(Date=None))
     text = stream.getvalue()

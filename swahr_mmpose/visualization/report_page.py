@@ -189,7 +189,8 @@ def _encode_image(image: np.ndarray) -> str:
     """Encode an RGB image as a JPEG data URI."""
     flags = [cv2.IMWRITE_JPEG_QUALITY, 85]
     _, data = cv2.imencode('.jpg', image[..., ::-1], flags)
-    return f'data:image/jpeg;base64,{base64.b64encode(data).decode()}'
+    text = base64.b64encode(data.tobytes()).decode()
+    return f'data:image/jpeg;base64,{text}'
 
 
 def put_side_by_side(

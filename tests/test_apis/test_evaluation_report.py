@@ -3,6 +3,7 @@
 import json
 import re
 
+import numpy as np
 import pytest
 import torch
 from helpers.tools import CONFIG, ann, data_options
@@ -10,6 +11,7 @@ from mmengine.config import Config
 from mmengine.registry import init_default_scope
 from mmpose.registry import MODELS
 
+from swahr_mmpose.apis.evaluation_report import _find_filled
 from swahr_mmpose.commands.report import main
 
 SECTIONS = [
@@ -95,7 +97,7 @@ def test_a_checkpoint_is_tested_first(synthetic, tmp_path):
     checkpoint = tmp_path / 'random.pth'
     torch.save(dict(state_dict=model.state_dict()), checkpoint)
     page, titles = report(synthetic, tmp_path, checkpoint)
-    assert titles == [*SECTIONS, 'Speed']
+    assert titles == [*SECTIONS, 'Learned scales', 'Speed']
     assert 'images per second on cpu' in page
     assert str(checkpoint) in page
 
@@ -113,3 +115,11 @@ def test_other_files_are_refused_in_a_sentence(
         report(synthetic, tmp_path)
     assert failure.value.code == 2
     assert 'a checkpoint or --results FILE' in capsys.readouterr().err
+
+
+def test_keypoints_that_were_filled_in_are_found_in_any_order():
+    points = np.random.default_rng(0).uniform(0, 100, (3, 4, 2))
+    filled = np.zeros((3, 4), bool)
+    filled[0, 1] = filled[2, 3] = True
+    found = _find_filled(points[[2, 0]] + 1e-3, points, filled)
+    assert found.tolist() == filled[[2, 0]].tolist()

@@ -501,11 +501,7 @@ def test_a_camera_is_stopped_by_ctrl_c_and_files_are_complete(
     assert len(video) >= len(frames)
 
 
-def test_help_has_examples_and_an_output_is_required(main, capsys):
-    for argument, message in (
-        ('--help', 'python tools/infer.py'),
-        ('photos', 'expected at least one of --out-file, --out-dir'),
-    ):
-        with pytest.raises(SystemExit):
-            main(argument)
-        assert message in ''.join(capsys.readouterr())
+def test_help_has_examples(main, capsys):
+    with pytest.raises(SystemExit):
+        main('--help')
+    assert 'python tools/infer.py' in capsys.readouterr().out

@@ -10,8 +10,15 @@ import torch
 from helpers.codecs import COCO_ORDER, HEATMAPS, TAGS, spoiled
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from torch.utils._python_dispatch import TorchDispatchMode
+from torch.utils._pytree import tree_leaves
 
-from swahr_mmpose.codecs import decoding, dense_decoding, dense_search
+from swahr_mmpose.codecs import (
+    decoding,
+    dense_decoding,
+    dense_search,
+    pair_search,
+)
 from swahr_mmpose.codecs.dense_decoding import decode_dense
 from swahr_mmpose.codecs.grouping import DecodeOptions
 from swahr_mmpose.codecs.pruned_decoding import decode_pruned
@@ -22,8 +29,8 @@ EXAMPLES = int(os.environ.get('SWAHR_FUZZ_EXAMPLES', 1000))
 # must be repeated with more pairs, or with all cells.
 BUDGETS = dict(
     usual={},
-    pairs=dict(_FIRST_BLOCKS=1, _PAIRS=1, _PAIRS_PER_PERSON=0, _TOO_MANY=0),
-    cells=dict(_FIRST_BLOCKS=2, _PAIRS=1, _PAIRS_PER_PERSON=0),
+    pairs=dict(_PAIRS=1, _PAIRS_PER_PERSON=0, _TOO_MANY=0),
+    cells=dict(_PAIRS=1, _PAIRS_PER_PERSON=0),
 )
 
 
@@ -36,11 +43,15 @@ def assert_equal_images(found, expected):
             np.testing.assert_array_equal(a, b)
 
 
+@contextlib.contextmanager
 def budget(name):
     """Limit what is read by one of ``BUDGETS``."""
     if name == 'usual':
-        return contextlib.nullcontext()
-    return mock.patch.multiple(dense_search, **BUDGETS[name])
+        yield
+        return
+    with mock.patch.multiple(dense_search, **BUDGETS[name]):
+        with mock.patch.object(pair_search, '_FIRST_BLOCKS', 2):
+            yield
 
 
 @settings(max_examples=min(EXAMPLES, 500), deadline=None)
@@ -116,25 +127,53 @@ def test_parts_of_a_batch_are_as_the_batch(monkeypatch):
     options = DecodeOptions(COCO_ORDER)
     expected = decode_dense(maps, tags, options)
     sizes = []
-    find, search = dense_decoding._find_peaks, dense_search._search_pairs
+    find, search = dense_decoding._find_peaks, pair_search.search_pairs
     monkeypatch.setattr(
         dense_decoding,
         '_find_peaks',
         lambda planes, *a: sizes.append(len(planes)) or find(planes, *a),
     )
     monkeypatch.setattr(
-        dense_search,
-        '_search_pairs',
+        pair_search,
+        'search_pairs',
         lambda m, t, b, queries, tables: (
             sizes.append(len(queries.rows)) or search(m, t, b, queries, tables)
         ),
     )
     monkeypatch.setattr(dense_decoding, '_MAX_BYTES', 10 * 96 * 160 * 16)
-    monkeypatch.setattr(dense_search, '_MAX_BYTES', 1 << 23)
+    monkeypatch.setattr(pair_search, '_MAX_BYTES', 1 << 22)
     assert_equal_images(decode_dense(maps, tags, options), expected)
     assert sizes[:6] == [10, 10, 10, 10, 10, 1]
     assert len(sizes) > 8
     assert max(sizes[6:]) < 16
+
+
+class LargestTensor(TorchDispatchMode):
+    """Records the bytes of the largest tensor that is made."""
+
+    def __torch_dispatch__(self, function, types, args=(), kwargs=None):
+        result = function(*args, **(kwargs or {}))
+        for made in tree_leaves(result):
+            if torch.is_tensor(made) and made._base is None:
+                self.bytes = max(self.bytes, made.nbytes)
+        return result
+
+    bytes = 0
+
+
+@pytest.mark.parametrize('name', BUDGETS)
+def test_memory_does_not_grow_with_people_and_images(monkeypatch, name):
+    """The same limits hold for one image and for many, crowded ones."""
+    limit = 1 << 23
+    for module in (dense_decoding, pair_search):
+        monkeypatch.setattr(module, '_MAX_BYTES', limit)
+    options = DecodeOptions(COCO_ORDER)
+    images = [draw_maps(n, (96, 160), 1, seed=n) for n in (20, 40, 40, 40)]
+    maps, tags = (torch.cat(m) for m in zip(*images))
+    with LargestTensor() as largest, budget(name):
+        found = decode_dense(maps, tags[:, None], options)
+    assert sum(i.filled.sum() for i in found) > 300
+    assert largest.bytes <= limit
 
 
 def test_equal_scores_are_taken_in_their_order():

@@ -59,7 +59,7 @@ def browser(tmp_path_factory):
 
 @pytest.fixture
 def page(browser, url):
-    """The page, opened anew; no script may fail."""
+    """The page, opened again; no script may fail."""
     browser.open(f'{url}/')
     browser.wait_for('model.uncertainty')
     browser.events.clear()

@@ -413,8 +413,9 @@ def test_the_runtime_imports_little():
             target = lazy if node.col_offset else others
             target |= {name.split('.')[0] for name in names}
     assert others <= allowed
-    # Pillow and uvicorn: imported by the commands on use.
-    assert lazy - set(sys.stdlib_module_names) == {'PIL', 'uvicorn'}
+    # Imported by the commands and the service on use.
+    optional = {'PIL', 'python_multipart', 'uvicorn'}
+    assert lazy - set(sys.stdlib_module_names) == optional
 
 
 def test_images_of_an_extreme_aspect_ratio_are_refused():

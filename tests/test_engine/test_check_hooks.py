@@ -128,7 +128,7 @@ def test_resuming_without_optimizer_is_reported():
     assert len(log) == 1
     assert 'some.pth has no optimizer: momentum' in log[0]
     (line,) = load(Model(), state, **resumed, without=['param_schedulers'])
-    assert 'learning rate schedule starts again' in line
+    assert 'schedule of the config is used' in line
     assert load(Model(), state, without=TRAINING_STATE) == []
 
 

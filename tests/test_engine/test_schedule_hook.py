@@ -1,14 +1,23 @@
 """Training length, schedules, batch size and checkpoint stay consistent."""
 
 import re
+from types import SimpleNamespace
 
 import pytest
 import torch
 from helpers import toy_training
 from helpers.training import Recorder, linear, make_line_runner, read_log
+from mmengine.optim import LinearLR, OptimWrapper
+from torch import nn
 
 from swahr_mmpose import ScheduleHook
-from swahr_mmpose.engine.schedule import SettingsError
+from swahr_mmpose.engine.schedule import (
+    Position,
+    SettingsError,
+    build_dummy_schedule,
+    expand_groups,
+    step_schedule,
+)
 
 
 def train(folder, **kwargs):
@@ -257,6 +266,75 @@ def test_a_momentum_schedule_is_continued(tmp_path, optimizer, multiple):
     for a, b in zip(*groups):
         for key in {'lr', 'initial_lr', 'momentum', 'betas'} & set(b):
             assert a[key] == pytest.approx(b[key]), key
+
+
+@pytest.mark.parametrize('saved', ['without schedule', 'not saved'])
+def test_a_schedule_that_was_added_is_continued(tmp_path, saved):
+    hook = dict(type='CheckpointHook', interval=1)
+    settings = dict(param_scheduler=None)
+    if saved == 'not saved':
+        hook['save_param_scheduler'] = False
+        settings = {}
+    hooks = dict(default_hooks=dict(checkpoint=hook, logger=None))
+    train(tmp_path / 'first', **hooks, **settings)
+    whole = train(tmp_path / 'whole')[1]
+    path = tmp_path / 'first/epoch_2.pth'
+    rest = resume(tmp_path / 'rest', path)[1]
+    expected = {n: rate for n, rate in whole.items() if n >= 8}
+    assert rest == pytest.approx(expected)
+
+
+@pytest.mark.parametrize('optimizer', ['SGD', 'Adam'])
+def test_a_schedule_that_was_removed_leaves_the_rate_of_the_config(
+    tmp_path, optimizer
+):
+    momentum = dict(momentum=0.9) if optimizer == 'SGD' else {}
+    wrapper = dict(optimizer=dict(type=optimizer, lr=0.1, **momentum))
+    lower = dict(type='LinearMomentum', start_factor=0.5, end=20)
+    train(
+        tmp_path / 'first',
+        optim_wrapper=wrapper,
+        param_scheduler=[linear(4), lower],
+    )
+    runner, rates = resume(
+        tmp_path / 'rest',
+        tmp_path / 'first/epoch_3.pth',
+        optim_wrapper=wrapper,
+        param_scheduler=None,
+    )
+    assert set(rates.values()) == {0.1}
+    (group,) = runner.optim_wrapper.param_groups
+    assert optimizer == 'Adam' or group['momentum'] == 0.9
+    assert group.get('betas', (0.9, 0.999)) == (0.9, 0.999)
+    assert 'number of schedulers: 2 -> 0' in read_log(runner)
+    assert 'has no schedule' in read_log(runner)
+
+
+def test_groups_of_the_same_settings_are_scheduled_once():
+    """A model may have 900 groups, and a training 100,000 iterations."""
+    parameters = [nn.Parameter(torch.zeros(1)) for _ in range(900)]
+    groups = [
+        dict(params=[p], lr=0.1 * (1 + n % 3), weight_decay=n % 2)
+        for n, p in enumerate(parameters)
+    ]
+    wrapper = OptimWrapper(torch.optim.SGD(groups, lr=0.1, momentum=0.9))
+    runner = SimpleNamespace(
+        optim_wrapper=wrapper,
+        cfg=dict(param_scheduler=[linear(10, by_epoch=False)]),
+        _build_param_scheduler=lambda config, optimizer: [
+            LinearLR(optimizer, 1.0, 0.0, end=10, by_epoch=False)
+        ],
+    )
+    schedulers, optimizer, index = build_dummy_schedule(runner)
+    assert len(optimizer.optimizer.param_groups) == 6
+    step_schedule(schedulers, Position(0, 5), 100)
+    expand_groups(schedulers, optimizer, index)
+    rates = [group['lr'] for group in optimizer.optimizer.param_groups]
+    assert rates == pytest.approx(
+        [0.1 * 4 / 9 * (1 + n % 3) for n in range(900)]
+    )
+    # The learning rate of the optimizer itself is the last value.
+    assert len(schedulers[0].base_values) == 901
 
 
 def test_a_schedule_that_depends_on_metrics_is_not_guessed(tmp_path, finished):

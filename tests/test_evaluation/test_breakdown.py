@@ -1,4 +1,4 @@
-"""Parts of an evaluation agree with COCOeval and with counting by hand."""
+"""Parts of an evaluation agree with COCOeval and with manual counting."""
 
 import contextlib
 import io

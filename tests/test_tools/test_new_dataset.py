@@ -124,7 +124,7 @@ def test_report_and_figure_are_written(made):
         'bbox missing or empty: from labelled keypoints',
         'area missing or 0: 0.53 of the box',
         'left_hind_leg:right_hind_leg (the words left and right)',
-        '1 images without annotation',
+        '1 image without annotation',
         'AP depends on them',
         'cells at 1/4 of 128',
     ):

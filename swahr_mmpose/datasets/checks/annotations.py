@@ -24,7 +24,7 @@ from .schema import (
     MAX_COORDINATE,
     are_coordinates,
     are_finite,
-    find_outline_problem,
+    find_perimeter_problem,
     find_type_problems,
     is_integer,
     is_number,
@@ -274,7 +274,7 @@ def _check_segmentation(segmentation: Any, size: Any) -> Iterator[str]:
             'polygons with at least three points'
         )
     elif all(is_integer(side) for side in size):
-        problem = find_outline_problem(polygons, size)
+        problem = find_perimeter_problem(polygons, size)
         if problem:
             yield f'{problem}; correct the segmentation'
 

@@ -15,7 +15,12 @@ from .annotations import (
     summarize,
 )
 from .file_names import FolderIndex, is_inside, is_link_outside
-from .image_files import check_record, image_sizes, inspect_images
+from .image_files import (
+    LINK_OUTSIDE,
+    check_record,
+    image_sizes,
+    inspect_images,
+)
 from .plausibility import find_implausible
 from .text import escape
 from .trial import select_sample
@@ -25,11 +30,23 @@ __all__ = ['DatasetReport', 'check_dataset']
 _ANNOTATION_REMEDY = (
     'Correct the annotation file, or the dataset type in the config.'
 )
-_IMAGE_REMEDY = (
-    'Set data_prefix in the config, download the image files again, remove '
-    'them from the annotation file, or correct their size there (boxes are '
-    'clipped to it, and people outside of it dropped).'
-)
+# Remedies of problems of image files, by a part of the message. Messages with
+# a semicolon have a remedy of their own; so have those on all annotations.
+_IMAGE_REMEDIES = {
+    'does not exist': (
+        'Set data_prefix in the config, download the missing image files, or '
+        'remove them from the annotation file.'
+    ),
+    'as in the annotation file': (
+        'Correct the sizes in the annotation file (boxes are clipped to them, '
+        'and people outside of them dropped), or use the image files that '
+        'were annotated.'
+    ),
+    '': (
+        'Download the damaged image files again, or remove them from the '
+        'annotation file.'
+    ),
+}
 
 
 class DatasetReport(NamedTuple):
@@ -61,6 +78,7 @@ def check_dataset(
     needs_annotations: bool = True,
     max_shown: int = 5,
     ignore_orientation: Optional[bool] = None,
+    link_dir: Optional[str] = None,
 ) -> DatasetReport:
     """Check an annotation file and the images that it names.
 
@@ -79,6 +97,8 @@ def check_dataset(
             lists.  Defaults to 5.
         ignore_orientation (bool, optional): Setting of the pipeline, see
             :class:`.BottomupLoadImage`.  Defaults to ``None``.
+        link_dir (str, optional): Folder outside of ``image_dir`` to which
+            links may lead.  Defaults to ``None``.
 
     Returns:
         DatasetReport: Counts and warnings.
@@ -92,7 +112,7 @@ def check_dataset(
         content, num_keypoints, crowd_index, required
     )
     broken, doubts = _check_images(
-        content, image_dir, test_side, ignore_orientation
+        content, image_dir, test_side, ignore_orientation, link_dir
     )
     problems += broken
     people = content.get('annotations') if isinstance(content, dict) else None
@@ -168,6 +188,7 @@ def _check_images(
     image_dir: str,
     test_side: Optional[int],
     ignore_orientation: Optional[bool],
+    link_dir: Optional[str],
 ) -> Tuple[List[Problem], List[Problem]]:
     """Check names and sizes in image records, and the files.
 
@@ -186,12 +207,8 @@ def _check_images(
     sizes = {}
     for name, size in names.items():
         path = osp.join(image_dir, name)
-        if is_link_outside(path, image_dir, resolved):
-            message = (
-                'is a link that leaves the image folder; copy the file, or '
-                'set data_prefix to the folder with the files themselves'
-            )
-            problems.append(Problem('image file', escape(path), message))
+        if is_link_outside(path, image_dir, resolved, link_dir):
+            problems.append(Problem('image file', escape(path), LINK_OUTSIDE))
         else:
             sizes[path] = (name, size)
     return _inspect_files(problems, sizes, index, ignore_orientation)
@@ -235,8 +252,23 @@ def _format_problems(
 ) -> str:
     """Format the problems of a dataset, followed by the remedies."""
     count, *lines = summarize(problems, max_shown)
-    if any(p.kind != 'image file' for p in problems):
-        lines.append(_ANNOTATION_REMEDY)
-    if any(p.kind == 'image file' for p in problems):
-        lines.append(_IMAGE_REMEDY)
-    return '\n'.join([f'{ann_file}: {count}', *lines])
+    return '\n'.join(
+        [f'{ann_file}: {count}', *lines, *_collect_remedies(problems)]
+    )
+
+
+def _collect_remedies(problems: Sequence[Problem]) -> List[str]:
+    """Collect the remedies of problems whose message has none."""
+    remedies = []
+    for problem in problems:
+        if problem.kind not in ('image file', 'dataset'):
+            remedies.append(_ANNOTATION_REMEDY)
+        elif problem.kind == 'image file' and ';' not in problem.message:
+            remedies.append(
+                next(
+                    text
+                    for part, text in _IMAGE_REMEDIES.items()
+                    if part in problem.message
+                )
+            )
+    return list(dict.fromkeys(remedies))

@@ -11,7 +11,7 @@ import os
 import os.path as osp
 import unicodedata
 from pathlib import PureWindowsPath
-from typing import Any, Dict, Iterator, List, Tuple
+from typing import Any, Dict, Iterator, List, Optional, Tuple
 from urllib.parse import unquote
 
 from .text import escape
@@ -36,7 +36,12 @@ def is_inside(name: Any) -> bool:
     return bool(path.parts) and not path.anchor and '..' not in path.parts
 
 
-def is_link_outside(path: str, folder: str, resolved: Dict[str, str]) -> bool:
+def is_link_outside(
+    path: str,
+    folder: str,
+    resolved: Dict[str, str],
+    link_dir: Optional[str] = None,
+) -> bool:
     """Return whether a path leads out of a folder by symbolic links.
 
     Args:
@@ -45,18 +50,23 @@ def is_link_outside(path: str, folder: str, resolved: Dict[str, str]) -> bool:
         resolved (dict): Resolved folders by name, kept between calls: most
             files share a folder, and resolving takes system calls for each
             part of a path.
+        link_dir (str, optional): Another folder to which links may lead, as
+            the cache of DVC or git-annex.  Defaults to ``None``.
     """
     parent, name = osp.split(path)
-    for place in (parent, folder):
-        if place not in resolved:
-            resolved[place] = osp.realpath(place)
-    target = osp.join(resolved[parent], name)
+    folders = [folder, link_dir] if link_dir else [folder]
     try:
+        for place in (parent, *folders):
+            if place not in resolved:
+                resolved[place] = osp.realpath(place)
+        target = osp.join(resolved[parent], name)
         if osp.islink(target):
             target = osp.realpath(target)
-    except ValueError:  # a zero byte
+    except ValueError:  # a zero byte, or no Unicode text
         return False
-    return not target.startswith(osp.join(resolved[folder], ''))
+    return not any(
+        target.startswith(osp.join(resolved[place], '')) for place in folders
+    )
 
 
 class FolderIndex:

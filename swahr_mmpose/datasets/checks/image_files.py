@@ -33,6 +33,7 @@ from .text import escape, short
 
 __all__ = [
     'LARGEST_RATIO',
+    'LINK_OUTSIDE',
     'ImageReport',
     'check_record',
     'find_broken_images',
@@ -61,6 +62,12 @@ _THREADS = 16
 # Maximum of long side / short side: the short side of a test image is resized
 # to the input size, and the long side grows in proportion.
 LARGEST_RATIO = 20
+# Message on a symbolic link out of the image folder.
+LINK_OUTSIDE = (
+    'is a link that leaves the image folder; copy the file, or set '
+    'data_prefix.links in the config to the folder of the files (as the cache '
+    'of DVC) if you trust the links'
+)
 
 Size = Tuple[int, int]
 
@@ -326,6 +333,8 @@ def refuse_paths_outside(dataset: Any) -> None:
     Args:
         dataset (BaseDataset): Dataset, or a wrapper of datasets of any depth.
 
+    Symbolic links may lead to ``data_prefix.links``, if given.
+
     Raises:
         ValueError: With the first path that is outside, by its name or by a
             symbolic link.
@@ -333,10 +342,13 @@ def refuse_paths_outside(dataset: Any) -> None:
     resolved: Dict[str, str] = {}
     for part in _iter_base_datasets(dataset):
         folder = osp.join(part.data_prefix.get('img', ''), '')
+        link_dir = part.data_prefix.get('links')
         for index in range(len(part)):
             path = part.get_data_info(index)['img_path']
             inside = path.startswith(folder) and is_inside(path[len(folder) :])
-            if not inside or is_link_outside(path, folder, resolved):
+            if inside and is_link_outside(path, folder, resolved, link_dir):
+                raise ValueError(f'image {escape(path)} {LINK_OUTSIDE}')
+            if not inside:
                 raise ValueError(
                     f'image {escape(path)} is not in '
                     f'{folder or "a relative folder"}, expected from '

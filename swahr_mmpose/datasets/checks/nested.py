@@ -50,6 +50,14 @@ class Leaf(NamedTuple):
         return self._join('data_prefix.img', prefix.get('img', ''))
 
     @property
+    def link_dir(self) -> Optional[str]:
+        """Folder to which links in the image folder may lead, if any."""
+        value = (self.dataset.get('data_prefix') or {}).get('links')
+        return (
+            None if value is None else self._join('data_prefix.links', value)
+        )
+
+    @property
     def transforms(self) -> Sequence[Any]:
         """Transforms of the dataset, then those of its wrappers."""
         configs = (self.dataset, *self.wrappers)

@@ -81,7 +81,7 @@ def find_orientation_problem(
     Returns:
         tuple[str, str]: Problem, or ``None``; doubt, or ``None``: the sizes do
         not show which frame the annotations refer to, and the pipeline does
-        not state it.
+        not state it, or states the frame that annotation tools do not show.
     """
     if frame.orientation == 1:
         return None, None
@@ -109,8 +109,17 @@ def _format_doubt(
     frame: Frame, ignore_orientation: Optional[bool]
 ) -> Optional[str]:
     """Format the question that only the user can answer."""
-    if ignore_orientation is not None:
+    if ignore_orientation is False:
         return None
+    if ignore_orientation:
+        return (
+            f'has EXIF orientation {frame.orientation}, which '
+            'ignore_orientation=True ignores, and its size does not show '
+            'whether the keypoints refer to the stored or the upright image. '
+            'Annotation tools show it upright; if the keypoints were made '
+            'with one, AP is near 0: remove ignore_orientation from the '
+            'pipelines'
+        )
     return (
         f'has EXIF orientation {frame.orientation}, and its size does not '
         'show whether the keypoints refer to the upright or the stored '

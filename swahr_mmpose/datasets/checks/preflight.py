@@ -12,7 +12,7 @@ from typing import Any, Dict, Iterator, Optional, Sequence, Tuple
 from .config_agreement import check_config
 from .dataset_files import DatasetReport, check_dataset
 from .nested import Leaf, get_type_name, iter_leaves
-from .text import escape
+from .text import count, escape
 from .trial import draw_samples
 
 __all__ = ['check_before_run', 'check_config', 'check_dataset']
@@ -131,8 +131,8 @@ def _check_leaf(
     )
     reports[key] = report
     print(
-        f'checked {leaf.ann_file}: {report.images} images, '
-        f'{report.annotations} annotations'
+        f'checked {leaf.ann_file}: {count(report.images, "image")}, '
+        f'{count(report.annotations, "annotation")}'
     )
     for warning in report.warnings:
         print(f'warning: {leaf.ann_file}: {warning.strip()}')
@@ -151,6 +151,7 @@ def _collect_settings(cfg: Any, split: str, leaf: Leaf) -> Dict[str, Any]:
         test_side=sides[0][0] if sides and split != 'train' else None,
         needs_annotations=not format_only,
         ignore_orientation=leaf.ignore_orientation,
+        link_dir=leaf.link_dir,
     )
 
 

@@ -28,7 +28,7 @@ __all__ = [
     'are_coordinates',
     'are_finite',
     'find_list_problem',
-    'find_outline_problem',
+    'find_perimeter_problem',
     'find_type_problems',
     'is_integer',
     'is_number',
@@ -37,8 +37,8 @@ __all__ = [
 # Bound of coordinates; pycocotools crashes on much larger polygons.
 MAX_COORDINATE = 1e7
 _MAX_NUMBER = 1e15
-# Outline in pixels that pycocotools may draw for an image of any size.
-_MAX_OUTLINE = 1e6
+# Perimeter in pixels that pycocotools may draw for an image of any size.
+_MAX_PERIMETER = 1e6
 
 
 class Field(NamedTuple):
@@ -87,12 +87,12 @@ def are_finite(values: Sequence[float]) -> bool:
     )
 
 
-def find_outline_problem(
+def find_perimeter_problem(
     polygons: Sequence[Sequence[float]], size: Tuple[int, int]
 ) -> Optional[str]:
-    """Find polygons whose outline is too long to be drawn.
+    """Find polygons whose perimeter is too long to be drawn.
 
-    pycocotools allocates 40 bytes per pixel of the outline, also outside of
+    pycocotools allocates 40 bytes per pixel of the perimeter, also outside of
     the image: a few coordinates of 1e6 take gigabytes, or crash it.
 
     Args:
@@ -108,11 +108,11 @@ def find_outline_problem(
         points = np.reshape(np.asarray(polygon, float), (-1, 2))
         steps = np.abs(points - np.roll(points, 1, axis=0))
         total += float(steps.max(axis=1).sum())
-    limit = max(_MAX_OUTLINE, float(size[0]) * float(size[1]))
+    limit = max(_MAX_PERIMETER, float(size[0]) * float(size[1]))
     if total <= limit:
         return None
     return (
-        f'has polygons with an outline of {total:.3g} pixels, expected at '
+        f'has polygons with a perimeter of {total:.3g} pixels, expected at '
         f'most {limit:.3g} for an image of {size[0]} x {size[1]}'
     )
 

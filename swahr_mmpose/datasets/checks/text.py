@@ -8,7 +8,7 @@ from typing import Any
 
 from swahr_mmpose.utils.text import escape
 
-__all__ = ['describe', 'escape', 'short']
+__all__ = ['count', 'describe', 'escape', 'short']
 
 _TYPES = {
     type(None): 'null',
@@ -26,3 +26,8 @@ def describe(value: Any) -> str:
     if isinstance(value, float) and value != value:
         return 'NaN'
     return _TYPES.get(type(value), type(value).__name__)
+
+
+def count(number: int, noun: str) -> str:
+    """Write a number of things, e.g. ``'1 image'`` or ``'2 images'``."""
+    return f'{number} {noun}' if number == 1 else f'{number} {noun}s'

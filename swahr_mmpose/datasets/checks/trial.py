@@ -12,6 +12,7 @@ import contextlib
 import copy
 import io
 import json
+import os
 import os.path as osp
 import random
 import tempfile
@@ -141,11 +142,27 @@ def _replace_files(
         for name in _SELECTIONS:
             config.pop(name, None)
     for n, leaf in enumerate(iter_leaves(small, key)):
-        path = osp.join(folder, f'{n}.json')
+        path = osp.join(folder, str(n), osp.basename(leaf.ann_file))
+        os.mkdir(osp.dirname(path))
+        _link_side_files(leaf.ann_file, osp.dirname(path))
         with open(path, 'w', encoding='utf-8') as file:
             json.dump(samples[n], file)
         leaf.dataset['ann_file'] = path
     return small
+
+
+def _link_side_files(ann_file: str, folder: str) -> None:
+    """Link files whose name begins with that of an annotation file.
+
+    A dataset class may read e.g. ``train_scores.npy`` beside ``train.json``.
+    """
+    source = osp.dirname(osp.abspath(ann_file))
+    stem = osp.splitext(osp.basename(ann_file))[0]
+    names = [] if stem == '' else os.listdir(source)
+    for name in names:
+        if name.startswith(stem) and name != osp.basename(ann_file):
+            with contextlib.suppress(OSError):  # Windows without the right
+                os.symlink(osp.join(source, name), osp.join(folder, name))
 
 
 def _iter_configs(dataset: Any) -> Iterator[Any]:

@@ -13,7 +13,7 @@ from typing import Any, Dict, Iterator, List, NamedTuple, Sequence, Tuple
 
 import numpy as np
 
-from swahr_mmpose.datasets.checks.text import escape
+from swahr_mmpose.datasets.checks.text import count, escape
 
 from .skeleton import CustomSkeleton
 
@@ -132,12 +132,13 @@ def format_report(
         list[str]: Lines of the report.
     """
     lines = [
-        f'{name}: {len(skeleton.names)} keypoints, '
-        f'{len(skeleton.links)} skeleton edges'
+        f'{name}: {count(len(skeleton.names), "keypoint")}, '
+        f'{count(len(skeleton.links), "skeleton edge")}'
     ]
     lines += [
-        f'{split}: {s.num_images} images, {s.num_empty} without instance; '
-        f'{len(s.sides)} instances, at most {s.max_instances} per image'
+        f'{split}: {count(s.num_images, "image")}, {s.num_empty} without '
+        f'instance; {count(len(s.sides), "instance")}, at most '
+        f'{s.max_instances} per image'
         for split, s in zip(('train', 'val'), summaries)
     ]
     lines += [
@@ -251,17 +252,17 @@ def _check_labels(
     single = int((labelled.sum(axis=1) == 1).sum())
     if single:
         yield (
-            f'{single} instances have one labelled keypoint: nothing to '
-            'group, and their size is estimated'
+            f'{count(single, "instance")} with one labelled keypoint: nothing '
+            'to group, and the size is estimated'
         )
     if train.num_at_origin:
         yield (
-            f'{train.num_at_origin} labelled keypoints are at (0, 0): set '
-            'v = 0 if they are missing'
+            f'{count(train.num_at_origin, "labelled keypoint")} at (0, 0): '
+            'set v = 0 if missing'
         )
     if train.num_outside:
         yield (
-            f'{train.num_outside} labelled keypoints are outside their '
+            f'{count(train.num_outside, "labelled keypoint")} outside their '
             'image: check that image sizes and coordinates are in pixels of '
             'the same image'
         )
@@ -275,11 +276,13 @@ def _join(names: Sequence[str]) -> str:
 def _check_images(train: DatasetSummary, val: DatasetSummary) -> Iterator[str]:
     """Find few, unannotated and crowded images."""
     if train.num_images < 100:
-        yield f'{train.num_images} training images are few: expect overfitting'
+        images = count(train.num_images, 'training image')
+        yield f'few images ({images}): expect overfitting'
     if train.num_unannotated:
         yield (
-            f'{train.num_unannotated} images without annotation: MMPose drops '
-            'them from training; --keep-empty keeps them as background'
+            f'{count(train.num_unannotated, "image")} without annotation: '
+            'MMPose drops them from training; --keep-empty keeps them as '
+            'background'
         )
     most = max(train.max_instances, val.max_instances)
     if most > MAX_DETECTIONS:

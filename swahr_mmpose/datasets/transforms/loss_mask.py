@@ -14,7 +14,7 @@ import cv2
 import numpy as np
 from pycocotools import mask as coco_mask
 
-from swahr_mmpose.datasets.checks.schema import find_outline_problem
+from swahr_mmpose.datasets.checks.schema import find_perimeter_problem
 
 __all__ = ['read_run_lengths', 'valid_region', 'warp_loss_mask']
 
@@ -42,7 +42,7 @@ def valid_region(annotations: Sequence[dict], size: Size) -> np.ndarray:
 
     Raises:
         ValueError: If a segmentation does not fit the image, or has
-            coordinates that are not finite or too large, an outline that is
+            coordinates that are not finite or too large, a perimeter that is
             too long, or run lengths that do not cover the image.
         Exception: Any error of pycocotools on other invalid segmentations.
     """
@@ -105,7 +105,7 @@ def _check_polygons(segmentation: Any, size: Size) -> List[Any]:
             f'has a polygon of {short[0]} numbers, expected x and y of three '
             'or more points'
         )
-    problem = find_outline_problem(polygons, size)
+    problem = find_perimeter_problem(polygons, size)
     if problem:
         raise ValueError(problem)
     return polygons

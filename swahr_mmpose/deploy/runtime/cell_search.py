@@ -17,6 +17,8 @@ __all__ = ['CellIndex']
 _FEW = 4096
 # Numbers of cells of the highest values that are compared first.
 _HIGHEST = (1024, 16384)
+# Failures of a search among these after which it is not tried again.
+_TRIALS = 8
 # Bound of relative errors of distances in float32.
 _ERROR = 4e-6
 # Distance whose square is infinite in float32.
@@ -36,6 +38,7 @@ class CellIndex:
         self.tags = tags
         self._by_value: Optional[np.ndarray] = None
         self._by_tag: Optional[np.ndarray] = None
+        self._failures = 0  # of the search among the highest values
         self._first = tags[0]  # in the order by tag
         self._highest = 0.0
 
@@ -53,7 +56,12 @@ class CellIndex:
             return 0, -np.inf
         if len(self.values) <= _FEW:
             return self._compare(mean, None)
-        return self._find_among_highest(mean) or self._find_near(mean)
+        if self._failures < _TRIALS:
+            found = self._find_among_highest(mean)
+            if found is not None:
+                return found
+            self._failures += 1
+        return self._find_near(mean)
 
     def _find_among_highest(
         self, mean: np.ndarray
@@ -84,7 +92,7 @@ class CellIndex:
         center = float(mean[0])
         radius = _measure_gap(self._first, center) + 0.75
         while radius < _OVERFLOW:
-            ends = np.float32([center - radius, center + radius])
+            ends = np.array([center - radius, center + radius], np.float32)
             low = np.searchsorted(self._first, ends[0], 'left')
             high = np.searchsorted(self._first, ends[1], 'right')
             if high - low > len(self._first) // 2:
@@ -92,8 +100,10 @@ class CellIndex:
             found = self._compare(mean, self._by_tag[low:high])
             if found[1] > self._highest - _bound_distance(radius):
                 return found
-            needed = (self._highest - found[1]) * (1 + _ERROR) + 2
-            radius = min(max(2 * radius, needed), _OVERFLOW)
+            needed = 0.0
+            if found[1] > -np.inf:
+                needed = (self._highest - found[1]) * (1 + _ERROR) + 2
+            radius = max(2 * radius, needed)
         return 0, -np.inf  # all squared distances are infinite
 
     def _compare(

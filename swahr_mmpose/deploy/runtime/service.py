@@ -59,7 +59,7 @@ class Model(Protocol):
 
     settings: Any
 
-    def __call__(self, image: Any, channel_order: str) -> Any:
+    def __call__(self, image: Any, channels: str) -> Any:
         """Detect people in an image, see :meth:`.PoseModel.__call__`."""
 
 
@@ -307,7 +307,10 @@ class Service:
         _limit_scans(content)
         try:
             image = read_image(
-                io.BytesIO(content), name, self.limits.max_pixels
+                io.BytesIO(content),
+                name,
+                self.limits.max_pixels,
+                getattr(self.model.settings, 'ignore_orientation', False),
             )
         except ImageTooLargeError as error:
             raise RequestError(413, str(error)) from error

@@ -115,7 +115,7 @@ def _check_training_state(runner: Any, checkpoint: dict) -> None:
         )
     for key, effect in (
         ('optimizer', 'momentum and moments start at 0'),
-        ('param_schedulers', 'the learning rate schedule starts again'),
+        ('param_schedulers', 'the schedule of the config is used'),
     ):
         if key not in checkpoint:
             runner.logger.warning(

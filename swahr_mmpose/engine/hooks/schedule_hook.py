@@ -16,6 +16,7 @@ from swahr_mmpose.engine.schedule import (
     SettingsError,
     build_dummy_schedule,
     copy_scheduled,
+    expand_groups,
     format_options,
     get_ends,
     has_epochs,
@@ -48,7 +49,8 @@ class ScheduleHook(Hook):
     * If the config's schedule or the number of iterations per epoch (other
       batch size, other number of processes) differs from that of the
       checkpoint, the schedule of the config is continued at the epoch
-      reached. MMEngine continues that of the checkpoint.
+      reached. MMEngine continues that of the checkpoint. A config without
+      schedule continues at its learning rate.
     * A complete training is reported; one that is longer than the config says
       is refused.
     """
@@ -195,7 +197,7 @@ def _get_length(train_loop: Any) -> Tuple[str, int]:
 
 def _get_final_part(runner: Any) -> float:
     """Compute the last learning rate, as a part of the highest one."""
-    schedulers, optimizer = build_dummy_schedule(runner)
+    schedulers, optimizer, _ = build_dummy_schedule(runner)
     initial = [group['initial_lr'] for group in optimizer.param_groups]
     length = len(runner.train_dataloader)
     last = max(
@@ -277,8 +279,10 @@ def _list_changes(
     if before is not None and before != total:
         reasons.append(f'images per step: {before} -> {total}')
     states: Any = checkpoint.get('param_schedulers')
-    if isinstance(states, list) and _has_schedule(runner):
-        reasons += list_differences(states, runner.param_schedulers)
+    if isinstance(states, (list, type(None))) and _has_schedule(runner):
+        reasons += list_differences(states or [], runner.param_schedulers)
+    elif isinstance(states, list) and not runner.param_schedulers:
+        reasons += list_differences(states, [])
     elif reasons and (states or runner.param_schedulers):
         raise SettingsError(
             f'the settings differ from those of the checkpoint: '
@@ -325,7 +329,7 @@ def _continue_schedule(
     runner: Any, checkpoint: Dict[str, Any], done: Position, reasons: List[str]
 ) -> None:
     """Put the config's schedule at the position reached."""
-    schedulers, optimizer = build_dummy_schedule(runner)
+    schedulers, optimizer, index = build_dummy_schedule(runner)
     if any(getattr(s, 'need_val_args', False) for s in schedulers):
         raise SettingsError(
             f'the settings differ from those of the checkpoint: '
@@ -340,17 +344,25 @@ def _continue_schedule(
     else:  # epochs of such a training have no end
         done = Position(0, done.iteration)
     step_schedule(schedulers, done, length)
+    expand_groups(schedulers, optimizer, index)
     meta = checkpoint['meta']
     meta[SAVED_ITER] = meta.get('iter', 0)
     meta['iter'] = done.iteration
-    checkpoint['param_schedulers'] = [s.state_dict() for s in schedulers]
+    removed = [] if schedulers else checkpoint.pop('param_schedulers', [])
+    if schedulers:
+        checkpoint['param_schedulers'] = [s.state_dict() for s in schedulers]
     groups = checkpoint.get('optimizer', {}).get('param_groups', [])
     before = groups[0]['lr'] if groups else None
     if groups:
-        copy_scheduled(schedulers, optimizer, checkpoint['optimizer'])
+        names = [state.get('param_name', 'lr') for state in removed]
+        names += ['betas'] * any(s.get('use_betas') for s in removed)
+        copy_scheduled(schedulers, optimizer, checkpoint['optimizer'], names)
+    course = 'The schedule of the config is continued'
+    if not schedulers:
+        course = 'The config has no schedule, and its rate is set'
     runner.logger.warning(
         'The training is resumed with other settings than those of the '
-        f'checkpoint ({_shorten(reasons)}). The schedule of the config is '
-        f'continued at iteration {done.iteration}: '
+        f'checkpoint ({_shorten(reasons)}). {course} at iteration '
+        f'{done.iteration}: '
         f'learning rate {before} -> {optimizer.param_groups[0]["lr"]}'
     )

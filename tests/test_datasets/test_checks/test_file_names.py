@@ -111,7 +111,7 @@ def test_links_that_leave_the_folder_are_refused(links, name, outside):
         path = str(folder / name)
         assert is_link_outside(path, str(folder), {}) == outside
         if outside:
-            with pytest.raises(ValueError, match='is not in'):
+            with pytest.raises(ValueError, match='a link .*prefix.links'):
                 refuse_paths_outside(Part(folder, [name]))
         else:
             refuse_paths_outside(Part(folder, [name]))
@@ -126,6 +126,36 @@ def test_the_check_names_links_that_leave_the_folder(dataset, tmp_path):
     dataset.images = folder
     with pytest.raises(ValueError, match='16 image files.*is a link that'):
         dataset.check()
+
+
+def test_links_to_a_folder_that_the_config_names_are_followed(
+    dataset, tmp_path
+):
+    """DVC and git-annex replace each file by a link into a cache."""
+    folder = tmp_path / 'images'
+    folder.mkdir()
+    names = [image['file_name'] for image in dataset.content['images']]
+    for name in names:
+        (folder / name).symlink_to(dataset.images / name)
+    cache, dataset.images = str(dataset.images), folder
+    assert dataset.check(link_dir=cache).images == 16
+    part = Part(folder, names)
+    part.data_prefix['links'] = cache
+    refuse_paths_outside(part)
+    part.data_prefix['links'] = str(tmp_path / 'other')
+    with pytest.raises(ValueError, match='a link that leaves'):
+        refuse_paths_outside(part)
+    with pytest.raises(ValueError, match='16 image files.*data_prefix.links'):
+        dataset.check(link_dir=str(tmp_path / 'other'))
+
+
+def test_a_folder_whose_name_is_no_unicode_is_reported(dataset):
+    dataset.content['images'][0]['file_name'] = '\ud800/a.jpg'
+    with pytest.raises(
+        ValueError, match='ud800/a.jpg cannot be read'
+    ) as error:
+        dataset.check()
+    assert str(dataset.file) in str(error.value)
 
 
 @pytest.mark.skipif(not hasattr(os, 'mkfifo'), reason='has no named pipes')

@@ -4,6 +4,7 @@ import re
 import pytest
 
 from swahr_mmpose.datasets.checks.annotations import find_bad_annotations
+from swahr_mmpose.datasets.checks.text import count
 
 NAN = float('nan')
 NUMBERS = [20.0, 30.0, 2]
@@ -112,3 +113,19 @@ def test_escape_sequences_are_not_printed():
     )[:1]
     assert problem.subject.isprintable()
     assert r'\x1b[2J\u202e' in problem.subject
+
+
+def test_a_perimeter_that_is_too_long_to_draw_is_reported():
+    far = [[0, 0, 9e6, 0, 0, 9e6]]
+    (message,) = find('annotations', segmentation=far)
+    assert 'perimeter of 2.7e+07 pixels, expected at most 1e+06' in message
+    assert '64 x 48' in message
+    assert find('annotations', segmentation=[[0, 0, 900, 0, 0, 900]]) == []
+
+
+@pytest.mark.parametrize(
+    ('number', 'noun', 'text'),
+    [(0, 'image', '0 images'), (1, 'image', '1 image'), (2, 'key', '2 keys')],
+)
+def test_nouns_agree_with_their_number(number, noun, text):
+    assert count(number, noun) == text

@@ -1,12 +1,15 @@
 import copy
+import json
 import random
+from pathlib import Path
 
 import numpy as np
 import pytest
 import torch
 from mmcv.transforms import BaseTransform
 from mmengine.logging import MessageHub
-from mmpose.registry import TRANSFORMS
+from mmpose.datasets import CocoDataset
+from mmpose.registry import DATASETS, TRANSFORMS
 
 from swahr_mmpose.datasets.checks.trial import (
     draw_samples,
@@ -112,3 +115,26 @@ def test_a_trial_leaves_no_trace(small):
     assert hub.get_info('checked_ann_file') == 'mine.json'
     assert config['ann_file'] == before['ann_file']
     hub.pop_info('checked_ann_file')
+
+
+@DATASETS.register_module()
+class ScoredDataset(CocoDataset):
+    """Dataset with a file of scores beside its annotation file."""
+
+    def __init__(self, ann_file, **kwargs):
+        path = Path(ann_file)
+        self.scores = json.loads(
+            path.with_name(f'{path.stem}_scores.json').read_text()
+        )
+        super().__init__(ann_file=ann_file, **kwargs)
+
+
+def test_files_named_after_the_annotation_file_are_found(small, dataset):
+    content, config = small
+    config['type'] = 'ScoredDataset'
+    with pytest.raises(ValueError, match='_scores.json'):
+        draw(content, config)
+    scores = dataset.file.with_name(f'{dataset.file.stem}_scores.json')
+    scores.write_text('[1, 2]')
+    assert draw(content, config) == 12
+    assert scores.read_text() == '[1, 2]'

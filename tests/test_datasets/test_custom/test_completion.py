@@ -345,7 +345,7 @@ def test_the_suggested_input_makes_nine_in_ten_large_enough():
         (dict(bbox=[0, 0, 4, 4]), 256, 'use --input-size 832'),
         (dict(bbox=[0, 0, 1, 1]), 256, 'into tiles'),
         (dict(keypoints=SINGLE), 256, 'never learned: body, tail'),
-        (dict(keypoints=SINGLE), 256, '1 instances have one labelled'),
+        (dict(keypoints=SINGLE), 256, '1 instance with one labelled'),
         (dict(keypoints=[0, 0, 2, 5, 5, 2, 9, 9, 2]), 256, r'at \(0, 0\)'),
         (dict(keypoints=[500, 5, 2, 5, 5, 2, 9, 9, 2]), 256, 'outside their'),
         (dict(area=3000), 256, r'AP \(L\) will be -1'),

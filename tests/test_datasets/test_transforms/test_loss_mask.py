@@ -186,6 +186,8 @@ def test_masks_equal_the_official_ones(golden):
         ([[1, 2, 3, 4, 5]], 'a polygon of 5 numbers'),
         ([[[1, 2], [3, 4], [5, 6]]], 'not finite numbers'),
         (5, 'neither a mask nor a list of polygons'),
+        ([[0, 0, 9e6, 0, 0, 9e6]], 'a perimeter of 2.7e.07 pixels'),
+        ([[0, 0, 900, 900] * 2000], 'a perimeter of .* for an image of 4'),
     ],
 )
 def test_polygons_that_would_be_read_as_something_else_are_refused(
