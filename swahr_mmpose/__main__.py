@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import os.path as osp
 import sys
+from difflib import get_close_matches
 from importlib import import_module
 from typing import Dict, List, NoReturn, Optional, Tuple
 
@@ -140,6 +141,9 @@ def _exit_with_usage(program: str, words: List[str]) -> NoReturn:
         sys.exit(0)
     got = ' '.join(words[:2] if group else words[:1])
     problem = f'unknown command {got!r}' if words else 'no command'
+    similar = get_close_matches(got, COMMANDS, 1)
+    if words and similar:
+        problem += f'; did you mean {similar[0]!r}?'
     usage = _format_usage(program, group or list(COMMANDS))
     print(f'{usage}\n\nerror: {problem}', file=sys.stderr)
     sys.exit(2)

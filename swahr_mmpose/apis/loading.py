@@ -63,8 +63,9 @@ def load_model(
     with build_errors():
         model = MODELS.build(settings)
     content = read_checkpoint(local_file(checkpoint))
-    _load_checkpoint_to_model(model, content)
+    # Before MMEngine lists every difference.
     refuse_other_weights(model, content, checkpoint)
+    _load_checkpoint_to_model(model, content)
     report_averaged_weights(content, checkpoint)
     meta = (content.get('meta') or {}).get('dataset_meta')
     model.dataset_meta = meta or dataset_meta_from_config(cfg, 'test')

@@ -117,7 +117,7 @@ def refuse_other_weights(
         f'checkpoint {name or ""} does not fit the model: {len(problems)} '
         f'difference(s)\n  {shown}\nUse the config that it was trained '
         'with, or convert the checkpoint '
-        '(tools/deployment/convert_checkpoint.py).'
+        '(swahr convert).'
     )
 
 

@@ -46,7 +46,9 @@ _MAX_SCALE_IMAGES = 200
 def parse_args(argv: Argv = None) -> argparse.Namespace:
     """Parse the command line."""
     parser = make_parser(__doc__)
-    parser.add_argument('config', help='config file')
+    parser.add_argument(
+        'config', help='config file, or a name of "swahr fetch"'
+    )
     parser.add_argument('checkpoint', nargs='?', help='checkpoint file')
     parser.add_argument(
         '--results',
@@ -77,7 +79,7 @@ def parse_args(argv: Argv = None) -> argparse.Namespace:
     )
     add_cfg_options(parser)
     args = parser.parse_args(argv)
-    if (args.checkpoint is None) == (args.results is None):
+    if args.checkpoint and args.results:
         parser.error('expected either a checkpoint or --results FILE')
     return args
 
@@ -120,7 +122,12 @@ def _silence() -> Any:
 
 def _load_config(args: argparse.Namespace) -> Config:
     """Load the config and apply the options."""
-    cfg = read_config(args.config)
+    from swahr_mmpose.checkpoints.model_zoo import resolve_model
+
+    if args.results:
+        cfg = read_config(args.config)
+    else:
+        cfg, args.checkpoint = resolve_model(args.config, args.checkpoint)
     cfg.merge_from_dict(args.cfg_options)
     cfg.load_from = args.checkpoint
     cfg.launcher = 'none'

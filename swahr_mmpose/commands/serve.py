@@ -1,7 +1,8 @@
 # Copyright (c) swahr_mmpose contributors. Licensed under Apache-2.0.
 """Open a page that shows poses in images and in the frames of a camera.
 
-  # a checkpoint, or a model that was exported to ONNX
+  # published weights, a checkpoint, or a model that was exported to ONNX
+  %(prog)s higherhrnet-w32
   %(prog)s CONFIG CHECKPOINT
   %(prog)s deploy/model.onnx
   # with circles for the uncertainty of the keypoints
@@ -40,7 +41,7 @@ def parse_args(argv: Argv = None) -> argparse.Namespace:
     """Parse the command line."""
     parser = make_parser(__doc__)
     parser.add_argument(
-        'model', help='config file of the checkpoint, or ONNX file'
+        'model', help='config file, ONNX file, or a name of "swahr fetch"'
     )
     parser.add_argument('checkpoint', nargs='?', help='checkpoint file or URL')
     server.add_arguments(parser)
@@ -60,10 +61,14 @@ def parse_args(argv: Argv = None) -> argparse.Namespace:
     )
     add_cfg_options(parser)
     args = parser.parse_args(argv)
-    is_onnx = args.model.lower().endswith('.onnx')
-    if is_onnx == bool(args.checkpoint):
+    if _is_onnx(args) and args.checkpoint:
         parser.error('expected a file .onnx, or CONFIG CHECKPOINT')
     return args
+
+
+def _is_onnx(args: argparse.Namespace) -> bool:
+    """Whether the model is an exported one."""
+    return str(args.model).lower().endswith('.onnx')
 
 
 class CheckpointModel:
@@ -112,20 +117,22 @@ class CheckpointModel:
 
 def _load_model(args: argparse.Namespace) -> Any:
     """Load the exported model or the checkpoint."""
-    if not args.checkpoint:
+    if _is_onnx(args):
         from swahr_mmpose.deploy.runtime import PoseModel
 
         return PoseModel(args.model, threads=args.threads)
     import torch
 
     from swahr_mmpose.apis.inferencer import Inferencer
+    from swahr_mmpose.checkpoints.model_zoo import resolve_model
 
+    cfg, checkpoint = resolve_model(args.model, args.checkpoint)
     if args.threads:
         torch.set_num_threads(args.threads)
     return CheckpointModel(
         Inferencer(
-            args.model,
-            args.checkpoint,
+            cfg,
+            checkpoint,
             args.device,
             threshold=0.0,
             ahead=0,

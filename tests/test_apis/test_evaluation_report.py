@@ -111,8 +111,10 @@ def test_other_files_are_refused_in_a_sentence(
     results.write_text(json.dumps([dict(content[0], image_id=999)]))
     with pytest.raises(SystemExit, match='image 999, are not in'):
         report(synthetic, tmp_path, '--results', results)
-    with pytest.raises(SystemExit) as failure:
+    with pytest.raises(SystemExit, match='no checkpoint for .*swahr_'):
         report(synthetic, tmp_path)
+    with pytest.raises(SystemExit) as failure:
+        report(synthetic, tmp_path, 'a.pth', '--results', results)
     assert failure.value.code == 2
     assert 'a checkpoint or --results FILE' in capsys.readouterr().err
 

@@ -5,6 +5,7 @@ from types import SimpleNamespace
 
 import numpy as np
 import pytest
+from helpers.tools import CONFIG
 
 from swahr_mmpose.commands.serve import CheckpointModel, main
 
@@ -44,10 +45,11 @@ def test_the_model_reads_bgr(order, first):
     assert person['sigmas'] == dict(nose=3.0, chin=3.0)
 
 
-@pytest.mark.parametrize('arguments', [['a.py'], ['a.onnx', 'b.pth']])
-def test_a_model_is_an_onnx_file_or_config_and_checkpoint(arguments, capsys):
+def test_a_model_is_an_onnx_file_or_config_and_checkpoint(capsys):
+    with pytest.raises(SystemExit, match=f'no checkpoint for {CONFIG}'):
+        main([CONFIG, '--port', '0'])
     with pytest.raises(SystemExit) as failure:
-        main(arguments)
+        main(['a.onnx', 'b.pth'])
     assert failure.value.code == 2
     assert 'a file .onnx, or CONFIG CHECKPOINT' in capsys.readouterr().err
 

@@ -45,8 +45,8 @@ def check_before_run(cfg: Any, splits: Sequence[str]) -> None:
         known = not path or '://' in path
         if not (known or osp.isfile(osp.expanduser(str(path)))):
             raise FileNotFoundError(
-                f'checkpoint {path} does not exist; correct {key} in the '
-                'config'
+                f'checkpoint {path} does not exist; give another path, or '
+                f'correct {key} in the config'
             )
     reports: Reports = {}
     paths: Dict[str, Dict[str, str]] = {}

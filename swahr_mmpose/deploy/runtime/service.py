@@ -184,6 +184,9 @@ class Service:
             return
         except RequestError as error:
             answer = _make_json(error.status, dict(error=str(error)))
+            if error.status == 503:
+                headers = {**answer.headers, 'retry-after': '1'}
+                answer = answer._replace(headers=headers)
         except Exception:
             _LOGGER.exception('internal error')
             reason = 'internal error; see the log'
