@@ -196,11 +196,13 @@ def _summarize(
 
     keypoints = concatenate_errors(parts)
     sigmas = keypoints.estimates['sigma']
-    quantiles = [0, 0.25, 0.5, 0.75, 1] if len(sigmas) else []
+    quantiles = []
+    if len(sigmas):
+        quantiles = np.quantile(sigmas, [0, 0.25, 0.5, 0.75, 1]).tolist()
     return dict(
         images=len(parts),
         keypoints=len(sigmas),
-        sigma_quantiles=np.quantile(sigmas, quantiles).tolist(),
+        sigma_quantiles=quantiles,
         estimates=evaluate(keypoints, num_resamples),
     )
 

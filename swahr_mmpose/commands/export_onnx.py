@@ -50,9 +50,7 @@ def parse_args(argv: Argv = None) -> argparse.Namespace:
         help='config file, or a name of "swahr fetch", such as '
         'higherhrnet-w32, without a checkpoint',
     )
-    parser.add_argument(
-        'checkpoint', nargs='?', help='checkpoint file or URL'
-    )
+    parser.add_argument('checkpoint', nargs='?', help='checkpoint file or URL')
     parser.add_argument(
         '--out-file',
         default='model.onnx',

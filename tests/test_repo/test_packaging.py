@@ -1,6 +1,7 @@
 """What is built can be installed, and mim finds configs and tools in it."""
 
 import os
+import re
 import subprocess
 import sys
 import tarfile
@@ -93,7 +94,7 @@ def test_an_installed_tool_runs_outside_the_repository(installed, tmp_path):
     )
     said = run(sys.executable, '-W', 'ignore', '-c', script, cwd=tmp_path)
     assert said.startswith(str(installed))
-    assert '--to {mmpose,official}' in said
+    assert re.search(r'--to \{.*\bofficial\b.*\}', said)
 
 
 @pytest.mark.slow

@@ -40,8 +40,6 @@ class _Base:
         epochs (int): Minimum number of epochs.
         steps (int): Minimum number of steps, for small datasets. Defaults to
             0.
-        tag_factor (int): Factor of the official weights of the tag loss.
-            Defaults to 1.
     """
 
     inputs: str
@@ -54,7 +52,6 @@ class _Base:
     workers: int
     epochs: int
     steps: int = 0
-    tag_factor: int = 1
 
 
 BASES = {
@@ -69,7 +66,6 @@ BASES = {
         workers=0,
         epochs=15,
         steps=960,
-        tag_factor=10,
     ),
     'w32': _Base(
         inputs='512x512_unbiased',
@@ -228,7 +224,7 @@ model = dict(
     head=dict(
         num_keypoints=num_keypoints,
         decoder=codec,
-$tag_loss    ),
+    ),
     test_cfg=dict(flip_test=$flip),
 )
 
@@ -290,7 +286,6 @@ def format_config(recipe: ConfigRecipe) -> str:
         threshold=base.threshold,
         topk=recipe.max_instances,
         prob=0.5 if recipe.flip else 0.0,
-        tag_loss=_format_tag_loss(base.tag_factor),
         flip=recipe.flip,
         batch=recipe.batch_size,
         workers=base.workers,
@@ -317,17 +312,6 @@ def _format_base_files(recipe: ConfigRecipe) -> Dict[str, str]:
         kind: _format_literal(f'{recipe.base_folder}/{kind}/{name}.py')
         for kind, name in files.items()
     }
-
-
-def _format_tag_loss(factor: int) -> str:
-    """Format the line of the tag loss; empty for the official weights."""
-    if factor == 1:
-        return ''
-    weights = f'pull_weight={1e-3 * factor}, push_weight={5e-4 * factor}'
-    return (
-        f'        # {factor} times the official weights, for few steps.\n'
-        f'        tag_loss=dict({weights}),\n'
-    )
 
 
 def _format_literal(text: str) -> str:
