@@ -3,10 +3,11 @@
 
 The peaks of all images are found and their tags read on the device, and one
 copy brings the candidates to the host, which groups them
-(:mod:`.grouping`).  The missing keypoints of all images are searched in one go
-on the device (:mod:`.dense_search`), where the neighbours of all keypoints are
-read as well, and a second copy brings both to the host.  There are further
-copies only where the heatmaps are not finite or the search was not conclusive.
+(:mod:`swahr_mmpose.codecs.grouping`).  The missing keypoints of all images are
+searched in one go on the device (:mod:`.dense_search`), where the neighbours
+of all keypoints are read as well, and a second copy brings both to the host.
+There are further copies only where the heatmaps are not finite or the search
+was not conclusive.
 
 Intermediate maps are made for at most ``_MAX_BYTES`` of images at a time; the
 number of kernels grows only beyond that.

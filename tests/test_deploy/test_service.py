@@ -268,7 +268,9 @@ def test_a_client_that_leaves_is_not_answered(service):
 
 
 @pytest.mark.parametrize('kind', ['BMP', 'JPEG', 'PNG', 'PPM', 'TIFF', 'WEBP'])
-def test_mutated_images_are_always_answered(service, kind):
+def test_mutated_images_are_always_answered(kind):
+    # Slow machines: the time limit is not what is tested.
+    service = Service(StubModel(), LIMITS._replace(timeout=60))
     rng = np.random.default_rng(0)
     original = np.frombuffer(encode(kind), np.uint8)
     seen = set()

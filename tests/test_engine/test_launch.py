@@ -126,10 +126,11 @@ def test_averaged_weights_are_not_resumed_without_their_hook(averaged):
     runner.model, runner._load_from = Tested(), str(averaged[0])
     runner._train_loop = _train_loop()
     runner._resume, runner._hooks = True, []
+    runner.optim_wrapper, runner.param_schedulers = None, None
     content = torch.load(averaged[0], weights_only=False)
     content.update(
         meta=dict(epoch=1, iter=4),
-        message_hub={},
+        message_hub=dict(log_scalars={}, runtime_info={}, resumed_keys={}),
         optimizer={},
         param_schedulers=[],
     )

@@ -1,10 +1,10 @@
 # Copyright (c) swahr_mmpose contributors. Licensed under Apache-2.0.
 """Draw synthetic people in clothes, without markers on the joints.
 
-Poses and proportions as in :mod:`.people`. Joints are recognized by seams and
-hems: sleeves end at the elbows, trousers at the knees, shoes at the ankles,
-gloves at the wrists. Light comes from the person's right, so that the left
-side is darker.
+Poses and proportions as in :mod:`swahr_mmpose.datasets.synthetic.people`.
+Joints are recognized by seams and hems: sleeves end at the elbows, trousers at
+the knees, shoes at the ankles, gloves at the wrists. Light comes from the
+person's right, so that the left side is darker.
 """
 
 from __future__ import annotations
