@@ -65,6 +65,7 @@ def test_the_lock_of_a_killed_training_does_not_stay_with_its_workers(
     try:
         unlock_work_dir(str(tmp_path))
         with start_other(tmp_path) as process:
+            assert process.poll() is None
             process.kill()
     finally:
         os.kill(worker, signal.SIGKILL)

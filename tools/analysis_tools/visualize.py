@@ -71,6 +71,13 @@ def parse_args():
         default='test',
         help='split of the dataset',
     )
+    add_drawing_options(parser)
+    add_cfg_options(parser)
+    return parser.parse_args()
+
+
+def add_drawing_options(parser):
+    """Add the options of what is drawn, and the device."""
     parser.add_argument(
         '--score-thr',
         type=float,
@@ -96,8 +103,6 @@ def parse_args():
         default=find_default_device(),
         help='device, for example cpu, cuda:1 or mps',
     )
-    add_cfg_options(parser)
-    return parser.parse_args()
 
 
 @torch.no_grad()
