@@ -110,6 +110,12 @@ def _add_scene_arguments(parser: argparse.ArgumentParser) -> None:
         default=SyntheticConfig.kind,
         help='kind of instances',
     )
+    _add_difficulty_arguments(parser)
+
+
+def _add_difficulty_arguments(parser: argparse.ArgumentParser) -> None:
+    """Add the options of label noise and of small people."""
+    add = parser.add_argument
     add(
         '--annotation-noise',
         type=float,

@@ -149,6 +149,19 @@ def parse_args():
         action='store_true',
         help='only measure runs whose training is complete',
     )
+    add_run_options(parser)
+    args = parser.parse_args()
+    if min(args.epochs) < 2:
+        parser.error(
+            f'--epochs has {min(args.epochs)}, expected 2 or more (1 of '
+            'warm-up)'
+        )
+    return args
+
+
+def add_run_options(parser):
+    """Add the options of how it runs, and of what it only prints."""
+    add = parser.add_argument
     add('--jobs', type=int, default=1, help='runs at a time')
     add('--device', default='cpu', help='cpu, cuda or cuda:N')
     add(
@@ -163,13 +176,6 @@ def parse_args():
         metavar='METHOD',
         help='print AP of these methods and do nothing else',
     )
-    args = parser.parse_args()
-    if min(args.epochs) < 2:
-        parser.error(
-            f'--epochs has {min(args.epochs)}, expected 2 or more (1 of '
-            'warm-up)'
-        )
-    return args
 
 
 def list_settings(args, method, seed, epochs):
