@@ -246,7 +246,7 @@ class ScaleAwareAssociativeEmbedding(BaseKeypointCodec):
         flip: bool,
     ) -> dict:
         """Draw the targets of all people, see :meth:`encode`."""
-        sizes, options = self.heatmap_sizes, dict(unbiased=self.unbiased)
+        sizes, unbiased = self.heatmap_sizes, self.unbiased
         cells = [self.to_cells(keypoints, s, flip) for s in sizes]
         draw: Any = gaussian_targets.draw_gaussians
         sigma: Any = self.sigma
@@ -256,13 +256,18 @@ class ScaleAwareAssociativeEmbedding(BaseKeypointCodec):
                 person_width, **self.person_scale
             )
         maps = [
-            draw(c, keypoints_visible, s, sigma, **options)
+            draw(
+                c,
+                keypoints_visible,
+                s,
+                sigma,
+                unbiased=unbiased,
+                sparse=self.sparse_heatmaps,
+            )
             for c, s in zip(cells, sizes)
         ]
-        if not self.sparse_heatmaps:
-            maps = [np.asarray(level) for level in maps]
         indices = gaussian_targets.keypoint_indices(
-            cells[0], keypoints_visible, sizes[0], **options
+            cells[0], keypoints_visible, sizes[0], unbiased=unbiased
         )
         return dict(heatmaps=maps, keypoint_indices=indices)
 

@@ -4,8 +4,8 @@
 N people, K keypoints, M Gaussians, heatmap size ``(w, h)``.  Coordinates are
 ``(x, y)`` in heatmap cells.
 
-Heatmaps are drawn sparsely: each Gaussian has a window, and only the cells of
-the windows are stored (:class:`.SparseCanvas`).
+Each Gaussian has a window. Heatmaps are drawn on a canvas that stores either
+all cells or those of the windows alone (:mod:`.canvas`).
 
 ``unbiased`` selects one of two coordinate conventions:
 
@@ -22,14 +22,13 @@ the windows are stored (:class:`.SparseCanvas`).
 from __future__ import annotations
 
 import functools
-import math
-from typing import Optional, Sequence, Tuple, Union
+from typing import Optional, Tuple, Type, Union
 
 import numpy as np
 
 from swahr_mmpose.utils.sparse_heatmap import SparseHeatmap
 
-from .sparse_canvas import Shape, SparseCanvas
+from .canvas import Canvas, DenseCanvas, Shape, SparseCanvas
 
 __all__ = [
     'compute_person_scales',
@@ -40,6 +39,8 @@ __all__ = [
 ]
 
 Size = Tuple[int, int]
+Heatmaps = Union[np.ndarray, SparseHeatmap]
+_CanvasType = Type[Union[DenseCanvas, SparseCanvas]]
 
 
 def keypoint_cells(
@@ -107,7 +108,8 @@ def draw_gaussians(
     sigma: Union[float, np.ndarray],
     *,
     unbiased: bool = False,
-) -> SparseHeatmap:
+    sparse: bool = False,
+) -> Heatmaps:
     """Draw the target heatmaps (paper, Eq. 1 and 2).
 
     Args:
@@ -119,21 +121,26 @@ def draw_gaussians(
             one per person, shape (N,).
         unbiased (bool): Coordinate convention, see the module docstring.
             Defaults to ``False``.
+        sparse (bool): Whether to return sparse heatmaps. Defaults to
+            ``False``.
 
     Returns:
-        SparseHeatmap: Heatmaps, shape (K, h, w); 0 outside the windows of the
-        Gaussians.
+        np.ndarray | SparseHeatmap: float32 heatmaps, shape (K, h, w); 0
+        outside the windows of the Gaussians.
     """
     num_people, num_keypoints = keypoints.shape[:2]
     shape = (num_keypoints, size[1], size[0])
     sigmas = np.broadcast_to(sigma, (num_people,))
     cells, valid = keypoint_cells(keypoints, visible, size, unbiased=unbiased)
     n, k = np.nonzero(valid)
-    if not unbiased and np.ndim(sigma) == 0 and float(3 * sigma).is_integer():
-        return _draw_official_batch(shape, k, cells[n, k], float(sigma))
-    return _draw_separately(
-        shape, k, cells[n, k], keypoints[n, k], sigmas[n], unbiased
-    )
+    canvas: _CanvasType = SparseCanvas if sparse else DenseCanvas
+    if unbiased:
+        return _draw_unbiased(
+            canvas, shape, k, cells[n, k], keypoints[n, k], sigmas[n]
+        )
+    if np.ndim(sigma) == 0 and float(3 * sigma).is_integer():
+        return _draw_official(canvas, shape, k, cells[n, k], float(sigma))
+    return _draw_truncated(canvas, shape, k, cells[n, k], sigmas[n])
 
 
 def draw_scaled_gaussians(
@@ -143,7 +150,8 @@ def draw_scaled_gaussians(
     sigmas: np.ndarray,
     *,
     unbiased: bool = False,
-) -> SparseHeatmap:
+    sparse: bool = False,
+) -> Heatmaps:
     """Draw the target heatmaps of SHR, one sigma per person (paper, Table 4).
 
     Differs from :func:`draw_gaussians` where ``unbiased`` is false: cells are
@@ -160,13 +168,17 @@ def draw_scaled_gaussians(
         sigmas (np.ndarray): Standard deviations in cells, shape (N,).
         unbiased (bool): Coordinate convention, see the module docstring.
             Defaults to ``False``.
+        sparse (bool): Whether to return sparse heatmaps. Defaults to
+            ``False``.
 
     Returns:
-        SparseHeatmap: Heatmaps, shape (K, h, w).
+        np.ndarray | SparseHeatmap: float32 heatmaps, shape (K, h, w).
     """
     if not unbiased:
         keypoints, visible = keypoint_cells(keypoints, visible, size)
-    return draw_gaussians(keypoints, visible, size, sigmas, unbiased=True)
+    return draw_gaussians(
+        keypoints, visible, size, sigmas, unbiased=True, sparse=sparse
+    )
 
 
 def compute_person_scales(
@@ -227,116 +239,92 @@ def _sort_official_kernel(
     overlapping Gaussians is assigned last and remains.
 
     Returns:
-        tuple[np.ndarray, np.ndarray, np.ndarray]: Offsets y and x, and
-        values, shape (cells, 1) each.
+        tuple[np.ndarray, np.ndarray, np.ndarray]: Rows and columns (C,), and
+        values, shape (C, 1).
     """
     kernel = _make_official_kernel(sigma)
-    y, x = np.indices(kernel.shape) - len(kernel) // 2
     order = np.argsort(kernel, axis=None)
-    columns = (v.ravel()[order][:, None] for v in (y, x, kernel))
-    return tuple(columns)  # type: ignore[return-value]
+    y, x = np.indices(kernel.shape).reshape(2, -1)[:, order]
+    return y, x, kernel.ravel()[order][:, None]
 
 
-def _draw_official_batch(
-    shape: Shape, k: np.ndarray, cells: np.ndarray, sigma: float
-) -> SparseHeatmap:
-    """Draw all official Gaussians at once; ``3 * sigma`` must be an integer.
+def _draw_official(
+    canvas_type: _CanvasType,
+    shape: Shape,
+    k: np.ndarray,
+    cells: np.ndarray,
+    sigma: float,
+) -> Heatmaps:
+    """Draw official Gaussians at once; ``3 * sigma`` must be an integer.
 
     Args:
+        canvas_type (type): Class of the canvas.
         shape (tuple): Shape ``(K, h, w)`` of the heatmaps.
         k (np.ndarray): Heatmap of each Gaussian, shape (M,).
         cells (np.ndarray): Centre cell of each Gaussian, shape (M, 2).
         sigma (float): Standard deviation of all Gaussians in cells.
 
     Returns:
-        SparseHeatmap: Maximum of the Gaussians.
+        np.ndarray | SparseHeatmap: Maximum of the Gaussians.
     """
     dy, dx, values = _sort_official_kernel(sigma)
-    reach = int(dy.max())
-    canvas = SparseCanvas(
-        shape, k, cells - reach, np.full_like(cells, 2 * reach + 1)
-    )
-    x, y = cells.T
-    inside = (canvas.low == cells - reach) & (canvas.high == cells + reach + 1)
-    row = y - canvas.low[:, 1] + canvas.first_rows
-    shift = x - canvas.low[:, 0]
-    if inside.all():
-        index = canvas.row_positions[dy + row] + (dx + shift)
-        # For repeated indices NumPy keeps the value that is assigned last.
-        canvas.values[index] = values
-        return canvas.finish()
-    valid = (x + dx >= 0) & (x + dx < shape[2])
-    valid &= (y + dy >= 0) & (y + dy < shape[1])
-    # In order of the values, as before.
-    columns = np.broadcast_to(dx + shift, valid.shape)[valid]
-    index = canvas.row_positions[(dy + row)[valid]] + columns
-    canvas.values[index] = np.broadcast_to(values, valid.shape)[valid]
+    reach = int(3 * sigma) + 1
+    size = np.full_like(cells, 2 * reach + 1)
+    canvas = canvas_type(shape, k, cells - reach, size)
+    # For repeated indices NumPy keeps the value that is assigned last.
+    canvas.values[canvas.index_windows(np.arange(len(k)), dy, dx)] = values
     return canvas.finish()
 
 
-def _draw_separately(
+def _draw_truncated(
+    canvas_type: _CanvasType,
+    shape: Shape,
+    k: np.ndarray,
+    cells: np.ndarray,
+    sigmas: np.ndarray,
+) -> Heatmaps:
+    """Draw official Gaussians whose ``3 * sigma`` may be no integer.
+
+    A window begins at ``round(x - 3 * sigma - 1)``, rounded half to even, and
+    may be smaller than the kernel. Arguments: see :func:`_draw_official`;
+    sigmas (M,).
+    """
+    reach = 3 * sigmas[:, None]
+    starts = np.rint(cells - reach - 1).astype(np.int64)
+    sizes = np.rint(cells + reach + 2).astype(np.int64) - starts
+    canvas = canvas_type(shape, k, starts, sizes)
+    for m, ((w, h), sigma) in enumerate(zip(sizes, sigmas.tolist())):
+        canvas.paste_maximum(m, _make_official_kernel(sigma)[:h, :w])
+    return canvas.finish()
+
+
+def _draw_unbiased(
+    canvas_type: _CanvasType,
     shape: Shape,
     k: np.ndarray,
     cells: np.ndarray,
     keypoints: np.ndarray,
     sigmas: np.ndarray,
-    unbiased: bool,
-) -> SparseHeatmap:
-    """Draw Gaussians of any sigma, one after the other.
+) -> Heatmaps:
+    """Draw Gaussians centred on keypoints (M, 2), in windows around cells.
 
-    Args:
-        shape (tuple): Shape ``(K, h, w)`` of the heatmaps.
-        k (np.ndarray): Heatmap of each Gaussian, shape (M,).
-        cells (np.ndarray): Centre cell of each Gaussian, shape (M, 2).
-        keypoints (np.ndarray): Keypoint of each Gaussian, shape (M, 2).
-        sigmas (np.ndarray): Standard deviation of each Gaussian, (M,).
-        unbiased (bool): Whether to centre Gaussians on the keypoints.
-
-    Returns:
-        SparseHeatmap: Maximum of the Gaussians.
+    Other arguments: see :func:`_draw_official`; sigmas (M,).
     """
-    starts, kernels = [], []
-    for cell, keypoint, sigma in zip(cells, keypoints, sigmas.tolist()):
-        if unbiased:
-            start, kernel = _make_unbiased_window(cell, keypoint, sigma)
-        else:
-            start, kernel = _make_official_window(cell, sigma)
-        starts.append(start)
-        kernels.append(kernel)
-    canvas = SparseCanvas(
-        shape,
-        k,
-        np.array(starts, np.int64).reshape(-1, 2),
-        np.array([m.shape[::-1] for m in kernels], np.int64).reshape(-1, 2),
-    )
-    for m, (start, kernel) in enumerate(zip(starts, kernels)):
-        canvas.paste_maximum(m, start, kernel)
+    reach = np.ceil(3 * sigmas).astype(np.int64) + 1
+    sizes = np.repeat(2 * reach[:, None] + 1, 2, axis=1)
+    canvas = canvas_type(shape, k, cells - reach[:, None], sizes)
+    for size in np.unique(reach).tolist():
+        m = np.flatnonzero(reach == size)
+        offsets = np.arange(-size, size + 1)
+        distances = offsets + (cells[m] - keypoints[m])[..., None]
+        variances = sigmas[m, None, None] ** 2
+        gx, gy = np.exp(-(distances**2) / (2 * variances)).transpose(1, 2, 0)
+        _paste_maximum(canvas, m, (gy[:, None] * gx).astype(np.float32))
     return canvas.finish()
 
 
-def _make_official_window(
-    cell: np.ndarray, sigma: float
-) -> Tuple[Sequence[int], np.ndarray]:
-    """Make the window of an official Gaussian: first cell ``(x, y)``, kernel.
-
-    ``3 * sigma`` may be no integer. The window begins at ``round(x - 3 *
-    sigma - 1)``, rounded half to even, and may be smaller than the kernel.
-    """
-    centre = cell.tolist()
-    first = [round(c - 3 * sigma - 1) for c in centre]
-    w, h = (round(c + 3 * sigma + 2) - f for c, f in zip(centre, first))
-    return first, _make_official_kernel(sigma)[:h, :w]
-
-
-def _make_unbiased_window(
-    cell: np.ndarray, keypoint: np.ndarray, sigma: float
-) -> Tuple[Sequence[int], np.ndarray]:
-    """Make the window of a Gaussian centred on a keypoint, around its cell."""
-    reach = math.ceil(3 * sigma) + 1
-    offsets = np.arange(-reach, reach + 1)
-    gx, gy = (
-        np.exp(-((offsets + cell[d] - keypoint[d]) ** 2) / (2 * sigma**2))
-        for d in (0, 1)
-    )
-    kernel = (gy[:, None] * gx[None, :]).astype(np.float32)
-    return (cell - reach).tolist(), kernel
+def _paste_maximum(canvas: Canvas, m: np.ndarray, kernels: np.ndarray) -> None:
+    """Paste kernels (h, w, N) into the windows m (N,) by the maximum."""
+    dy, dx = np.indices(kernels.shape[:2]).reshape(2, -1)
+    index = canvas.index_windows(m, dy, dx)
+    np.maximum.at(canvas.values, index.ravel(), kernels.ravel())

@@ -6,20 +6,13 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from swahr_mmpose.codecs import gaussian_targets
 from swahr_mmpose.codecs.gaussian_targets import (
     compute_person_scales,
+    draw_gaussians,
+    draw_scaled_gaussians,
     keypoint_cells,
     keypoint_indices,
 )
-
-
-def draw_gaussians(*args, **kwargs):
-    return np.asarray(gaussian_targets.draw_gaussians(*args, **kwargs))
-
-
-def draw_scaled_gaussians(*args, **kwargs):
-    return np.asarray(gaussian_targets.draw_scaled_gaussians(*args, **kwargs))
 
 
 def official_heatmaps(joints, size, sigma):
@@ -74,7 +67,9 @@ def draw_densely(points, visible, size, sigmas, unbiased):
 
 @given(st.integers(0, 2**31), st.integers(0, 5), st.booleans())
 @settings(max_examples=60, deadline=None)
-def test_sparse_targets_equal_dense_ones_bit_for_bit(seed, people, unbiased):
+def test_sparse_and_dense_targets_equal_plain_ones_bit_for_bit(
+    seed, people, unbiased
+):
     rng = np.random.default_rng(seed)
     size = tuple(rng.integers(1, 50, 2).tolist())
     points = rng.uniform(-10, 60, (people, 3, 2))
@@ -82,13 +77,17 @@ def test_sparse_targets_equal_dense_ones_bit_for_bit(seed, people, unbiased):
     visible = rng.integers(0, 3, (people, 3))
     mixed = rng.choice([0.02, 0.5, 1, 4 / 3, 2, 2.5, 4.1], people)
     for sigma in (2.0, 1 / 3, 2.5, mixed):
-        drawn = gaussian_targets.draw_gaussians(
-            points, visible, size, sigma, unbiased=unbiased
-        )
         sigmas = np.broadcast_to(sigma, (people,))
-        dense = draw_densely(points, visible, size, sigmas, unbiased)
-        np.testing.assert_array_equal(drawn, dense)
-        np.testing.assert_array_equal(drawn.cells, np.flatnonzero(dense))
+        plain = draw_densely(points, visible, size, sigmas, unbiased)
+        sparse, dense = (
+            draw_gaussians(
+                points, visible, size, sigma, unbiased=unbiased, sparse=sparse
+            )
+            for sparse in (True, False)
+        )
+        np.testing.assert_array_equal(dense, plain)
+        np.testing.assert_array_equal(sparse, plain)
+        np.testing.assert_array_equal(sparse.cells, np.flatnonzero(plain))
     if people:
         scaled = draw_scaled_gaussians(points, visible, size, mixed)
         cells, valid = keypoint_cells(points, visible, size)

@@ -153,10 +153,13 @@ def rows_loss(device):
 
 
 def rows_encode(device):
-    """Measure targets of two levels (NumPy, CPU)."""
-    ours = swahr_mmpose.ScaleAwareAssociativeEmbedding(
-        (512, 512), [(128, 128), (256, 256)], sparse_heatmaps=True
-    )
+    """Measure targets of two levels (NumPy, CPU), dense and sparse."""
+    forms = {
+        name: swahr_mmpose.ScaleAwareAssociativeEmbedding(
+            (512, 512), [(128, 128), (256, 256)], sparse_heatmaps=sparse
+        )
+        for name, sparse in (('encode', False), ('encode, sparse', True))
+    }
     theirs = [
         KEYPOINT_CODECS.get('AssociativeEmbedding')(
             (512, 512), size, sigma=2.0
@@ -167,12 +170,13 @@ def rows_encode(device):
         rng = np.random.default_rng(people)
         points = rng.uniform(0, 512, (people, K, 2)).astype(np.float32)
         visible = np.ones((people, K), np.float32)
-        yield (
-            f'encode, two levels, {people} people',
-            lambda p=points, v=visible: [c.encode(p, v) for c in theirs],
-            lambda p=points, v=visible: ours.encode(p, v),
-            goal,
-        )
+        for name, ours in forms.items():
+            yield (
+                f'{name}, two levels, {people} people',
+                lambda p=points, v=visible: [c.encode(p, v) for c in theirs],
+                lambda p=points, v=visible, c=ours: c.encode(p, v),
+                goal,
+            )
 
 
 ROWS = dict(
