@@ -6,10 +6,12 @@ import torch
 from helpers.codecs import COCO_ORDER
 
 from swahr_mmpose import ScaleAwareAssociativeEmbedding
-from swahr_mmpose.codecs import grouping
+from swahr_mmpose.codecs import decoding, grouping
 from swahr_mmpose.codecs.assignment import assign_official
 from swahr_mmpose.codecs.block_max import index_blocks
+from swahr_mmpose.codecs.dense_decoding import decode_dense
 from swahr_mmpose.codecs.missing_keypoints import fill_missing_keypoints
+from swahr_mmpose.codecs.pruned_decoding import decode_pruned
 from swahr_mmpose.structures import SparseHeatmap
 
 DECODE_CASES = [
@@ -47,8 +49,10 @@ def load_case(golden, case):
     return {k.split('/')[1]: z[k] for k in z if k.startswith(f'{case}/')}
 
 
+@pytest.mark.parametrize('form', [decode_pruned, decode_dense])
 @pytest.mark.parametrize('case', DECODE_CASES)
-def test_decoding_equals_the_official_one(golden, case):
+def test_decoding_equals_the_official_one(golden, monkeypatch, case, form):
+    monkeypatch.setattr(decoding.pruned_decoding, 'decode_pruned', form)
     z = load_case(golden, case)
     maps = torch.from_numpy(z['heatmaps'])
     tags = torch.from_numpy(z['tags']).permute(0, 4, 1, 2, 3).flatten(1, 2)
