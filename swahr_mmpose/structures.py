@@ -4,9 +4,9 @@
 :class:`SparseFields` carries heatmap targets and loss masks from the data
 worker to the model. About 99 % of a target heatmap is zero, so non-zero cells
 are stored as indices and values, masks as bits. The codec makes the targets
-in this form (:class:`SparseHeatmap`). :func:`stack_targets` collects the
-cells of a batch (:class:`SparseTargets`) for the heatmap loss, without dense
-maps; :func:`stack_masks` unpacks the masks of a batch on the model's device.
+in this form (:class:`SparseHeatmap`). :func:`stack_levels` collects the cells
+of a batch (:class:`SparseTargets`) and unpacks its masks for the heatmap loss,
+on the model's device and without dense maps.
 :class:`HeadOutput` carries predicted maps from the head to the losses and to
 decoding.
 
@@ -25,6 +25,7 @@ from torch import Tensor
 
 from swahr_mmpose.utils.sparse_heatmap import SparseHeatmap
 from swahr_mmpose.utils.sparse_targets import SparseTargets
+from swahr_mmpose.utils.transfer import upload
 
 __all__ = [
     'HeadOutput',
@@ -34,6 +35,7 @@ __all__ = [
     'mask_keypoints',
     'stack_annotated',
     'stack_heatmaps',
+    'stack_levels',
     'stack_masks',
     'stack_targets',
 ]
@@ -45,6 +47,11 @@ class SparseFields(BaseDataElement):
     Drop-in for MMPose's ``MultilevelPixelData``: the attributes ``heatmaps``
     and ``heatmap_mask`` are lists of dense tensors, one per level. Build it
     with :meth:`pack`.
+
+    Cells that the loss mask excludes follow the others of a level. Metainfo:
+    ``shapes`` (K, h, w), ``counts`` of cells and how many are ``inside`` the
+    mask, lists with one entry per level; whether there are masks (``masked``)
+    and whether they exclude nothing (``full``).
     """
 
     @classmethod
@@ -68,18 +75,27 @@ class SparseFields(BaseDataElement):
             else SparseHeatmap.from_dense(level)
             for level in heatmaps
         ]
+        arrays = [np.asarray(mask) for mask in masks or ()]
+        full = all(mask.all() for mask in arrays)
+        counts = [len(level.cells) for level in levels]
+        inside = counts
+        if not full:
+            pairs = [_sort_by_mask(*x) for x in zip(levels, arrays)]
+            levels, inside = [p[0] for p in pairs], [p[1] for p in pairs]
         packed = cls(
             metainfo=dict(
                 shapes=[level.shape for level in levels],
-                counts=[len(level.cells) for level in levels],
+                counts=counts,
+                inside=inside,
                 masked=masks is not None,
+                full=full,
             )
         )
         packed.cells = _concatenate([x.cells for x in levels], np.int32)
         packed.cell_values = _concatenate(
             [x.values for x in levels], np.float32
         )
-        bits = [np.packbits(np.asarray(mask)) for mask in masks or ()]
+        bits = [np.packbits(mask) for mask in arrays]
         packed.bits = _concatenate(bits, np.uint8)
         return packed
 
@@ -125,9 +141,9 @@ class SparseFields(BaseDataElement):
         Returns:
             Tensor: Mask, bool (h, w).
         """
-        return _unpack_bits(
-            self.level_bits(level)[None], self.shapes[level][1:]
-        )[0]
+        _, height, width = self.shapes[level]
+        flags = _unpack_bits(self.level_bits(level)[None])[0]
+        return flags[: height * width].view(height, width)
 
     def level_bits(self, level: int) -> Tensor:
         """Get the packed loss mask of one level, uint8 (ceil(h * w / 8),).
@@ -140,6 +156,19 @@ class SparseFields(BaseDataElement):
         """
         sizes = [-(-h * w // 8) for _, h, w in self.shapes]
         return self.bits.split(sizes)[level]
+
+
+def _sort_by_mask(
+    level: SparseHeatmap, mask: np.ndarray
+) -> Tuple[SparseHeatmap, int]:
+    """Move cells outside a mask (h, w) to the end; count those inside."""
+    if mask.all():
+        return level, len(level.cells)
+    flags = mask.reshape(-1)[level.cells % mask.size]
+    order = np.concatenate([np.flatnonzero(flags), np.flatnonzero(~flags)])
+    cells, values = level.cells[order], level.values[order]
+    number = int(np.count_nonzero(flags))
+    return SparseHeatmap(cells, values, level.shape), number
 
 
 def _concatenate(parts: Sequence[np.ndarray], dtype: Any) -> Tensor:
@@ -168,6 +197,49 @@ def stack_targets(
     """
     if not isinstance(fields[0], SparseFields):
         return torch.stack([f.heatmaps[level] for f in fields])
+    _check_kinds(fields)
+    return _stack_cells(fields, [level], False)[0]
+
+
+def stack_levels(
+    fields: Sequence[Any],
+) -> List[Tuple[Union[SparseTargets, Tensor], Optional[Tensor]]]:
+    """Stack what the heatmap loss of a batch needs, all levels at once.
+
+    Args:
+        fields (Sequence[SparseFields | MultilevelPixelData]): Targets of B
+            images.
+
+    Returns:
+        list[tuple]: Targets and mask of each level as from
+        :func:`stack_targets` and :func:`stack_masks`. Of
+        :class:`SparseFields`, cells that the masks exclude are left out, and
+        there is no mask if none excludes anything.
+
+    Raises:
+        ValueError: See :func:`stack_targets`.
+    """
+    if not isinstance(fields[0], SparseFields):
+        levels = range(len(fields[0].heatmaps))
+        return [
+            (stack_targets(fields, n), stack_masks(fields, n)) for n in levels
+        ]
+    _check_kinds(fields)
+    shapes = fields[0].shapes
+    targets = _stack_cells(fields, range(len(shapes)), True)
+    if all(field.full for field in fields):
+        return [(target, None) for target in targets]
+    flags = _unpack_bits(torch.stack([field.bits for field in fields]))
+    masks, end = [], 0
+    for _, height, width in shapes:
+        mask = flags[:, end : end + height * width]
+        masks.append(mask.view(len(fields), height, width))
+        end += -(-height * width // 8) * 8
+    return list(zip(targets, masks))
+
+
+def _check_kinds(fields: Sequence[SparseFields]) -> None:
+    """Raise ValueError if fields cannot be stacked."""
     kinds = {(tuple(map(tuple, f.shapes)), f.masked) for f in fields}
     if len(kinds) > 1:
         raise ValueError(
@@ -175,18 +247,49 @@ def stack_targets(
             f'batch or in none, got (shapes, masked) {sorted(kinds)}; check '
             'codec and pipeline'
         )
-    num_keypoints, height, width = fields[0].shapes[level]
-    cells = torch.cat([f.cells.split(f.counts)[level] for f in fields])
-    counts = torch.tensor([f.counts[level] for f in fields])
-    images = torch.repeat_interleave(
-        counts.to(cells.device, non_blocking=True), output_size=len(cells)
+
+
+def _stack_cells(
+    fields: Sequence[SparseFields], levels: Sequence[int], masked: bool
+) -> List[SparseTargets]:
+    """Stack the cells of a batch, few operations for all levels.
+
+    Args:
+        fields (Sequence[SparseFields]): Targets of B images.
+        levels (Sequence[int]): Levels to stack.
+        masked (bool): Whether to leave out cells that the masks exclude.
+
+    Returns:
+        list[SparseTargets]: Targets, one for each of the levels.
+    """
+    shapes = [(len(fields), *fields[0].shapes[level]) for level in levels]
+    numbers = [f.inside if masked else f.counts for f in fields]
+    counts = torch.tensor([[n[level] for n in numbers] for level in levels])
+    sizes = torch.tensor([shape[1:] for shape in shapes]).prod(dim=1)
+    starts = sizes[:, None] * torch.arange(len(fields))
+    cells, values = (
+        torch.cat(
+            [
+                part.split(f.counts)[level][: n[level]]
+                for level in levels
+                for f, n, part in zip(fields, numbers, parts)
+            ]
+        )
+        for parts in (
+            [f.cells for f in fields],
+            [f.cell_values for f in fields],
+        )
     )
-    size = num_keypoints * height * width
-    return SparseTargets(
-        torch.add(cells, images, alpha=size),  # int64, as images
-        torch.cat([f.cell_values.split(f.counts)[level] for f in fields]),
-        (len(fields), num_keypoints, height, width),
-    )
+    starts, repeats = upload([starts.view(-1), counts.view(-1)], cells.device)
+    index = torch.repeat_interleave(repeats, output_size=len(cells))
+    cells = cells + starts.index_select(0, index)  # int64
+    ends = counts.sum(dim=1).tolist()
+    return [
+        SparseTargets(index, heights, shape, masked)
+        for index, heights, shape in zip(
+            cells.split(ends), values.split(ends), shapes
+        )
+    ]
 
 
 def stack_heatmaps(fields: Sequence[Any], level: int) -> Tensor:
@@ -221,19 +324,20 @@ def stack_masks(fields: Sequence[Any], level: int) -> Optional[Tensor]:
     if isinstance(fields[0], SparseFields):
         if not fields[0].masked:
             return None
+        _, height, width = fields[0].shapes[level]
         bits = torch.stack([f.level_bits(level) for f in fields])
-        return _unpack_bits(bits, fields[0].shapes[level][1:])
+        flags = _unpack_bits(bits)[:, : height * width]
+        return flags.reshape(len(fields), height, width)
     if 'heatmap_mask' not in fields[0]:
         return None
     return torch.stack([f.heatmap_mask[level] for f in fields])
 
 
-def _unpack_bits(bits: Tensor, size: Sequence[int]) -> Tensor:
-    """Unpack uint8 bits (B, ceil(h * w / 8)) to bool (B, h, w)."""
-    shifts = torch.arange(7, -1, -1, dtype=torch.uint8, device=bits.device)
-    flags = (bits[..., None] >> shifts).bitwise_and_(1).bool()
-    area = size[0] * size[1]
-    return flags.flatten(1)[:, :area].reshape(len(bits), *size)
+def _unpack_bits(bits: Tensor) -> Tensor:
+    """Unpack uint8 bits (B, N), highest first, to bool (B, 8 * N)."""
+    places = torch.arange(7, -1, -1, dtype=torch.uint8, device='cpu')
+    (places,) = upload([1 << places], bits.device)
+    return (bits[..., None] & places).ne(0).flatten(1)
 
 
 def stack_annotated(

@@ -15,6 +15,7 @@ from swahr_mmpose.structures import (
     mask_keypoints,
     stack_annotated,
     stack_heatmaps,
+    stack_levels,
     stack_masks,
     stack_targets,
 )
@@ -62,12 +63,55 @@ def test_a_batch_is_the_same_from_sparse_and_from_dense_fields(
         assert found.cells.dtype == torch.int64
         assert torch.equal(stack_targets(dense, level), targets[1])
         again = SparseTargets.from_dense(targets[1])
-        for one, other in zip(found, again):
-            assert torch.equal(torch.as_tensor(one), torch.as_tensor(other))
+        order = found.cells.argsort()
+        assert torch.equal(found.cells[order], again.cells)
+        assert torch.equal(found.values[order], again.values)
+        assert found[2:] == again[2:]
         assert targets[0].dtype == targets[1].dtype
         assert torch.equal(*targets)
         assert (masks[0] is None) is not masked
         assert masks[0] is None or torch.equal(*masks)
+
+
+@settings(max_examples=50, deadline=None)
+@given(
+    seed=st.integers(0, 2**31),
+    share=st.sampled_from([0.0, 0.1, 1.0]),
+    kind=st.sampled_from(['none', 'full', 'mixed', 'random']),
+    batch=st.integers(1, 3),
+)
+def test_the_levels_of_a_loss_are_those_inside_the_masks(
+    seed, share, kind, batch
+):
+    fields = []
+    for b in range(batch):
+        heatmaps, masks = random_fields(seed + b, share)
+        if kind == 'full' or (kind == 'mixed' and b == 0):
+            masks = [np.ones_like(mask) for mask in masks]
+        fields.append(
+            SparseFields.pack(heatmaps, None if kind == 'none' else masks)
+        )
+    for level, (targets, mask) in enumerate(stack_levels(fields)):
+        expected = stack_heatmaps(fields, level)
+        if kind in ('none', 'full'):
+            assert mask is None
+        elif kind == 'random' or batch > 1:
+            assert torch.equal(mask, stack_masks(fields, level))
+            expected = expected * mask[:, None]
+        assert targets.masked
+        assert targets.cells.dtype == torch.int64
+        assert (targets.values > 0).all()
+        assert torch.equal(targets.dense(), expected)
+
+
+def test_dense_fields_have_dense_levels():
+    heatmaps, masks = random_fields(1)
+    fields = MultilevelPixelData()
+    fields.set_field([torch.from_numpy(h) for h in heatmaps], 'heatmaps')
+    fields.set_field([torch.from_numpy(m) for m in masks], 'heatmap_mask')
+    for level, (target, mask) in enumerate(stack_levels([fields] * 2)):
+        np.testing.assert_array_equal(target[1], heatmaps[level])
+        np.testing.assert_array_equal(mask[0], masks[level])
 
 
 def test_sparse_heatmaps_are_packed_as_dense_ones():

@@ -10,7 +10,8 @@ from __future__ import annotations
 from typing import Any, List, Optional, Sequence, Tuple, Union
 
 import torch
-from mmengine.structures import PixelData
+from mmengine.structures import BaseDataElement, PixelData
+from mmengine.utils import is_list_of
 from mmpose.models.data_preprocessors import PoseDataPreprocessor
 from mmpose.models.pose_estimators import BottomupPoseEstimator
 from mmpose.registry import MODELS
@@ -18,6 +19,8 @@ from torch import Tensor
 
 from swahr_mmpose.models.heads.fusion import decoded_size, fuse_levels
 from swahr_mmpose.structures import HeadOutput
+
+from .sample_transfer import move_samples
 
 __all__ = ['BottomupPyramidDataPreprocessor', 'BottomupPyramidPoseEstimator']
 
@@ -39,6 +42,20 @@ class BottomupPyramidDataPreprocessor(PoseDataPreprocessor):
         self.memory_format = (
             torch.channels_last if channels_last else torch.contiguous_format
         )
+
+    def cast_data(self, data: Any) -> Any:
+        """Move data to the device of the model.
+
+        Args:
+            data (Any): Nested data of the data loader; see
+                :func:`~.sample_transfer.move_samples` for data samples.
+
+        Returns:
+            Any: The same structure on the device.
+        """
+        if isinstance(data, list) and is_list_of(data, BaseDataElement):
+            return move_samples(data, self.device, self._non_blocking)
+        return super().cast_data(data)
 
     def forward(self, data: dict, training: bool = False) -> dict:
         """Normalize a batch.

@@ -2,6 +2,7 @@ import cv2
 import numpy as np
 import pytest
 import torch
+from helpers import like_opencv_4
 from helpers.codecs import COCO_ORDER
 from helpers.models import load_official, make_batch, make_head, make_model
 from mmpose.registry import MODELS
@@ -34,6 +35,7 @@ def read_golden_image(shared, case, z):
     return cv2.imread(str(file), flags)
 
 
+@like_opencv_4
 @pytest.mark.parametrize('case', PIPELINE_CASES)
 def test_people_in_real_images_equal_the_official_ones(shared, case):
     z = np.load(shared / 'golden/pipeline.npz')
@@ -230,3 +232,12 @@ def test_people_decoded_at_half_the_resolution_have_the_encoded_positions(
     # of a cell of shift.
     limit = 0.02 if unbiased else 1.5
     assert np.abs(found - points).max() < limit
+
+
+def test_a_flip_test_without_counterparts_is_refused():
+    model = make_model()
+    batch = make_batch(np.zeros((64, 64, 3), np.uint8), 64)
+    for sample in batch['data_samples']:
+        del sample.flip_indices
+    with pytest.raises(ValueError, match="add 'flip_indices' to meta_keys"):
+        model.test_step(batch)

@@ -69,15 +69,40 @@ def test_heatmap_losses_are_those_of_the_cpu(device, settings, mask, people):
     assert_equal(device, found, expected)
 
 
+@pytest.mark.parametrize('mask', MASKS)
+@pytest.mark.parametrize('settings', SETTINGS)
+def test_losses_of_all_levels_are_those_of_the_cpu(device, settings, mask):
+    loss = SWAHRLoss(**SETTINGS[settings])
+    targets = [draw_targets((2, 0, 5), side)[0] for side in (64, 128)]
+    masks = [MASKS[mask](target.shape) for target in targets]
+    annotated = torch.rand(3, 17) > 0.2
+    maps = [
+        0.3 * torch.randn(target.shape)
+        for _ in range(1 + loss.scale_adaptive)
+        for target in targets
+    ]
+
+    def run(*inputs):
+        losses = loss.compute_levels(inputs[:2], inputs[2:] or None, *goal)
+        return [x for pair in losses for x in pair]
+
+    goal = (list(zip(targets, masks)), annotated)
+    expected = run_with_gradients(run, maps)
+    goal = device.put(goal)
+    found = run_with_gradients(run, device.put(maps))
+    assert_equal(device, found, expected)
+
+
+@pytest.mark.parametrize('on_host', [False, True], ids=['device', 'host'])
 @pytest.mark.parametrize('people', [(2, 0, 5), (0, 0), (1,)], ids=str)
-def test_tag_losses_are_those_of_the_cpu(device, people):
+def test_tag_losses_are_those_of_the_cpu(device, people, on_host):
     _, indices = draw_targets(people)
     for person in indices:
         person[..., 1] *= torch.rand(person.shape[:2]) > 0.3
     tags = torch.randn(len(people), 17, 16, 16)
     loss = PullPushLoss()
     expected = run_with_gradients(lambda t: loss(t, indices), [tags])
-    placed = device.put(indices)
+    placed = indices if on_host else device.put(indices)
     found = run_with_gradients(lambda t: loss(t, placed), device.put([tags]))
     assert_equal(device, found, expected)
 

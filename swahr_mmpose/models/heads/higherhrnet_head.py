@@ -17,16 +17,10 @@ from mmpose.models.heads.base_head import BaseHead
 from mmpose.registry import KEYPOINT_CODECS, MODELS
 from torch import Tensor, nn
 
-from swahr_mmpose.structures import (
-    HeadOutput,
-    mask_keypoints,
-    stack_annotated,
-    stack_heatmaps,
-    stack_masks,
-    stack_targets,
-)
+from swahr_mmpose.structures import HeadOutput
 
 from .fusion import Maps, decoded_size, fuse_levels, merge_flipped
+from .head_losses import compute_losses
 from .keypoint_sigmas import compute_sigmas
 from .layers import expand_dilations, make_deconv_stage, make_scale_branch
 
@@ -219,9 +213,9 @@ class HigherHRNetHead(BaseHead):
             stage_input = torch.cat([level_feats[-1], maps[-1]], dim=1)
             level_feats.append(deconv(stage_input))
             maps.append(final(level_feats[-1]))
-        # Slices, which older ONNX operator sets have, unlike tensor_split.
-        lowest, count = maps[0], self.num_keypoints
-        maps[0], tags = lowest[:, :count], lowest[:, count:]
+        count = self.num_keypoints
+        # Sizes, which older ONNX operator sets have, unlike tensor_split.
+        maps[0], tags = maps[0].split([count, maps[0].shape[1] - count], dim=1)
         if with_scale_maps is None:
             with_scale_maps = self.training
         scale_maps = None
@@ -256,31 +250,12 @@ class HigherHRNetHead(BaseHead):
             ``loss_scale.{level}`` (with a scale branch only), ``loss_pull``
             and ``loss_push``.
         """
-        output = self.forward(feats, with_scale_maps=True)
-        fields = [s.gt_fields for s in batch_data_samples]
-        labels = [s.gt_instance_labels for s in batch_data_samples]
-        annotated = stack_annotated(labels, self.num_keypoints)
-        losses = {}
-        sparse = getattr(self.keypoint_loss, 'accepts_sparse_targets', False)
-        for level, heatmaps in enumerate(output.heatmaps):
-            alpha = output.scale_maps[level] if output.scale_maps else None
-            mask = stack_masks(fields, level)
-            goal: Tuple[Any, ...]
-            if sparse:
-                goal = (stack_targets(fields, level), mask, annotated)
-            else:
-                mask = mask_keypoints(mask, annotated, heatmaps.shape[2:])
-                goal = (stack_heatmaps(fields, level), mask)
-            regression, regularizer = self.keypoint_loss(
-                heatmaps, alpha, *goal
-            )
-            losses[f'loss_kpt.{level}'] = regression
-            if alpha is not None:
-                losses[f'loss_scale.{level}'] = regularizer
-        losses['loss_pull'], losses['loss_push'] = self.tag_loss(
-            output.tags, [label.keypoint_indices for label in labels]
+        return compute_losses(
+            self.forward(feats, with_scale_maps=True),
+            batch_data_samples,
+            self.keypoint_loss,
+            self.tag_loss,
         )
-        return losses
 
     def test_maps(
         self,
@@ -341,7 +316,7 @@ class HigherHRNetHead(BaseHead):
 
         Raises:
             ValueError: If scale maps are requested, but the head has no scale
-                branch.
+                branch, or ``flip_indices`` are missing.
         """
         if with_scale_maps and self.scale_layers is None:
             raise ValueError(
@@ -352,7 +327,12 @@ class HigherHRNetHead(BaseHead):
         output = self.forward(feats, with_scale_maps)
         if flipped_feats is None:
             return output
-        assert flip_indices is not None
+        if flip_indices is None:
+            raise ValueError(
+                'test_cfg.flip_test is True, but the samples have no '
+                "flip_indices; add 'flip_indices' to meta_keys of "
+                'BottomupPackInputs, or set flip_test=False'
+            )
         flipped = self.forward(flipped_feats, with_scale_maps)
         return merge_flipped(output, flipped, flip_indices)
 

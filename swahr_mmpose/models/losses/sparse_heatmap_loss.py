@@ -9,8 +9,8 @@ pass. There are two forms, and :func:`swahr_loss` chooses by the device:
 - CPU, this module: the formulas of :mod:`.functional` are evaluated on target
   rows, that is rows of some cells with H > 0 in at least one, one image at a
   time, so that temporaries stay in the cache.
-- Accelerators, :mod:`.cell_loss`: few operations on the whole batch, of sizes
-  that the host knows before.
+- Accelerators, :mod:`.cell_loss`: few operations on the whole batch and all
+  levels, of sizes that the host knows before.
 
 Results of both equal those of the formulas on dense maps, without their
 temporaries.
@@ -20,7 +20,7 @@ B images, K keypoints, map size H x W; R target rows.
 
 from __future__ import annotations
 
-from typing import Any, NamedTuple, Optional, Tuple, Union
+from typing import Any, List, NamedTuple, Optional, Sequence, Tuple, Union
 
 import numpy as np
 import torch
@@ -30,14 +30,14 @@ from torch.autograd.function import once_differentiable
 from swahr_mmpose.utils.sparse_targets import SparseTargets
 from swahr_mmpose.utils.tensor_ops import true_indices
 
-from .cell_loss import cell_loss
+from .cell_loss import Settings, cell_losses
 from .functional import (
     adaptive_weight_and_grad,
     check_expansion,
     scale_adapted_target_and_grad,
 )
 
-__all__ = ['row_loss', 'swahr_loss']
+__all__ = ['row_loss', 'swahr_loss', 'swahr_losses']
 
 # Cells of a row: a few cache lines.
 _ROW_LENGTH = 32
@@ -84,15 +84,74 @@ def swahr_loss(
     Raises:
         ValueError: If scale maps are given and the expansion is unknown.
     """
+    alphas = None if scale_maps is None else [scale_maps]
+    return swahr_losses(
+        [pred],
+        alphas,
+        [target],
+        [mask],
+        gamma=gamma,
+        expansion=expansion,
+        annotated=annotated,
+    )[0]
+
+
+def swahr_losses(
+    preds: Sequence[Tensor],
+    scale_maps: Optional[Sequence[Tensor]],
+    targets: Sequence[Union[Tensor, SparseTargets]],
+    masks: Sequence[Optional[Tensor]],
+    *,
+    gamma: Optional[float] = 0.01,
+    expansion: str = 'taylor',
+    annotated: Optional[Tensor] = None,
+) -> List[Tuple[Tensor, Tensor]]:
+    """Compute the losses of all heatmap levels, see :func:`swahr_loss`.
+
+    On an accelerator the levels share most operations.
+
+    Args:
+        preds (Sequence[Tensor]): Predicted heatmaps of each level.
+        scale_maps (Sequence[Tensor], optional): Scale maps of each level.
+        targets (Sequence[Tensor | SparseTargets]): Targets of each level.
+        masks (Sequence[Tensor | None]): Loss masks of each level.
+        gamma (float, optional): Exponent of the soft boundary. Defaults to
+            0.01.
+        expansion (str): ``'taylor'`` or ``'exact'``. Defaults to
+            ``'taylor'``.
+        annotated (Tensor, optional): Annotated keypoints, bool (B, K).
+
+    Returns:
+        list[tuple[Tensor, Tensor]]: Regression and regularizer losses of each
+        level, scalars.
+
+    Raises:
+        ValueError: If scale maps are given and the expansion is unknown.
+    """
     if scale_maps is not None:
         check_expansion(expansion)
-        scale_maps = scale_maps.to(pred.dtype)
-    rest = (mask, annotated, gamma, expansion)
-    if pred.device.type == 'cpu':
-        return row_loss(pred, scale_maps, target, *rest)
-    if isinstance(target, Tensor):
-        target = SparseTargets.from_dense(target)
-    return cell_loss(pred, scale_maps, target, *rest)
+        scale_maps = [a.to(p.dtype) for a, p in zip(scale_maps, preds)]
+    if preds[0].device.type != 'cpu':
+        cells = [_list_cells(*each) for each in zip(targets, masks)]
+        settings = Settings(gamma, expansion)
+        return cell_losses(
+            preds, scale_maps, cells, masks, annotated, settings
+        )
+    alphas = [None] * len(preds) if scale_maps is None else scale_maps
+    return [
+        row_loss(*level, annotated, gamma, expansion)
+        for level in zip(preds, alphas, targets, masks)
+    ]
+
+
+def _list_cells(
+    target: Union[Tensor, SparseTargets], mask: Optional[Tensor]
+) -> SparseTargets:
+    """List the cells of a dense target, without those outside a mask."""
+    if not isinstance(target, Tensor):
+        return target
+    flags = mask is not None and mask.dtype == torch.bool
+    return SparseTargets.from_dense(target, mask if flags else None)
 
 
 def row_loss(

@@ -11,7 +11,7 @@ Means are over all B, K, H and W, independent of the mask and the Gaussians.
 
 from __future__ import annotations
 
-from typing import Optional, Tuple, Union
+from typing import Any, List, Optional, Sequence, Tuple, Union
 
 from mmpose.registry import MODELS
 from torch import Tensor, nn
@@ -19,9 +19,11 @@ from torch import Tensor, nn
 from swahr_mmpose.utils.sparse_targets import SparseTargets
 
 from .functional import at_least_float32, check_expansion
-from .sparse_heatmap_loss import swahr_loss
+from .sparse_heatmap_loss import swahr_losses
 
 __all__ = ['SWAHRLoss']
+
+Level = Tuple[Union[Tensor, SparseTargets], Optional[Tensor]]
 
 
 @MODELS.register_module()
@@ -107,48 +109,83 @@ class SWAHRLoss(nn.Module):
             ValueError: If ``scale_maps`` does not fit ``scale_adaptive``, or
                 shapes differ.
         """
-        self._check(heatmaps, scale_maps, target, mask)
-        regression, regularizer = swahr_loss(
-            at_least_float32(heatmaps),
-            None if scale_maps is None else at_least_float32(scale_maps),
-            target,
-            mask,
+        alphas = None if scale_maps is None else [scale_maps]
+        levels = [(target, mask)]
+        return self.compute_levels([heatmaps], alphas, levels, annotated)[0]
+
+    def compute_levels(
+        self,
+        heatmaps: Sequence[Tensor],
+        scale_maps: Optional[Sequence[Tensor]],
+        levels: Sequence[Level],
+        annotated: Optional[Tensor] = None,
+    ) -> List[Tuple[Tensor, Tensor]]:
+        """Compute the losses of all levels, on an accelerator at once.
+
+        Args:
+            heatmaps (Sequence[Tensor]): Predicted heatmaps of each level.
+            scale_maps (Sequence[Tensor], optional): Scale maps of each level.
+            levels (Sequence[tuple]): Target and loss mask (or ``None``) of
+                each level, see :meth:`forward`.
+            annotated (Tensor, optional): Annotated keypoints, bool (B, K).
+
+        Returns:
+            list[tuple[Tensor, Tensor]]: Losses of each level, see
+            :meth:`forward`.
+
+        Raises:
+            ValueError: See :meth:`forward`.
+        """
+        self._check_scale_maps(scale_maps)
+        for maps, level in zip(heatmaps, levels):
+            _check_shapes(maps, *level)
+        if scale_maps is not None:
+            scale_maps = [at_least_float32(maps) for maps in scale_maps]
+        targets, masks = zip(*levels)
+        losses = swahr_losses(
+            [at_least_float32(maps) for maps in heatmaps],
+            scale_maps,
+            targets,
+            masks,
             gamma=self.gamma if self.weight_adaptive else None,
             expansion=self.expansion,
             annotated=annotated,
         )
-        return (
-            _weight(regression, self.loss_weight),
-            _weight(regularizer, self.loss_weight * self.regularizer_weight),
-        )
+        weights = self.loss_weight, self.loss_weight * self.regularizer_weight
+        return [
+            (_weight(regression, weights[0]), _weight(regularizer, weights[1]))
+            for regression, regularizer in losses
+        ]
 
-    def _check(
-        self,
-        heatmaps: Tensor,
-        scale_maps: Optional[Tensor],
-        target: Union[Tensor, SparseTargets],
-        mask: Optional[Tensor],
-    ) -> None:
-        """Raise ValueError for inputs that do not fit each other."""
+    def _check_scale_maps(self, scale_maps: Any) -> None:
+        """Raise ValueError for scale maps that do not fit the settings."""
         if self.scale_adaptive != (scale_maps is not None):
             got = 'no scale maps' if scale_maps is None else 'scale maps'
             raise ValueError(
                 f'scale_adaptive={self.scale_adaptive}, but got {got}; set '
                 f'scale_maps={self.scale_adaptive} in the head'
             )
-        if heatmaps.shape != target.shape:
-            raise ValueError(
-                f'predicted heatmaps have shape {tuple(heatmaps.shape)}, the '
-                f'target {tuple(target.shape)}; check input_size, '
-                'heatmap_sizes and num_keypoints of codec, pipeline and head'
-            )
-        expected = (target.shape[0], *target.shape[2:])
-        if mask is not None and mask.shape not in (expected, target.shape):
-            raise ValueError(
-                f'mask has shape {tuple(mask.shape)}, expected {expected}, '
-                '(B, H, W) of the target, or (B, K, H, W); make it with '
-                'BottomupGetLossMask'
-            )
+
+
+def _check_shapes(
+    heatmaps: Tensor,
+    target: Union[Tensor, SparseTargets],
+    mask: Optional[Tensor],
+) -> None:
+    """Raise ValueError for shapes that do not fit each other."""
+    if heatmaps.shape != target.shape:
+        raise ValueError(
+            f'predicted heatmaps have shape {tuple(heatmaps.shape)}, the '
+            f'target {tuple(target.shape)}; check input_size, '
+            'heatmap_sizes and num_keypoints of codec, pipeline and head'
+        )
+    expected = (target.shape[0], *target.shape[2:])
+    if mask is not None and mask.shape not in (expected, target.shape):
+        raise ValueError(
+            f'mask has shape {tuple(mask.shape)}, expected {expected}, '
+            '(B, H, W) of the target, or (B, K, H, W); make it with '
+            'BottomupGetLossMask'
+        )
 
 
 def _weight(loss: Tensor, weight: float) -> Tensor:

@@ -6,7 +6,7 @@ B images, N people, K keypoints, L tag dimensions, map size H x W.
 
 from __future__ import annotations
 
-from typing import Any, Callable, List, NamedTuple, Sequence, Tuple
+from typing import Any, Callable, List, NamedTuple, Optional, Sequence, Tuple
 
 import numpy as np
 import torch
@@ -14,13 +14,18 @@ from mmpose.registry import MODELS
 from torch import Tensor, nn
 from torch.autograd.function import once_differentiable
 
+from swahr_mmpose.utils.transfer import upload
+
 from .functional import at_least_float32
 
 __all__ = ['PullPushLoss', 'pull_push']
 
 
 def pull_push(
-    tags: Tensor, keypoint_indices: Sequence[Tensor]
+    tags: Tensor,
+    keypoint_indices: Sequence[Tensor],
+    pull_weight: float = 1.0,
+    push_weight: float = 1.0,
 ) -> Tuple[Tensor, Tensor]:
     """Compute the pull and push losses (Newell et al., 2017).
 
@@ -38,18 +43,23 @@ def pull_push(
         tags (Tensor): Tag maps, L groups of K channels, shape (B, L*K, H, W).
         keypoint_indices (Sequence[Tensor]): Cells of keypoints: B integer
             tensors (N, K, 2) of ``[y * W + x, visible]``. Indices of visible
-            keypoints must lie within the map; the others are not read.
+            keypoints must lie within the map; the others are not read. With
+            tags on an accelerator, fewer operations run there if these
+            tensors are on the CPU.
+        pull_weight (float): Factor of the pull loss. Defaults to 1.
+        push_weight (float): Factor of the push loss. Defaults to 1.
 
     Returns:
         tuple[Tensor, Tensor]: Pull and push losses, means over the B images,
         scalars.
     """
-    if not len(keypoint_indices):
+    if not sum(len(people) for people in keypoint_indices):
         return tags.sum() * 0, tags.sum() * 0
-    padded = _pad_people([i.to(tags.device) for i in keypoint_indices])
-    if padded.numel() == 0:
-        return tags.sum() * 0, tags.sum() * 0
-    return _PullPushFunction.apply(tags, padded)
+    devices = {people.device for people in keypoint_indices}
+    if devices != {keypoint_indices[0].device}:
+        keypoint_indices = [i.to(tags.device) for i in keypoint_indices]
+    padded = _pad_people(keypoint_indices)
+    return _PullPushFunction.apply(tags, padded, pull_weight, push_weight)
 
 
 def _pad_people(people: Sequence[Tensor]) -> Tensor:
@@ -58,6 +68,110 @@ def _pad_people(people: Sequence[Tensor]) -> Tensor:
     zeros = people[0].new_zeros(most, *people[0].shape[1:])
     parts = [x for p in people for x in (p, zeros[len(p) :])]
     return torch.cat(parts).long().view(len(people), *zeros.shape)
+
+
+class _People(NamedTuple):
+    """What the losses need of the people, NumPy arrays or tensors.
+
+    Attributes:
+        index (np.ndarray | Tensor): Flat indices into the tag maps, int64
+            (B, N, K, L); of some tag where the keypoint is hidden.
+        hidden (np.ndarray | Tensor): Bool (B, N, K, 1), True where a keypoint
+            is not visible.
+        share (np.ndarray | Tensor): Shares in the mean tag, (B, N, K, 1).
+        pull (np.ndarray | Tensor): Weights of squared deviations,
+            (B, N, K, 1).
+        push (np.ndarray | Tensor): Weights of pairs of people, (B, N, N);
+            0 on the diagonal.
+    """
+
+    index: Any
+    hidden: Any
+    share: Any
+    pull: Any
+    push: Any
+
+
+def _weigh_people(
+    visible: Any, pairs: Any, steps: Any, pull_weight: float
+) -> Tuple[Any, Any, Any]:
+    """Compute the weights of :class:`_People`, arrays or tensors.
+
+    Args:
+        visible (np.ndarray | Tensor): 1 or 0, (B, N, K, 1).
+        pairs (np.ndarray | Tensor): Factors of pairs of people, (N, N).
+        steps (np.ndarray | Tensor): 0 and 1.
+        pull_weight (float): Factor of the pull loss.
+
+    Returns:
+        tuple: ``share``, ``pull`` and ``push``.
+    """
+    num_visible = visible.sum(2)  # (B, N, 1)
+    share = visible / num_visible.clip(1)[:, :, None]
+    exists = num_visible.clip(0, 1)  # (B, N, 1)
+    # Numbers of people of an image, and of others.
+    numbers = (exists.sum(1)[:, None] - steps).clip(1)  # (B, 1, 2)
+    ratios = exists / numbers  # (B, N, 2)
+    weight, others = ratios[..., :1], ratios[..., 1:]
+    pull = share * (weight * (pull_weight / len(visible)))[:, :, None]
+    return share, pull, weight * others.swapaxes(1, 2) * pairs
+
+
+def _list_people(
+    padded: Tensor, tags: Tensor, pull_weight: float, push_weight: float
+) -> _People:
+    """List the people of a batch, on the device of the tags.
+
+    Args:
+        padded (Tensor): Cells and visibility, int64 (B, N, K, 2). On the CPU
+            everything is computed there, and copied to the tags at once.
+        tags (Tensor): Tag maps, shape (B, L*K, H, W).
+        pull_weight (float): Factor of the pull loss.
+        push_weight (float): Factor of the push loss.
+
+    Returns:
+        _People: NumPy arrays, except for the index, for tags on the CPU; else
+        tensors.
+    """
+    first, pairs, steps = upload(
+        _make_constants(padded, tags, push_weight), padded.device
+    )
+    flags = padded[..., 1:] > 0  # (B, N, K, 1)
+    cells = padded[..., :1] * flags
+    index = cells + first  # (B, N, K, L)
+    visible = flags.to(tags.dtype)
+    if padded.device.type != 'cpu':
+        weights = _weigh_people(visible, pairs, steps, pull_weight)
+        return _People(index, ~flags, *weights)
+    weights = _weigh_people(
+        visible.numpy(), pairs.numpy(), steps.numpy(), pull_weight
+    )
+    if tags.device.type == 'cpu':
+        return _People(index, ~flags, *weights)
+    parts = [index, ~flags, *(torch.from_numpy(w) for w in weights)]
+    return _People(*upload(parts, tags.device))
+
+
+def _make_constants(
+    padded: Tensor, tags: Tensor, push_weight: float
+) -> List[Tensor]:
+    """Make what depends on shapes only, on the host.
+
+    Returns:
+        list[Tensor]: Indices of the first cells of all tag maps, int64
+        (B, 1, K, L), factors of pairs of people (N, N), and 0 and 1.
+    """
+    batch, most, num_keypoints = padded.shape[:3]
+    num_maps, area = tags.shape[1], tags.shape[2] * tags.shape[3]
+    first = torch.arange(0, batch * num_maps * area, area, device='cpu')
+    pairs = torch.full(
+        (most, most), push_weight / batch, dtype=tags.dtype, device='cpu'
+    )
+    return [
+        first.view(batch, 1, -1, num_keypoints).transpose(2, 3),
+        pairs.fill_diagonal_(0),
+        torch.arange(2, dtype=tags.dtype, device='cpu'),
+    ]
 
 
 class _Losses(NamedTuple):
@@ -81,38 +195,39 @@ class _Losses(NamedTuple):
     share: Any
 
 
-def _compute_losses(values: Any, visible: Any, exp: Callable) -> _Losses:
+def _compute_losses(values: Any, people: _People, exp: Callable) -> _Losses:
     """Compute both losses and gradients of NumPy arrays or tensors.
 
     The mean tag of a person depends on the tags, but contributes nothing to
     the pull gradient: differences from a mean sum to 0.
 
     Args:
-        values (np.ndarray | Tensor): Tags of keypoints, (B, N, K, L).
-        visible (np.ndarray | Tensor): 1 or 0, same type, (B, N, K, 1).
+        values (np.ndarray | Tensor): Tags of keypoints, 0 where hidden,
+            (B, N, K, L).
+        people (_People): People, same type.
         exp (Callable): ``np.exp`` or ``torch.exp``.
 
     Returns:
         _Losses: Means over the B images, and factors of their gradients.
     """
-    num_visible = visible.sum(2)  # (B, N, 1)
-    share = visible / num_visible.clip(1)[:, :, None]
-    mean = (values * share).sum(2)  # (B, N, L)
-    exists = num_visible.clip(0, 1)  # (B, N, 1)
-    num_people = exists.sum(1)[:, None]  # (B, 1, 1)
-    weight = exists / (num_people.clip(1) * len(values))
-
+    mean = (values * people.share).sum(2)  # (B, N, L)
     deviation = values - mean[:, :, None]
-    pulled = deviation * (share * weight[:, :, None])
+    pulled = deviation * people.pull
 
     difference = mean[:, :, None] - mean[:, None]  # (B, N, N, L)
-    similarity = exp(-(difference * difference).sum(3))
-    others = exists / (num_people - 1).clip(1)
-    similarity = similarity * (weight * others.swapaxes(1, 2))
-    # The diagonal (n = m) has no push, and no gradient: its difference is 0.
-    push = similarity.sum() - similarity.diagonal(0, 1, 2).sum()
+    # Transposed it has the other sign: minus the squares.
+    squares = difference * difference.swapaxes(1, 2)
+    one = squares.shape[3] == 1
+    similarity = exp(squares[..., 0] if one else squares.sum(3))
+    similarity = similarity * people.push
     pushed = (similarity[..., None] * difference).sum(2)  # (B, N, L)
-    return _Losses((deviation * pulled).sum(), push, pulled, pushed, share)
+    return _Losses(
+        (deviation * pulled).sum(),
+        similarity.sum(),
+        pulled,
+        pushed,
+        people.share,
+    )
 
 
 class _PullPushFunction(torch.autograd.Function):
@@ -120,23 +235,22 @@ class _PullPushFunction(torch.autograd.Function):
 
     @staticmethod
     def forward(
-        ctx: Any, tags: Tensor, padded: Tensor
+        ctx: Any,
+        tags: Tensor,
+        padded: Tensor,
+        pull_weight: float,
+        push_weight: float,
     ) -> Tuple[Tensor, Tensor]:
-        hidden = padded[..., 1] <= 0  # (B, N, K)
-        # (B, N, K, L)
-        index = _index_tags(tags, padded[..., 0].masked_fill(hidden, 0))
-        hidden = hidden[..., None]
+        people = _list_people(padded, tags, pull_weight, push_weight)
+        index = people.index
         values = tags.reshape(-1).index_select(0, index.reshape(-1))
-        values = values.view(index.shape).masked_fill_(hidden, 0)
-        weight = hidden.logical_not().to(tags.dtype)
+        values = values.view(index.shape).masked_fill_(people.hidden, 0)
         if tags.device.type == 'cpu':  # NumPy is faster with small arrays
             with np.errstate(over='ignore'):  # exp(-inf) is 0
-                arrays = _compute_losses(
-                    values.numpy(), weight.numpy(), np.exp
-                )
+                arrays = _compute_losses(values.numpy(), people, np.exp)
             losses = _Losses(*(torch.as_tensor(array) for array in arrays))
         else:
-            losses = _compute_losses(values, weight, torch.exp)
+            losses = _compute_losses(values, people, torch.exp)
         ctx.save_for_backward(index, *losses[2:])
         ctx.shape = tags.shape
         return losses.pull, losses.push
@@ -145,7 +259,7 @@ class _PullPushFunction(torch.autograd.Function):
     @once_differentiable
     def backward(
         ctx: Any, g_pull: Tensor, g_push: Tensor
-    ) -> Tuple[Tensor, None]:
+    ) -> Tuple[Optional[Tensor], ...]:
         index, pulled, pushed, share = ctx.saved_tensors
         half = (pulled * g_pull).addcmul_(
             (pushed * g_push)[:, :, None], share, value=-2
@@ -155,26 +269,7 @@ class _PullPushFunction(torch.autograd.Function):
         grad.view(-1).index_add_(
             0, index.reshape(-1), half.reshape(-1), alpha=2
         )
-        return grad, None
-
-
-def _index_tags(tags: Tensor, flat: Tensor) -> Tensor:
-    """Get the flat indices of keypoint tags in the tag maps.
-
-    Args:
-        tags (Tensor): Tag maps, shape (B, L*K, H, W).
-        flat (Tensor): Cells of keypoints ``y * W + x``, int64 (B, N, K).
-
-    Returns:
-        Tensor: Indices into the flattened tag maps, int64 (B, N, K, L).
-    """
-    batch, _, num_keypoints = flat.shape
-    area = tags.shape[2] * tags.shape[3]
-    first = torch.arange(
-        0, batch * tags.shape[1] * area, area, device=flat.device
-    )
-    first = first.view(batch, 1, -1, num_keypoints).transpose(2, 3)
-    return flat[..., None] + first
+        return grad, None, None, None
 
 
 @MODELS.register_module()
@@ -186,6 +281,9 @@ class PullPushLoss(nn.Module):
         push_weight (float): Factor of the push loss. Defaults to 5e-4, the
             1e-3 of the official implementation times its factor 1/2.
     """
+
+    # The head moves indices to the device for losses without this attribute.
+    accepts_host_indices = True
 
     def __init__(
         self, pull_weight: float = 1e-3, push_weight: float = 5e-4
@@ -215,5 +313,9 @@ class PullPushLoss(nn.Module):
                 f'expected keypoint_indices of {len(tags)} images, one tensor '
                 f'per image in tags, got {len(keypoint_indices)}'
             )
-        pull, push = pull_push(at_least_float32(tags), keypoint_indices)
-        return self.pull_weight * pull, self.push_weight * push
+        return pull_push(
+            at_least_float32(tags),
+            keypoint_indices,
+            self.pull_weight,
+            self.push_weight,
+        )

@@ -8,7 +8,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from swahr_mmpose import SWAHRLoss
-from swahr_mmpose.models.losses.cell_loss import cell_loss
+from swahr_mmpose.models.losses.cell_loss import Settings, cell_losses
 from swahr_mmpose.models.losses.functional import (
     adaptive_weight,
     scale_adapted_target,
@@ -38,8 +38,27 @@ def dense_loss(pred, alpha, target, mask, annotated, gamma, expansion):
     return (error * valid).mean(), regularizer
 
 
-def on_cells(pred, alpha, target, *rest):
-    return cell_loss(pred, alpha, SparseTargets.from_dense(target), *rest)
+def on_cells(pred, alpha, target, mask, annotated, *settings):
+    return cell_losses(
+        [pred],
+        None if alpha is None else [alpha],
+        [SparseTargets.from_dense(target)],
+        [mask],
+        annotated,
+        Settings(*settings),
+    )[0]
+
+
+def on_cells_inside_the_mask(pred, alpha, target, mask, *rest):
+    if mask is not None and mask.dtype != torch.bool:
+        return on_cells(pred, alpha, target, mask, *rest)
+    alphas = None if alpha is None else [alpha]
+    goal = SparseTargets.from_dense(target, mask)
+    assert goal.masked == (mask is not None)
+    annotated, *settings = rest
+    return cell_losses(
+        [pred], alphas, [goal], [mask], annotated, Settings(*settings)
+    )[0]
 
 
 def on_sparse_rows(pred, alpha, target, *rest):
@@ -86,7 +105,7 @@ def test_all_forms_equal_the_formula_on_dense_maps(
     annotated = factors[:, :, 0, 0] > 0.5 if partly else None
     rest = (target, mask, annotated, gamma, expansion)
     plain = with_gradients(dense_loss, inputs, *rest)
-    for form in (row_loss, on_sparse_rows, on_cells):
+    for form in (row_loss, on_sparse_rows, on_cells, on_cells_inside_the_mask):
         found = with_gradients(form, inputs, *rest)
         for value, expected in zip(found, plain):
             torch.testing.assert_close(value, expected, rtol=1e-10, atol=1e-13)
@@ -151,6 +170,121 @@ def test_a_graph_can_be_used_twice():
         for _ in range(2)
     )
     assert all(torch.equal(a, b) for a, b in zip(first, second))
+
+
+METHODS = dict(
+    swahr=(0.01, 'taylor', True),
+    exact=(0.01, 'exact', True),
+    hard=(0, 'taylor', True),
+    sahr=(None, 'taylor', True),
+    wahr=(0.01, 'taylor', False),
+    baseline=(None, 'taylor', False),
+)
+MASKS = dict(
+    none=lambda target: None,
+    image=lambda target: torch.rand(target[:, 0].shape) > 0.3,
+    keypoint=lambda target: torch.rand(target.shape) > 0.3,
+    weights=lambda target: torch.rand(target[:, 0].shape),
+)
+
+
+def draw_levels(share, dtype=torch.float64):
+    """Draw P, alpha and H of two levels; H has values in a share of cells."""
+    shapes = [(2, 3, 6, 8), (2, 3, 12, 16)]
+    preds, alphas, targets, zeros = (
+        [torch.rand(shape, dtype=dtype) for shape in shapes] for _ in range(4)
+    )
+    preds = [(3 * (p - 0.4)).requires_grad_() for p in preds]
+    alphas = [(2 * (a - 0.5)).requires_grad_() for a in alphas]
+    return preds, alphas, [t * (z < share) for t, z in zip(targets, zeros)]
+
+
+@pytest.mark.parametrize('last', [False, True], ids=['nchw', 'nhwc'])
+@pytest.mark.parametrize('partly', [False, True], ids=['all', 'partly'])
+@pytest.mark.parametrize('share', [0.2, 0.0], ids=['people', 'nobody'])
+@pytest.mark.parametrize('mask', MASKS)
+@pytest.mark.parametrize('method', METHODS)
+def test_levels_together_have_the_losses_of_each(
+    method, mask, share, partly, last
+):
+    torch.manual_seed(0)
+    *settings, adaptive = METHODS[method]
+    preds, alphas, targets = draw_levels(share)
+    masks = [MASKS[mask](target) for target in targets]
+    annotated = torch.tensor([[1, 0, 1], [1, 1, 0]]) > 0 if partly else None
+    leaves = preds + (alphas if adaptive else [])
+    inputs = leaves
+    if last:
+        inputs = [
+            x.contiguous(memory_format=torch.channels_last) for x in leaves
+        ]
+    cells = [
+        SparseTargets.from_dense(
+            t, m if mask in ('image', 'keypoint') else None
+        )
+        for t, m in zip(targets, masks)
+    ]
+    found = cell_losses(
+        inputs[:2],
+        inputs[2:] or None,
+        cells,
+        masks,
+        annotated,
+        Settings(*settings),
+    )
+    expected = [
+        dense_loss(p, a if adaptive else None, t, m, annotated, *settings)
+        for p, a, t, m in zip(preds, alphas, targets, masks)
+    ]
+    for pair in zip(found, expected):
+        torch.testing.assert_close(*pair, rtol=1e-10, atol=1e-13)
+    # Other factors for each loss.
+    gradients = [
+        torch.autograd.grad(
+            sum(
+                (n + 1) * x + (n + 3) * (y if adaptive else 0)
+                for n, (x, y) in enumerate(losses)
+            ),
+            leaves,
+        )
+        for losses in (found, expected)
+    ]
+    torch.testing.assert_close(*gradients, rtol=1e-10, atol=1e-13)
+
+
+def test_gradients_have_the_memory_format_of_the_maps():
+    preds, alphas, targets = draw_levels(0.2, torch.float32)
+    maps = [
+        x.detach().to(memory_format=torch.channels_last).requires_grad_()
+        for x in preds + alphas
+    ]
+    cells = [SparseTargets.from_dense(t) for t in targets]
+    losses = cell_losses(
+        maps[:2], maps[2:], cells, [None] * 2, None, Settings(0.01, 'taylor')
+    )
+    found = torch.autograd.grad(sum(x + y for x, y in losses), maps)
+    for grad in found:
+        assert grad.is_contiguous(memory_format=torch.channels_last)
+
+
+@pytest.mark.parametrize('dtype', [torch.bfloat16, torch.float16], ids=str)
+def test_autocast_does_not_change_the_losses(dtype):
+    preds, alphas, targets = draw_levels(0.2, torch.float32)
+
+    def compute():
+        cells = [SparseTargets.from_dense(t) for t in targets]
+        losses = cell_losses(
+            preds, alphas, cells, [None] * 2, None, Settings(0.01, 'taylor')
+        )
+        values = [x for pair in losses for x in pair]
+        return [*values, *torch.autograd.grad(sum(values), preds + alphas)]
+
+    expected = compute()
+    with torch.autocast('cpu', dtype=dtype):
+        found = compute()
+    for one, other in zip(found, expected):
+        assert one.dtype == torch.float32
+        torch.testing.assert_close(one, other, rtol=1e-6, atol=0)
 
 
 @pytest.mark.parametrize('expansion', ['taylor', 'exact'])
