@@ -24,7 +24,7 @@ __all__ = ['BestCells', 'BlockSelection', 'search_blocks', 'take_root']
 # Blocks that are read in one step: they fit into the CPU cache.
 _CHUNK_SIZE = 1 << 13
 # Pairs of a map that are read; more occur where tags are not smooth.
-_MAX_PAIRS = 1 << 15
+_MAX_PAIRS = 1 << 13
 
 
 class BlockSelection(NamedTuple):

@@ -34,11 +34,13 @@ from .tag_interpolation import interpolate
 
 __all__ = ['decode_dense']
 
-Select = Callable[[Tensor, int], Tuple[Tensor, Tensor]]
+Select = Callable[[Tensor, Tensor, int], Tuple[Tensor, Tensor]]
 
 # Memory of the maximum over all windows, its indices and their comparison.
 _MAX_BYTES = 1 << 30
 _BYTES_PER_CELL = 16
+# Larger than the ratio of a score to its difference from a larger one.
+_LARGE = 1e30
 
 
 class _Candidates(NamedTuple):
@@ -46,7 +48,7 @@ class _Candidates(NamedTuple):
 
     ``scores`` are float32 (B, K, M), ``cells`` int64 ``(x, y)`` (B, K, M, 2),
     ``tags`` float32 (B, K, M, L).  Unless ``finite``, a heatmap is NaN or
-    infinity somewhere, and the candidates are not valid.
+    infinity somewhere, and the candidates may not be valid.
     """
 
     scores: np.ndarray
@@ -78,7 +80,7 @@ def decode_dense(
         heatmaps = heatmaps.nan_to_num(0.0, 0.0, -torch.inf)
         maps = DenseMaps(heatmaps, tags)
         candidates, block_maxima = _find_candidates(
-            maps, options, _select_largest
+            maps, options, _select_peaks
         )
     if candidates.ambiguous:  # equal scores are taken by index
         candidates, block_maxima = _find_candidates(maps, options, _sort_all)
@@ -106,7 +108,8 @@ def _find_candidates(
     Args:
         maps (DenseMaps): Maps of B images.
         options (DecodeOptions): Options.
-        select (Callable): :func:`_select_largest` or :func:`_sort_all`.
+        select (Callable): :func:`_select_largest`, :func:`_select_peaks` or
+            :func:`_sort_all`.
 
     Returns:
         tuple[_Candidates, Tensor]: Candidates, and upper bounds of the
@@ -151,22 +154,51 @@ def _find_peaks(
     kernel = options.nms_kernel
     peaks = F.max_pool2d(planes, kernel, 1, kernel // 2)
     block_maxima = _bound_heatmaps(planes, peaks, kernel // 2)
-    peaks.masked_fill_(planes != peaks, 0)
-    flat = peaks.flatten(1)
-    number = min(options.topk + 1, flat.shape[1])
-    return (*select(flat, number), block_maxima)
+    number = min(options.topk + 1, planes[0].numel())
+    return (*select(planes, peaks, number), block_maxima)
 
 
-def _select_largest(values: Tensor, number: int) -> Tuple[Tensor, Tensor]:
-    """Select the largest values of each row, equal ones in any order."""
-    scores, index = values.topk(number, dim=1)
+def _select_largest(
+    planes: Tensor, largest: Tensor, number: int
+) -> Tuple[Tensor, Tensor]:
+    """Select the largest peaks of each map, equal ones in any order.
+
+    One pass over the maps: ``P + (largest - P) (1 - 1e30)`` is P in a peak,
+    and far below 0 elsewhere; NaN where both are infinite.
+
+    Args:
+        planes (Tensor): Heatmaps P, shape (R, H, W).
+        largest (Tensor): Maxima of the windows around each cell, overwritten.
+        number (int): Number of peaks.
+
+    Returns:
+        tuple[Tensor, Tensor]: Scores and int64 flat indices, (R, number).
+    """
+    values = largest.lerp_(planes, _LARGE)
+    scores, index = values.flatten(1).topk(number, dim=1)
     return scores, index
 
 
-def _sort_all(values: Tensor, number: int) -> Tuple[Tensor, Tensor]:
-    """Select the largest values of each row, equal ones in their order."""
-    scores, index = values.sort(dim=1, descending=True, stable=True)
+def _select_peaks(
+    planes: Tensor, largest: Tensor, number: int
+) -> Tuple[Tensor, Tensor]:
+    """Select as :func:`_select_largest`, also in maps with infinite values."""
+    scores, index = _keep_peaks(planes, largest).topk(number, dim=1)
+    return scores, index
+
+
+def _sort_all(
+    planes: Tensor, largest: Tensor, number: int
+) -> Tuple[Tensor, Tensor]:
+    """Select as :func:`_select_peaks`, equal peaks in their order."""
+    peaks = _keep_peaks(planes, largest)
+    scores, index = peaks.sort(dim=1, descending=True, stable=True)
     return scores[:, :number], index[:, :number]
+
+
+def _keep_peaks(planes: Tensor, largest: Tensor) -> Tensor:
+    """Set cells that are no peaks to 0, shape (R, H * W)."""
+    return largest.masked_fill_(planes != largest, 0).flatten(1)
 
 
 def _unpack(
@@ -199,7 +231,9 @@ def _unpack(
         values[:, :count].reshape(by_image),
         np.stack([x, y], axis=-1).reshape(*by_image, 2),
         sorted_tags[:, :count].reshape(*by_image, shape[2]),
-        bool(largest.view(np.float32)[0] < np.inf),
+        bool(
+            largest.view(np.float32)[0] < np.inf and not np.isnan(values).any()
+        ),
         bool(tied.any()),
     )
 

@@ -7,25 +7,18 @@ T taps of the interpolation of tags.
 
 from __future__ import annotations
 
-from typing import List, Sequence, Tuple
+from typing import Tuple
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor
 
 from swahr_mmpose.utils.tensor_ops import enlarge
+from swahr_mmpose.utils.transfer import upload
 
 from .tag_interpolation import Taps, list_taps
 
-__all__ = [
-    'BLOCK',
-    'DenseMaps',
-    'TagMaps',
-    'pad',
-    'read_taps',
-    'split_blocks',
-    'upload',
-]
+__all__ = ['BLOCK', 'DenseMaps', 'TagMaps', 'pad', 'read_taps', 'split_blocks']
 
 Size = Tuple[int, int]
 
@@ -72,7 +65,8 @@ class DenseMaps:
         self.device = heatmaps.device
         self.num_keypoints = heatmaps.shape[1]
         self.size = (heatmaps.shape[2], heatmaps.shape[3])
-        planes = pad(heatmaps.flatten(0, 1), -torch.inf)
+        # Finite, so that differences are no NaN.
+        planes = pad(heatmaps.flatten(0, 1), torch.finfo(torch.float32).min)
         self.planes = planes.contiguous()
         self.height, self.width = self.planes.shape[1:]
         self.tags = TagMaps(
@@ -127,21 +121,3 @@ def pad(maps: Tensor, value: float) -> Tensor:
     if below or right:
         return F.pad(maps, (0, right, 0, below), value=value)
     return maps
-
-
-def upload(tensors: Sequence[Tensor], device: torch.device) -> List[Tensor]:
-    """Copy tensors of one type to a device at once, without waiting.
-
-    Args:
-        tensors (Sequence[Tensor]): Tensors on the host.
-        device (torch.device): Device.
-
-    Returns:
-        list[Tensor]: The same tensors on the device.
-    """
-    packed = torch.cat([t.flatten() for t in tensors])
-    if device.type == 'cuda':
-        packed = packed.pin_memory()
-    packed = packed.to(device, non_blocking=True)
-    parts = packed.split([t.numel() for t in tensors])
-    return [p.view(t.shape) for p, t in zip(parts, tensors)]

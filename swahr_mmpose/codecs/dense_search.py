@@ -24,8 +24,10 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from swahr_mmpose.utils.transfer import upload
+
 from . import pair_search
-from .dense_maps import DenseMaps, upload
+from .dense_maps import DenseMaps
 from .missing_keypoints import MissingKeypoints
 from .pair_search import Best, BlockTables, Queries
 from .peaks import read_neighbours
@@ -193,10 +195,9 @@ def _search_and_read(
         _Result: Result on the host.
     """
     number = len(queries.rows)
-    rows, cell_rows, index, *tables = upload(
-        [queries.rows, *cells, *pair_search.list_blocks(maps)], maps.device
+    rows, means, signed, cell_rows, index, *tables = upload(
+        [*queries[:3], *cells, *pair_search.list_blocks(maps)], maps.device
     )
-    means, signed = upload([queries.means, queries.signed_means], maps.device)
     on_device = Queries(rows, means, signed, queries.pairs)
     split = list(pair_search.split_queries(maps, queries))
     found = [

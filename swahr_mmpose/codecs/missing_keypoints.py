@@ -39,8 +39,8 @@ __all__ = [
 
 # Maximum number of bounds (queries x blocks of a map) for which the keypoints
 # of an image are searched together, and for which a map is searched by rows.
-_MAX_JOINT_BOUNDS = 1 << 22
-_MAX_BOUNDS = 1 << 20
+_MAX_JOINT_BOUNDS = 1 << 20
+_MAX_BOUNDS = 1 << 18
 # Maximum number of pairs of a query and a block that the search by tags reads
 # in an image, 67 million cells.  Noise stays far below.
 _MAX_TAG_PAIRS = 1 << 19

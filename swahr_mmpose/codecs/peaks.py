@@ -10,6 +10,7 @@ from __future__ import annotations
 
 from typing import Any, List, NamedTuple, Optional, Sequence, Tuple
 
+import numpy as np
 import torch
 import torch.nn.functional as F
 from torch import Tensor
@@ -189,8 +190,10 @@ def find_peaks(
     """
     height, width = heatmaps.shape[-2], blocks.width
     flat = blocks.values.view(-1)
-    index = _find_block_peaks(blocks, threshold, kernel > 1)
-    if len(index) > len(flat) // _DENSE_SHARE:
+    index = _find_block_peaks(
+        blocks, threshold, kernel > 1, len(flat) // _DENSE_SHARE
+    )
+    if index is None:
         return _find_peaks_densely(
             blocks.values.view(-1, height, width), threshold, kernel
         )
@@ -226,11 +229,36 @@ def _find_peaks_densely(maps: Tensor, threshold: float, kernel: int) -> Tensor:
     found, reach = [], kernel // 2
     for i, cells in enumerate(maps):  # each fits into the CPU cache
         # The window is separable; a NaN is the maximum of its window.
-        largest = F.max_pool2d(cells[None], (1, kernel), 1, (0, reach))
-        largest = F.max_pool2d(largest, (kernel, 1), 1, (reach, 0))[0]
+        largest = F.pad(cells, (reach,) * 4, value=-float('inf'))
+        for axis in (0, 1):
+            largest = _pool_windows(largest, kernel, axis)
         peaks = true_indices((cells == largest) & (cells > threshold))
         found.append(peaks + i * cells.numel())
     return torch.cat(found)
+
+
+def _pool_windows(maps: Tensor, kernel: int, axis: int) -> Tensor:
+    """Compute the maxima of all windows along an axis.
+
+    By maxima of two smaller windows, several times faster than max pooling.
+
+    Args:
+        maps (Tensor): Maps with n cells along the axis.
+        kernel (int): Window size in cells.
+        axis (int): Axis.
+
+    Returns:
+        Tensor: Maps with n - kernel + 1 cells along the axis.
+    """
+    size = 1  # of the windows so far
+    while size < kernel:
+        step = min(size, kernel - size)
+        number = maps.shape[axis] - step
+        maps = torch.maximum(
+            maps.narrow(axis, 0, number), maps.narrow(axis, step, number)
+        )
+        size += step
+    return maps
 
 
 def _list_window_offsets(kernel: int) -> List[Tuple[int, int]]:
@@ -245,8 +273,8 @@ def _list_window_offsets(kernel: int) -> List[Tuple[int, int]]:
 
 
 def _find_block_peaks(
-    blocks: BlockMax, threshold: float, compare: bool
-) -> Tensor:
+    blocks: BlockMax, threshold: float, compare: bool, max_peaks: int
+) -> Optional[Tensor]:
     """Find cells above a threshold, by comparisons within blocks only.
 
     Args:
@@ -254,18 +282,22 @@ def _find_block_peaks(
         threshold (float): Value that a cell must exceed.
         compare (bool): Whether to drop cells that a neighbour in their block
             exceeds.
+        max_peaks (int): Maximum number of cells.
 
     Returns:
-        Tensor: int64 flat indices into the padded maps, increasing.
+        Tensor | None: int64 flat indices into the padded maps, increasing;
+        ``None`` if they are too many.
     """
     above = blocks.find_above(threshold)
     values = blocks.values.index_select(0, above).view(-1)
     if values.device.type == 'cpu':  # NumPy compares several times faster
-        keep = torch.from_numpy(
-            _mark_block_peaks(values.numpy(), threshold, compare)
-        )
+        marks = _mark_block_peaks(values.numpy(), threshold, compare)
+        number, keep = np.count_nonzero(marks), torch.from_numpy(marks)
     else:
         keep = _mark_block_peaks(values, threshold, compare)
+        number = int(keep.sum())
+    if number > max_peaks:
+        return None
     kept = true_indices(keep)
     block, column = kept // BLOCK_SIZE, kept % BLOCK_SIZE
     return above.index_select(0, block) * BLOCK_SIZE + column

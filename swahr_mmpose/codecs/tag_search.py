@@ -1,16 +1,17 @@
 # Copyright (c) swahr_mmpose contributors. Licensed under Apache-2.0.
 """Best cells of many missing keypoints of one map, in bounded time.
 
-The objective is that of :mod:`.block_search`: ``heatmap - round(|tag -
-mean_tag|)``.  Cells are sorted by their tags and split into blocks of
-neighbours in tag space.  The tag intervals of these blocks are narrow on any
-map, also on noise, so that the bound of most blocks is below the objective
-reached.  Sorting costs more than the search in rows of the map where tags are
-smooth; therefore this form is for maps that are not.
+The objective is ``heatmap - round(|tag - mean_tag|)``.  The tag intervals of
+the blocks of :mod:`.tag_blocks` are narrow on any map, also on noise, so that
+the bound of most blocks is below the objective reached.  The cells with the
+highest values are searched first: an objective above all other values is
+final, and cells with a value below all objectives are not sorted.
 
 Bounds are computed by the operations of the objective in the same order.
 Correctly rounded operations are monotone, so the bounds hold without a margin
 for rounding.
+
+Imports NumPy only: ``codecs`` and ``deploy/runtime`` have the same file.
 
 N cells of a map, L tag dimensions, G missing keypoints (queries), M blocks of
 S cells, R pairs of a query and a block.
@@ -19,31 +20,26 @@ S cells, R pairs of a query and a block.
 from __future__ import annotations
 
 import warnings
-from typing import NamedTuple, Sequence, Tuple
+from typing import List, NamedTuple, Sequence, Tuple, Union
 
 import numpy as np
 
+from .tag_blocks import TIES, TagBlocks, sort_into_blocks
+
 __all__ = ['FoundCells', 'search_by_tags']
 
-# Cells per block.
-_BLOCK_SIZE = 128
+# Number of cells with the highest values that are searched first.
+_NUM_HIGHEST = 1 << 14
 # Queries whose bounds are computed in one step, and pairs that are read in
 # one step: they fit into the CPU cache.
 _QUERIES_PER_STEP = 64
 _PAIRS_PER_STEP = 1 << 8
+# Pairs that are read before the remaining ones are compared with the new
+# objectives.
+_PAIRS_PER_ROUND = 1 << 11
 # Blocks that are read one after the other, each the most promising one of a
 # query, before the remaining ones are read together.
 _SINGLE_STEPS = 3
-# Where distances are below `limit * max(1, |maximum|)` of a block, only values
-# down to `maximum - slack * max(1, |maximum|)` can give the objective of the
-# maximum by rounding; pairs of slack and limit.  The first one is exact.
-_TIES = (
-    (0.0, 0.5),
-    (2.0**-19, 8.0),
-    (2.0**-13, 512.0),
-    (2.0**-7, 32768.0),
-    (np.inf, np.inf),
-)
 
 
 class FoundCells(NamedTuple):
@@ -58,24 +54,14 @@ class FoundCells(NamedTuple):
     values: np.ndarray
     objectives: np.ndarray
 
+    def select(self, queries: Union[slice, np.ndarray]) -> FoundCells:
+        """Select the cells of some queries; a view if they are a slice."""
+        return FoundCells(*(array[queries] for array in self))
 
-class _Blocks(NamedTuple):
-    """Cells in M blocks of neighbours in tag space.
-
-    ``values`` and ``cells`` (int32 indices into the map) are (M, S), ``tags``
-    (L, M, S), their minima and maxima ``low`` and ``high`` (L, M), ``maxima``
-    of the values (M,).  ``first`` are int32 cells (T, M): the smallest cell of
-    a block whose value may give the objective of the maximum, for each of
-    ``_TIES``.
-    """
-
-    values: np.ndarray
-    cells: np.ndarray
-    tags: np.ndarray
-    low: np.ndarray
-    high: np.ndarray
-    maxima: np.ndarray
-    first: np.ndarray
+    def update(self, queries: np.ndarray, found: FoundCells) -> None:
+        """Replace the cells of some queries."""
+        for array, part in zip(self, found):
+            array[queries] = part
 
 
 @np.errstate(over='ignore', invalid='ignore')  # infinite distances
@@ -108,105 +94,103 @@ def search_by_tags(
         np.zeros(len(means), np.float32),
         np.full(len(means), -np.inf, np.float32),
     )
-    usable = np.isfinite(tags).all(axis=0) & (values > -np.inf)
+    usable = values > -np.inf
+    for tag in tags:
+        usable &= np.isfinite(tag)
+    cells = np.flatnonzero(usable)
     queries = np.flatnonzero(np.isfinite(means).all(axis=1))
-    if not usable.any() or not len(queries):
-        return best
-    blocks = _sort_into_blocks(
-        np.flatnonzero(usable), values, np.asarray(tags)
-    )
-    means = means[queries]
-    bounds, distances = _bound_objectives(blocks, means)
-    found = _search_most_likely(blocks, means, bounds)
-    pairs = _select_pairs(blocks, bounds, distances, found, max_pairs)
-    _read_pairs(blocks, means, pairs, found)
-    for array, part in zip(best, found):
-        array[queries] = part
+    if len(cells) > 4 * _NUM_HIGHEST and len(queries):
+        chosen, lowest = _select_highest(values[cells])
+        found = best.select(queries)
+        complete = _search(
+            cells[chosen], values, tags, means[queries], found, max_pairs // 4
+        )
+        best.update(queries, found)
+        if complete:
+            queries = queries[~_are_final(found, lowest)]
+        least = best.objectives[queries].min(initial=np.inf)
+        cells = cells[values[cells] >= least]
+    if len(cells) and len(queries):
+        found = best.select(queries)
+        if not _search(cells, values, tags, means[queries], found, max_pairs):
+            _warn()
+        best.update(queries, found)
     return best
 
 
-def _sort_into_blocks(
-    cells: np.ndarray, values: np.ndarray, tags: np.ndarray
-) -> _Blocks:
-    """Sort cells into blocks of neighbours in tag space.
+def _are_final(found: FoundCells, lowest: np.float32) -> np.ndarray:
+    """Check which cells are final after a search of the highest values.
+
+    A final cell has a larger objective than all cells that were not searched,
+    or an equal one and a smaller index.
+    """
+    is_first = (found.objectives == lowest) & (found.values == lowest)
+    return (found.objectives > lowest) | is_first
+
+
+def _warn() -> None:
+    """Warn of a search that is cut off."""
+    warnings.warn(
+        'decoding: missing keypoints of a map could be at more cells '
+        'than are read in bounded time, so some are placed at a cell '
+        'that is good, not best; expected only where heatmaps and tags '
+        'are not those of a trained network: check the checkpoint, or '
+        'raise decode_keypoint_thr',
+        stacklevel=3,
+    )
+
+
+def _select_highest(values: np.ndarray) -> Tuple[np.ndarray, np.float32]:
+    """Select ``_NUM_HIGHEST`` of the highest values; of equal ones the first.
+
+    Returns:
+        tuple[np.ndarray, np.float32]: int64 indices, increasing, and the
+        lowest of their values.
+    """
+    lowest = np.partition(values, -_NUM_HIGHEST)[-_NUM_HIGHEST]
+    above = np.flatnonzero(values > lowest)
+    equal = np.flatnonzero(values == lowest)[: _NUM_HIGHEST - len(above)]
+    return np.sort(np.concatenate([above, equal])), lowest
+
+
+def _search(
+    cells: np.ndarray,
+    values: np.ndarray,
+    tags: Sequence[np.ndarray],
+    means: np.ndarray,
+    found: FoundCells,
+    max_pairs: int,
+) -> bool:
+    """Search some cells for better ones.
 
     Args:
-        cells (np.ndarray): int64 flat indices of the usable cells, increasing,
-            shape (N,).
+        cells (np.ndarray): int64 flat indices of the cells that are searched,
+            with finite tags, increasing.
         values (np.ndarray): Heatmap, all cells of the map.
-        tags (np.ndarray): Tags, L rows with all cells of the map.
+        tags (Sequence[np.ndarray]): Tags, all cells of the map.
+        means (np.ndarray): Finite mean tags, shape (G, L).
+        found (FoundCells): Best cells so far; modified.
+        max_pairs (int): See :func:`search_by_tags`.
 
     Returns:
-        _Blocks: Blocks, ordered by the first cell near their maximum.
+        bool: Whether all cells that may be better were read.
     """
-    number = -(-len(cells) // _BLOCK_SIZE)
-    cells = cells[_order_by_tags(tags[:, cells])]
-    padding = number * _BLOCK_SIZE - len(cells)
-    cells = np.pad(cells, (0, padding), mode='edge')
-    sorted_values = values[cells]
-    sorted_values[len(cells) - padding :] = -np.inf  # never the best
-    sorted_values = sorted_values.reshape(number, -1)
-    cells = cells.reshape(number, -1).astype(np.int32)
-    first = _find_first_cells(sorted_values, cells)
-    order = np.argsort(first[1], kind='stable')
-    sorted_values, cells = sorted_values[order], cells[order]
-    sorted_tags = np.stack([tag[cells] for tag in tags])
-    return _Blocks(
-        sorted_values,
-        cells,
-        sorted_tags,
-        sorted_tags.min(axis=2),
-        sorted_tags.max(axis=2),
-        sorted_values.max(axis=1),
-        first[:, order],
-    )
-
-
-def _order_by_tags(tags: np.ndarray) -> np.ndarray:
-    """Order cells so that blocks of them have narrow tag intervals.
-
-    By the first component; with more than one, strips of that order are sorted
-    by the second component.
-
-    Args:
-        tags (np.ndarray): Finite tags, shape (L, N).
-
-    Returns:
-        np.ndarray: int64 order, shape (N,).
-    """
-    order = np.argsort(tags[0])
-    if len(tags) > 1:
-        number = max(len(order) // _BLOCK_SIZE, 1)
-        size = -(-len(order) // round(number**0.5))
-        size += -size % _BLOCK_SIZE
-        for start in range(0, len(order), size):
-            strip = order[start : start + size]
-            strip[:] = strip[np.argsort(tags[1, strip])]
-    return order
-
-
-def _find_first_cells(values: np.ndarray, cells: np.ndarray) -> np.ndarray:
-    """Find ``first`` of :class:`_Blocks`."""
-    maxima = values.max(axis=1, keepdims=True)
-    unit = np.maximum(1, np.abs(maxima))
-    beyond = np.iinfo(cells.dtype).max
-    return np.stack(
-        [
-            np.where(values >= maxima - slack * unit, cells, beyond).min(
-                axis=1
-            )
-            for slack in np.array(_TIES, np.float32)[:, 0]
-        ]
-    )
+    blocks = sort_into_blocks(cells, values, tags)
+    bounds, distances = _bound_objectives(blocks, means)
+    _search_most_likely(blocks, means, bounds, found)
+    pairs = _select_pairs(blocks, means, bounds, distances, found)
+    chosen = _choose_best(pairs, bounds, found, max_pairs)
+    _read_in_rounds(blocks, means, chosen, bounds, found)
+    return len(chosen) == len(pairs)
 
 
 def _bound_objectives(
-    blocks: _Blocks, means: np.ndarray
+    blocks: TagBlocks, means: np.ndarray
 ) -> Tuple[np.ndarray, np.ndarray]:
     """Bound the objective of each query in each block.
 
     Args:
-        blocks (_Blocks): Blocks.
+        blocks (TagBlocks): Blocks.
         means (np.ndarray): Finite mean tags, shape (G, L).
 
     Returns:
@@ -238,24 +222,17 @@ def _round_norm(components: Sequence[np.ndarray]) -> np.ndarray:
 
 
 def _search_most_likely(
-    blocks: _Blocks, means: np.ndarray, bounds: np.ndarray
-) -> FoundCells:
+    blocks: TagBlocks, means: np.ndarray, bounds: np.ndarray, found: FoundCells
+) -> None:
     """Read the blocks with the largest bounds, a few of each query.
 
     Args:
-        blocks (_Blocks): Blocks.
+        blocks (TagBlocks): Blocks.
         means (np.ndarray): Mean tags, shape (G, L).
         bounds (np.ndarray): Upper bounds (G, M); those of the blocks that were
             read become ``-inf``.
-
-    Returns:
-        FoundCells: Best cells so far.
+        found (FoundCells): Best cells so far; modified.
     """
-    found = FoundCells(
-        np.zeros(len(means), np.int64),
-        np.zeros(len(means), np.float32),
-        np.full(len(means), -np.inf, np.float32),
-    )
     queries = np.arange(len(means))
     for _ in range(_SINGLE_STEPS):
         block = bounds[queries].argmax(axis=1)
@@ -265,86 +242,144 @@ def _search_most_likely(
             break
         _read_pairs(blocks, means, (queries, block), found)
         bounds[queries, block] = -np.inf
-    return found
 
 
 def _select_pairs(
-    blocks: _Blocks,
+    blocks: TagBlocks,
+    means: np.ndarray,
     bounds: np.ndarray,
     distances: np.ndarray,
     found: FoundCells,
-    max_pairs: int,
-) -> Tuple[np.ndarray, np.ndarray]:
+) -> np.ndarray:
     """Select the pairs that may hold a better, or an equal and earlier, cell.
 
     Args:
-        blocks (_Blocks): Blocks.
+        blocks (TagBlocks): Blocks.
+        means (np.ndarray): Mean tags, shape (G, L).
         bounds (np.ndarray): Upper bounds, shape (G, M).
         distances (np.ndarray): Rounded distances, shape (G, M).
-        found (FoundCells): Best cells so far.
-        max_pairs (int): See :func:`search_by_tags`.
+        found (FoundCells): Best cells so far; modified.
 
     Returns:
-        tuple[np.ndarray, np.ndarray]: int64 queries, increasing, and blocks,
-        (R,) each.
+        np.ndarray: int64 flat indices of pairs, (R,).
     """
-    steps = [
-        slice(start, start + _QUERIES_PER_STEP)
-        for start in range(0, len(bounds), _QUERIES_PER_STEP)
-    ]
-    selected = np.concatenate(
-        [
-            _select_step(
-                blocks,
-                bounds[step],
-                distances[step],
-                found.objectives[step, None],
-                found.cells[step, None].astype(np.int32),
-            )
-            for step in steps
-        ]
+    selected: List[np.ndarray] = []
+    for start in range(0, len(bounds), _QUERIES_PER_STEP):
+        step = slice(start, start + _QUERIES_PER_STEP)
+        part = found.select(step)
+        _read_earliest_ties(blocks, means[step], bounds[step], part)
+        better = np.flatnonzero(bounds[step] > part.objectives[:, None])
+        ties = _select_ties(blocks, bounds[step], distances[step], part)
+        offset = start * bounds.shape[1]
+        selected += [better + offset, ties + offset]
+    return np.concatenate(selected)
+
+
+def _mark_ties(
+    blocks: TagBlocks, bounds: np.ndarray, found: FoundCells
+) -> np.ndarray:
+    """Mark the pairs with the bound found and an earlier cell, (G, M)."""
+    reached = np.where(
+        found.objectives > -np.inf, found.objectives, np.float32(np.nan)
     )
-    pairs = np.flatnonzero(selected)
+    ties = bounds == reached[:, None]
+    if ties.any():
+        ties &= blocks.first[-1] < found.cells[:, None].astype(np.int32)
+    return ties
+
+
+def _read_earliest_ties(
+    blocks: TagBlocks, means: np.ndarray, bounds: np.ndarray, found: FoundCells
+) -> None:
+    """Read the tie with the earliest cell of each query.
+
+    Where all objectives are equal by rounding no other one is left.
+    """
+    ties = _mark_ties(blocks, bounds, found)
+    query = np.flatnonzero(ties.any(axis=1))
+    if len(query):
+        beyond = np.iinfo(blocks.first.dtype).max
+        first = np.where(ties[query], blocks.first[-1], beyond)
+        pairs = query, first.argmin(axis=1)
+        _read_pairs(blocks, means, pairs, found)
+
+
+def _choose_best(
+    pairs: np.ndarray, bounds: np.ndarray, found: FoundCells, max_pairs: int
+) -> np.ndarray:
+    """Choose at most ``max_pairs`` pairs, the most promising ones.
+
+    Those with the largest excess of the bound over the objective are first if
+    the pairs are many.
+    """
+    if len(pairs) <= min(_PAIRS_PER_ROUND, max_pairs):
+        return pairs
+    excess = found.objectives[pairs // bounds.shape[1]]
+    excess -= bounds.ravel()[pairs]
     if len(pairs) > max_pairs:
-        excess = bounds.ravel()[pairs]
-        excess -= found.objectives[pairs // bounds.shape[1]]
-        order = np.argpartition(-excess, max_pairs)
-        pairs = np.sort(pairs[order[:max_pairs]])
-        warnings.warn(
-            'decoding: missing keypoints of a map could be at more cells '
-            'than are read in bounded time, so some are placed at a cell '
-            'that is good, not best; expected only where heatmaps and tags '
-            'are not those of a trained network: check the checkpoint, or '
-            'raise decode_keypoint_thr',
-            stacklevel=2,
-        )
-    query, block = np.divmod(pairs, bounds.shape[1])
-    return query, block
+        kept = np.argpartition(excess, max_pairs)[:max_pairs]
+        pairs, excess = pairs[kept], excess[kept]
+    return pairs[np.argsort(excess, kind='stable')]
 
 
-def _select_step(
-    blocks: _Blocks,
+def _select_ties(
+    blocks: TagBlocks,
     bounds: np.ndarray,
     distances: np.ndarray,
-    reached: np.ndarray,
-    cells: np.ndarray,
+    found: FoundCells,
 ) -> np.ndarray:
-    """Select pairs of some queries; objectives and cells reached are (G, 1).
+    """Select the pairs that may hold an equal and earlier cell.
+
+    Args:
+        blocks (TagBlocks): Blocks.
+        bounds (np.ndarray): Upper bounds, shape (G, M).
+        distances (np.ndarray): Rounded distances, shape (G, M).
+        found (FoundCells): Best cells so far of G queries.
 
     Returns:
-        np.ndarray: Bool, shape (G, M).
+        np.ndarray: int64 flat indices of pairs.
     """
-    equal = (bounds == reached) & (bounds > -np.inf)
-    if equal.any():
-        unit = np.maximum(1, np.abs(blocks.maxima))
-        for first, (_, limit) in zip(blocks.first, _TIES):
-            far = distances >= np.float32(limit) * unit
-            equal &= far | (first < cells)
-    return equal | (bounds > reached)
+    pairs = np.flatnonzero(_mark_ties(blocks, bounds, found))
+    query, block = np.divmod(pairs, len(blocks.maxima))
+    unit, distances = np.maximum(1, np.abs(blocks.maxima)), distances.ravel()
+    for first, (_, limit) in zip(blocks.first, TIES[:-1]):
+        earlier = first[block] < found.cells[query]
+        earlier |= distances[pairs] >= np.float32(limit) * unit[block]
+        pairs, query, block = pairs[earlier], query[earlier], block[earlier]
+    return pairs
+
+
+def _read_in_rounds(
+    blocks: TagBlocks,
+    means: np.ndarray,
+    pairs: np.ndarray,
+    bounds: np.ndarray,
+    found: FoundCells,
+) -> None:
+    """Read pairs, except those that cannot be better any more.
+
+    Args:
+        blocks (TagBlocks): Blocks.
+        means (np.ndarray): Mean tags, shape (G, L).
+        pairs (np.ndarray): int64 flat indices of pairs, (R,).
+        bounds (np.ndarray): Upper bounds, shape (G, M).
+        found (FoundCells): Best cells so far; modified.
+    """
+    query, block = np.divmod(pairs, bounds.shape[1])
+    bound, first = bounds[query, block], blocks.first[-1][block]
+    for start in range(0, len(pairs), _PAIRS_PER_ROUND):
+        part = slice(start, start + _PAIRS_PER_ROUND)
+        reached = found.objectives[query[part]]
+        better = bound[part] > reached
+        better |= (bound[part] == reached) & (
+            first[part] < found.cells[query[part]]
+        )
+        chosen = query[part][better], block[part][better]
+        _read_pairs(blocks, means, chosen, found)
 
 
 def _read_pairs(
-    blocks: _Blocks,
+    blocks: TagBlocks,
     means: np.ndarray,
     pairs: Tuple[np.ndarray, np.ndarray],
     found: FoundCells,
@@ -352,9 +387,9 @@ def _read_pairs(
     """Read blocks and update the best cells of their queries.
 
     Args:
-        blocks (_Blocks): Blocks.
+        blocks (TagBlocks): Blocks.
         means (np.ndarray): Mean tags, shape (G, L).
-        pairs (tuple): int64 queries, increasing, and blocks, (R,) each.
+        pairs (tuple): int64 queries and blocks, (R,) each.
         found (FoundCells): Best cells so far; modified.
     """
     for start in range(0, len(pairs[0]), _PAIRS_PER_STEP):

@@ -42,7 +42,9 @@ def decode(
     """Decode heatmaps and tags of one image.
 
     NaN and infinity in heatmaps count as 0. Tags that are not finite match
-    no person.
+    no person. The search for missing keypoints is bounded: where it would
+    read more than 67 million cells, some are placed at a good cell instead of
+    the best one, with a warning.
 
     Args:
         heatmaps (np.ndarray): float32, shape (K, H, W).

@@ -7,19 +7,23 @@ H x W. Cells are integer ``(x, y)``.
 
 from __future__ import annotations
 
-from typing import Dict, List, NamedTuple, Sequence
+from typing import Dict, NamedTuple, Sequence
 
 import numpy as np
-from scipy.optimize import linear_sum_assignment
 
-from .cell_search import CellIndex
+from .cell_search import find_best_cells
 from .fusion import read_cells, resize
 from .peaks import Candidates
 
 __all__ = ['People', 'assign_nearest', 'fill_missing', 'group_by_tags']
 
-# Replaces distances that are not finite; above any tag threshold.
+# Upper limit of a tag distance, which may overflow; above any tag threshold.
 _INFINITE = 1e6
+# Maximum number of pairs of a missing keypoint and a block of cells that are
+# read; noise stays far below.
+_MAX_PAIRS = 1 << 19
+# Share of the cells up to which those above the bound are searched first.
+_MAX_HIGH = 0.25
 
 
 class People(NamedTuple):
@@ -52,9 +56,11 @@ def assign_nearest(
         np.ndarray: Index of the person of each candidate, -1 for none, int64,
         shape (M,).
     """
+    from scipy.optimize import linear_sum_assignment  # slow; not for --help
+
     cost = np.round(distance) * 100 - scores[:, None].astype(np.float64)
     near = np.minimum(distance, threshold)
-    preference = 1e-8 * near + 1e-10 * near**2
+    preference = 1e-8 * (near + near**2 / 100)
     rows, columns = linear_sum_assignment(cost + preference)
     accepted = distance[rows, columns] < threshold
     slots = np.full(len(scores), -1)
@@ -133,7 +139,7 @@ def group_by_tags(
             means = groups.mean_tags(max_groups)
             difference = tags[k][valid, None].astype(np.float64) - means
             distance = np.sqrt((difference**2).sum(axis=2))
-            distance = np.nan_to_num(distance, nan=_INFINITE, posinf=_INFINITE)
+            distance = np.fmin(distance, _INFINITE)  # also of NaN
             slots = assign_nearest(
                 candidates[k].scores[valid], distance, tag_threshold
             )
@@ -188,21 +194,29 @@ def fill_missing(
     count = np.maximum(found.sum(axis=1), 1).astype(np.float32)
     means = people.tags.sum(axis=1, where=found[..., None]) / count[:, None]
     cells, scores = people.cells.copy(), people.scores.copy()
+    max_pairs = _MAX_PAIRS // found.shape[1]
     for k in range(found.shape[1]):
         missing = np.flatnonzero(~found[:, k] & found.any(axis=1))
         if len(missing) == 0:
             continue
-        best = _find_best_cells(heatmaps[k], tags[:, k], means[missing], low)
-        for person, cell in zip(missing, best):
-            y, x = divmod(cell, heatmaps.shape[2])
-            if cell >= 0 and heatmaps[k, y, x] > 0:
-                cells[person, k], scores[person, k] = (x, y), heatmaps[k, y, x]
+        best = _find_best_cells(
+            heatmaps[k], tags[:, k], means[missing], low, max_pairs
+        )
+        y, x = np.divmod(best, heatmaps.shape[2])
+        values = np.where(best >= 0, heatmaps[k, y, x], 0)
+        filled = missing[values > 0], k
+        cells[filled] = np.stack([x, y], axis=-1)[values > 0]
+        scores[filled] = values[values > 0]
     return People(cells, scores, people.tags)
 
 
 def _find_best_cells(
-    heatmap: np.ndarray, tags: np.ndarray, means: np.ndarray, low: float
-) -> List[int]:
+    heatmap: np.ndarray,
+    tags: np.ndarray,
+    means: np.ndarray,
+    low: float,
+    max_pairs: int,
+) -> np.ndarray:
     """Find the best cell for each mean tag.
 
     Args:
@@ -210,24 +224,24 @@ def _find_best_cells(
         tags (np.ndarray): float32, shape (L, h, w).
         means (np.ndarray): Mean tags, shape (G, L).
         low (float): Bound of the first search, see :func:`fill_missing`.
+        max_pairs (int): See :func:`.cell_search.find_best_cells`.
 
     Returns:
-        list[int]: Flat indices of the cells, -1 for none.
+        np.ndarray: Flat indices of the cells, -1 for none, int64 (G,).
     """
     size, flat = heatmap.shape, heatmap.reshape(-1)
+    best = np.full(len(means), -1)
+    remaining = np.arange(len(means))
     high = np.flatnonzero(flat > low)
-    high_tags = read_cells(tags, high // size[1], high % size[1], size)
-    above = CellIndex(flat[high], high_tags)
-    complete = None
-    best = []
-    for mean in means:
-        index, fit = above.find(mean)
-        if fit > low:
-            best.append(int(high[index]))
-            continue
-        if complete is None:
-            all_tags = resize(tags, size).reshape(len(tags), -1)
-            complete = CellIndex(flat, all_tags)
-        index, fit = complete.find(mean)
-        best.append(index if fit > -np.inf else -1)
+    if 0 < len(high) < _MAX_HIGH * len(flat):
+        high_tags = read_cells(tags, high // size[1], high % size[1], size)
+        index, fit = find_best_cells(flat[high], high_tags, means, max_pairs)
+        best[fit > low] = high[index[fit > low]]
+        remaining = np.flatnonzero(~(fit > low))
+    if len(remaining):
+        all_tags = resize(tags, size).reshape(len(tags), -1)
+        index, fit = find_best_cells(
+            flat, all_tags, means[remaining], max_pairs
+        )
+        best[remaining] = np.where(fit > -np.inf, index, -1)
     return best
