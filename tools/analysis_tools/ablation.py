@@ -30,21 +30,16 @@ import time
 from concurrent.futures import ThreadPoolExecutor, as_completed
 from pathlib import Path
 
-import torch
-
 try:
     import fcntl
 except ImportError:  # Windows
     fcntl = None
 
-from swahr_mmpose.evaluation.ablation_tables import (
-    format_tables,
-    replace_tables,
-    summarize_methods,
-)
+# Parse the arguments before torch and MMPose are imported.
+__swahr_command__ = True
+
 from swahr_mmpose.utils.atomic_write import replaced_file
 from swahr_mmpose.utils.cli import make_parser
-from swahr_mmpose.utils.device import get_device_name
 
 ROOT = Path(__file__).resolve().parents[2]
 CONFIG = (
@@ -115,6 +110,7 @@ MAIN_METHODS = ['baseline', 'SWAHR', 'WAHR', 'SAHR', 'SHR']
 def parse_args():
     """Parse the command line."""
     parser = make_parser(__doc__)
+    parser.needs_torch = lambda args: False  # the processes of the runs do
     add = parser.add_argument
     add('--work-dir', default='work_dirs/ablation', help='folder of the runs')
     add('--data', default='data/ablation', help='dataset, made if missing')
@@ -135,7 +131,7 @@ def parse_args():
         type=int,
         nargs='+',
         default=[20, 80],
-        help='lengths of training in epochs of 128 steps, 2 or more',
+        help='lengths of training in epochs, 2 or more',
     )
     add(
         '--measures',
@@ -167,7 +163,7 @@ def add_run_options(parser):
     add(
         '--page-only',
         action='store_true',
-        help='write the tables of the page and run nothing',
+        help='write the tables and the figure and run nothing',
     )
     add(
         '--summary',
@@ -331,23 +327,36 @@ def read_curve(folder):
 
 def describe_hardware(device):
     """Describe the device of a run."""
+    import torch
+
+    from swahr_mmpose.utils.device import get_device_name
+
     if device == 'cpu':
         return f'one thread of {platform.machine()}, torch {torch.__version__}'
     return f'{get_device_name(device)}, torch {torch.__version__}'
 
 
 def write_page(path, runs):
-    """Replace the tables of the page."""
+    """Replace the tables of the page, and draw the figure beside it."""
     page = Path(path)
     if not page.exists():
         print(f'{path} does not exist; no page is written')
         return
+    from swahr_mmpose.evaluation.ablation_tables import (
+        format_tables,
+        replace_tables,
+    )
+    from swahr_mmpose.visualization.study_figure import study_figure
+
     text = replace_tables(
         page.read_text(encoding='utf-8'), format_tables(runs)
     )
     with replaced_file(path) as stream:
         stream.write(text.encode())
-    print(f'tables are in {page.resolve()}')
+    figure = page.with_suffix('.png')
+    with replaced_file(str(figure)) as stream:
+        study_figure(runs).savefig(stream, format='png', dpi=130)
+    print(f'tables are in {page.resolve()}, the figure in {figure.name}')
 
 
 def find_suffix(method):
@@ -397,6 +406,8 @@ def main():
     study = Study(args)
     runs = study.read()['runs']
     if args.summary is not None:
+        from swahr_mmpose.evaluation.ablation_tables import summarize_methods
+
         print('\n'.join(summarize_methods(runs, args.summary)))
         return
     if not args.page_only:
