@@ -50,7 +50,13 @@ setup(
     },
     license='Apache-2.0',
     packages=find_packages(include=['swahr_mmpose*']),
-    package_data={'swahr_mmpose': ['py.typed', 'deploy/runtime/page.html']},
+    package_data={
+        'swahr_mmpose': [
+            'py.typed',
+            'deploy/pose_model.js',
+            'deploy/runtime/page.html',
+        ]
+    },
     entry_points=dict(console_scripts=['swahr = swahr_mmpose.__main__:main']),
     cmdclass=dict(build_py=BuildWithMim),
     python_requires='>=3.8',

@@ -101,16 +101,24 @@ def qualify_references(app, what, name, obj, options, lines):
 
     def qualify_role(match):
         known = f'{package}.{match[1]}' in sys.modules
-        return f'`{package}.{match[1]}.' if known else match[0]
+        if not known:
+            return match[0]
+        # A module alone keeps its short name in the text.
+        return (
+            f'`{package}.{match[1]}.'
+            if match[2] == '.'
+            else f'`~{package}.{match[1]}`'
+        )
 
     for number, line in enumerate(lines):
-        if line.startswith((':type', ':rtype')):
-            head, colon, types = line[1:].partition(':')
+        if line.lstrip().startswith((':type', ':rtype')):
+            head, colon, types = line.lstrip()[1:].partition(':')
             types = re.sub(
                 r'\b[A-Z]\w+', lambda m: find_class(m[0], module), types
             )
-            line = f':{head}{colon}{types}'
-        lines[number] = re.sub(r'`\.(\w+)\.', qualify_role, line)
+            indent = line[: len(line) - len(line.lstrip())]
+            line = f'{indent}:{head}{colon}{types}'
+        lines[number] = re.sub(r'`\.(\w+)([.`])', qualify_role, line)
 
 
 def setup(app):

@@ -59,10 +59,13 @@ def register_all() -> None:
     """
     if 'HeadOutput' in globals():
         return
-    from . import compat
+    from .utils.quiet import import_quietly
 
-    compat.apply()
-    from . import _public
+    with import_quietly():
+        from . import compat
+
+        compat.apply()
+        from . import _public
 
     for name in __all__:
         if name != '__version__':

@@ -2,8 +2,9 @@
 """The command ``swahr``, also ``python -m swahr_mmpose``.
 
 Each subcommand is the ``main`` of a module, which the scripts of ``tools/``
-call as well. ``swahr doctor`` also works where importing torch or MMPose
-fails: see ``_is_doctor`` in ``swahr_mmpose/__init__.py``.
+call as well. Arguments are parsed before torch and MMPose are imported: see
+``is_command`` in ``swahr_mmpose/__init__.py``. ``swahr doctor`` also works
+where importing them fails.
 """
 
 from __future__ import annotations
@@ -43,6 +44,18 @@ COMMANDS: Dict[str, Tuple[str, str]] = {
         'commands.measure_localization',
         'measure position errors of keypoints and false peaks',
     ),
+    'visualize': (
+        'commands.visualize',
+        'draw predicted poses and scale maps of a dataset',
+    ),
+    'overfit': (
+        'commands.overfit',
+        'overfit a few images to test data, model and decoding',
+    ),
+    'memory': (
+        'commands.estimate_memory',
+        'estimate the GPU memory of a training, without a GPU',
+    ),
     'doctor': ('', 'check whether SWAHR can train in this environment'),
     'gpu-report': (
         'commands.gpu_report',
@@ -70,6 +83,10 @@ COMMANDS: Dict[str, Tuple[str, str]] = {
     'onnx evaluate': (
         'commands.evaluate_onnx',
         'evaluate and time an exported model',
+    ),
+    'onnx page': (
+        'commands.make_page',
+        'make a static page that runs an exported model in the browser',
     ),
     'onnx serve': (
         'deploy.runtime.server',

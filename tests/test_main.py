@@ -114,6 +114,83 @@ def test_usage_errors_need_no_torch(tmp_path, words):
     assert done.stderr.startswith(f'usage: python -m swahr_mmpose {words[0]}')
 
 
+SYNTHETIC = 'synthetic/swahr_higherhrnet-tiny_1xb2-14e_synthetic-192x192.py'
+WRONG = {
+    'infer': (2, 'expected a model and its inputs: NAME INPUT'),
+    'infer photo.jpg': (2, 'expected a model and its inputs: NAME INPUT'),
+    'infer higherhrnet-w32': (2, 'expected a model and its inputs'),
+    'infer a.jpg b.jpg': (1, 'a.jpg is an image, expected a model'),
+    'infer nonsense README.md': (1, "no model or config 'nonsense'"),
+    'infer higherhrnet-w32 a.jpg': (1, 'input a.jpg does not exist'),
+    'infer higherhrnet-w32 docs --every 0': (1, '--every is 0, expected 1'),
+    'infer higherhrnet-w32 docs --out-file a': (1, 'ends with .json'),
+    'infer higherhrnet-w32 docs --no-fill --draw-filled': (1, 'use one of'),
+    f'infer {SYNTHETIC} a.pth docs': (1, 'checkpoint a.pth does not exist'),
+    'serve': (2, 'expected a model: a name of "swahr fetch"'),
+    'serve photo.jpg': (1, 'photo.jpg is no model; start the page with'),
+    'serve a.onnx': (1, 'model file a.onnx does not exist'),
+    'serve a.onnx b.pth': (1, 'a.onnx needs no checkpoint'),
+    'serve a.onnx --device cuda': (1, '--device has no effect'),
+    'serve a.onnx --port 99999': (1, '--port is 99999, expected 0 to'),
+    'serve higherhrnet-w32 --threads 0': (1, '--threads is 0, expected 1'),
+    'fetch higherhrnet-w23': (1, "did you mean 'higherhrnet-w32'?"),
+    'fetch swahr-w32 --file a.pth': (1, 'published file a.pth does not'),
+    'fetch --file a.pth': (1, 'no name for a.pth, expected `swahr fetch'),
+    'train absent.py': (1, 'config absent.py does not exist'),
+    f'test {SYNTHETIC} a.pth': (1, 'checkpoint a.pth does not exist'),
+    f'visualize {SYNTHETIC} a.pth': (1, 'checkpoint a.pth does not exist'),
+    f'onnx export {SYNTHETIC}': (1, f'no checkpoint for {SYNTHETIC}'),
+    f'onnx evaluate {SYNTHETIC} a.onnx': (1, 'file a.onnx does not exist'),
+    'convert a.pth b.pth': (1, 'checkpoint a.pth does not exist'),
+    'publish a.pth b.pth': (1, 'checkpoint a.pth does not exist'),
+}
+CALLS = """
+import sys
+from swahr_mmpose import __main__ as command
+for words in {calls!r}:
+    sys.argv = ['swahr', *words.split()]
+    try:
+        command.main()
+        end = 0
+    except SystemExit as error:
+        end = error.code
+    status, text = (end, '') if isinstance(end, int) else (1, end)
+    print('called:', words, '|', status, '|', text, file=sys.stderr)
+print(sorted({{'torch', 'mmengine', 'mmpose'}} & set(sys.modules)))
+"""
+
+
+def test_wrong_arguments_are_reported_without_torch(tmp_path):
+    (tmp_path / 'swahr').write_text(CALLS.format(calls=list(WRONG)))
+    done = subprocess.run(
+        [sys.executable, tmp_path / 'swahr'],
+        cwd=ROOT,
+        env=dict(os.environ, PYTHONPATH=str(ROOT)),
+        capture_output=True,
+        text=True,
+    )
+    assert (done.returncode, done.stdout) == (0, '[]\n'), done.stderr
+    before = done.stderr.split('called: ')
+    for number, (words, (status, message)) in enumerate(WRONG.items()):
+        line = before[number + 1].splitlines()[0]
+        assert line.startswith(f'{words} | {status} | ')
+        assert message in (line if status == 1 else before[number]), words
+        assert status == 1 or 'usage: swahr ' in before[number]
+
+
+def test_models_are_listed_without_torch(tmp_path):
+    (tmp_path / 'swahr').write_text(CALLS.format(calls=['fetch']))
+    done = subprocess.run(
+        [sys.executable, tmp_path / 'swahr'],
+        cwd=ROOT,
+        env=dict(os.environ, PYTHONPATH=str(ROOT)),
+        capture_output=True,
+        text=True,
+    )
+    assert 'higherhrnet-w32 ' in done.stdout
+    assert done.stdout.endswith('\n[]\n')
+
+
 MODULES = [module for module, _ in command.COMMANDS.values() if module]
 SCRIPTS = [
     str(path.relative_to(ROOT))
@@ -127,6 +204,41 @@ def test_scripts_of_commands_parse_before_they_import_torch(script):
     text = (ROOT / script).read_text()
     assert '__swahr_command__ = True' in text
     assert text.index('__swahr_command__') < text.index('from swahr_mmpose')
+
+
+TOOLS = sorted(
+    str(path.relative_to(ROOT))
+    for folder in ('', 'analysis_tools', 'dataset_tools', 'deployment')
+    for path in (ROOT / 'tools' / folder).glob('*.py')
+    if path.name != 'doctor_checks.py'
+)
+HELP = """
+import runpy, sys
+for name in ('torch', 'mmengine', 'mmpose', 'matplotlib'):
+    sys.modules[name] = None
+path = list(sys.path)
+for tool in sys.argv[1:]:
+    for name in [n for n in sys.modules if n.split('.')[0] == 'swahr_mmpose']:
+        del sys.modules[name]
+    folder = tool.rpartition('/')[0]
+    sys.path, sys.argv = [folder, *path], [tool, '--help']
+    try:
+        runpy.run_path(tool, run_name='__main__')
+    except SystemExit as end:
+        assert not end.code, (tool, end.code)
+"""
+
+
+def test_help_of_every_tool_needs_no_torch():
+    done = subprocess.run(
+        [sys.executable, '-c', HELP, *TOOLS],
+        cwd=ROOT,
+        env=dict(os.environ, PYTHONPATH=str(ROOT)),
+        capture_output=True,
+        text=True,
+    )
+    assert (done.returncode, done.stderr) == (0, '')
+    assert done.stdout.count('usage: ') == len(TOOLS)
 
 
 @pytest.mark.slow
@@ -193,7 +305,9 @@ def test_the_doctor_works_where_torch_does_not_import(tmp_path, doctor):
 
 @pytest.mark.slow
 def test_other_commands_report_the_broken_import(tmp_path):
-    words = ['infer', 'CONFIG.py', 'CHECKPOINT', 'a.jpg']
+    config = next((ROOT / 'configs/synthetic').glob('swahr_*.py'))
+    (tmp_path / 'a.pth').touch()
+    words = ['infer', str(config), str(tmp_path / 'a.pth'), str(tmp_path)]
     done = run_broken(tmp_path, '-m', 'swahr_mmpose', *words)
     assert done.returncode == 1
     assert 'torch is broken' in done.stderr

@@ -14,8 +14,6 @@ esac
 work_dir=$(realpath -m "${1:-$(dirname "$0")/../work_dirs/quickstart}")
 cd "$(dirname "$0")/.."
 source tools/dev/setup_venv.sh
-# Warnings of MMEngine and MMPose do not concern this run.
-export PYTHONWARNINGS=ignore
 
 config=configs/synthetic/swahr_higherhrnet-tiny_1xb2-14e_synthetic-192x192.py
 started=$SECONDS

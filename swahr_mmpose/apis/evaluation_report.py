@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+import os.path as osp
 from datetime import datetime
 from typing import (
     Any,
@@ -15,13 +16,13 @@ from typing import (
     Tuple,
 )
 
-import cv2
 import mmpose
 import numpy as np
 import torch
 from mmengine.hooks import Hook
 
 import swahr_mmpose
+from swahr_mmpose.datasets.transforms.loading import read_image
 from swahr_mmpose.evaluation.breakdown import (
     ImageScore,
     Results,
@@ -71,6 +72,8 @@ class Evaluation(NamedTuple):
             drawn. Defaults to None.
         scales (PersonScales, optional): Learned scales of annotated people.
             Defaults to None.
+        strides (Sequence[int]): Input pixels per cell of the levels of
+            ``scales``. Defaults to ().
     """
 
     results: Results
@@ -79,6 +82,7 @@ class Evaluation(NamedTuple):
     device: Optional[str]
     filled: Optional[Filled] = None
     scales: Optional[PersonScales] = None
+    strides: Sequence[int] = ()
 
 
 class FilledCollector(Hook):
@@ -115,6 +119,7 @@ def make_report(
     facts: Mapping[str, str],
     num_worst: int = 24,
     score_threshold: float = 0.2,
+    ignore_orientation: bool = False,
 ) -> str:
     """Make the report.
 
@@ -127,9 +132,16 @@ def make_report(
         num_worst (int): Number of images to show. Defaults to 24.
         score_threshold (float): Instance score from which predictions are
             drawn and count as false detections. Defaults to 0.2.
+        ignore_orientation (bool): Whether the annotations refer to the pixels
+            as they are stored, without the EXIF orientation. Defaults to
+            False.
 
     Returns:
         str: HTML document.
+
+    Raises:
+        OSError: If an image does not exist.
+        ValueError: If an image cannot be read.
     """
     results, metainfo = evaluation.results, dataset.metainfo
     sections = [
@@ -138,10 +150,12 @@ def make_report(
         _show_sizes(results),
         _show_people(results),
         _show_errors(results, metainfo),
-        _show_worst(evaluation, dataset, num_worst, score_threshold),
+        _show_worst(
+            evaluation, dataset, num_worst, score_threshold, ignore_orientation
+        ),
     ]
     if evaluation.scales is not None and len(evaluation.scales.sizes):
-        sections.append(_show_scales(evaluation.scales))
+        sections.append(_show_scales(evaluation.scales, evaluation.strides))
     if evaluation.seconds is not None:
         sections.append(_show_speed(evaluation))
     return make_page(
@@ -249,18 +263,20 @@ def _show_errors(results: Results, metainfo: Mapping[str, Any]) -> Section:
     )
 
 
-def _show_scales(people: PersonScales) -> Section:
+def _show_scales(people: PersonScales, strides: Sequence[int]) -> Section:
     """Show the learned scales of people against their size."""
-    names = [f'1/{2 ** (2 - level)}' for level in range(len(people.scales))]
+    # NaN without a keypoint in the image, infinite if 1/s is not positive.
+    known = np.isfinite(people.scales).all(axis=0)
+    sizes, scales = people.sizes[known], people.scales[:, known]
+    names = [f'1/{stride}' for stride in strides]
     correlations = ', '.join(
-        f'{rank_correlation(people.sizes, scales):.2f} at {name}'
-        for name, scales in zip(names, people.scales)
+        f'{rank_correlation(sizes, level):.2f} at {name}'
+        for name, level in zip(names, scales)
     )
-    chart = scale_chart(people.sizes, people.scales, names)
     return Section(
         'Learned scales',
-        figure_to_svg(chart),
-        f'Scale s of {len(people.sizes)} annotated people, where it acts '
+        figure_to_svg(scale_chart(sizes, scales, names)),
+        f'Scale s of {len(sizes)} annotated people, where it acts '
         f'(weights H |ln H|). Rank correlation with the size: {correlations}.',
     )
 
@@ -278,7 +294,11 @@ def _show_speed(evaluation: Evaluation) -> Section:
 
 
 def _show_worst(
-    evaluation: Evaluation, dataset: Any, number: int, threshold: float
+    evaluation: Evaluation,
+    dataset: Any,
+    number: int,
+    threshold: float,
+    ignore_orientation: bool,
 ) -> Section:
     """Show the images with the worst predictions."""
     results, filled = evaluation.results, evaluation.filled or {}
@@ -290,7 +310,13 @@ def _show_worst(
     links = dataset.metainfo['skeleton_links']
     pairs = [
         _draw_pair(
-            results, score, paths[score.image_id], links, threshold, filled
+            results,
+            score,
+            read_image(paths[score.image_id], ignore_orientation),
+            links,
+            threshold,
+            filled.get(score.image_id),
+            osp.basename(paths[score.image_id].replace('\\', '/')),
         )
         for score in worst[:number]
     ]
@@ -307,15 +333,13 @@ def _show_worst(
 def _draw_pair(
     results: Results,
     score: ImageScore,
-    path: str,
+    image: np.ndarray,
     links: Sequence[Any],
     threshold: float,
-    filled: Filled,
+    filled: Optional[Tuple[np.ndarray, np.ndarray]],
+    name: str,
 ) -> ImagePair:
-    """Draw ground truth and predictions of an image."""
-    image = cv2.imread(path, cv2.IMREAD_COLOR)
-    if image is None:
-        raise ValueError(f'cannot read the image {path}')
+    """Draw ground truth and predictions of a BGR image."""
     image = np.ascontiguousarray(image[..., ::-1])
     truth = [
         a
@@ -328,13 +352,12 @@ def _draw_pair(
         if p['score'] >= threshold
     ]
     caption = (
-        f'{path.replace(chr(92), "/").split("/")[-1]}: score '
-        f'{score.score:.2f}, {score.num_people} people, {score.num_missed} '
-        f'missed, {score.num_false} false'
+        f'{name}: score {score.score:.2f}, {score.num_people} people, '
+        f'{score.num_missed} missed, {score.num_false} false'
     )
     drawn = put_side_by_side(
         _draw_people(image, truth, links),
-        _draw_people(image, predicted, links, filled.get(score.image_id)),
+        _draw_people(image, predicted, links, filled),
     )
     return ImagePair(drawn, caption)
 

@@ -30,8 +30,11 @@ def is_image(value: Any) -> bool:
 
 
 def _is_tensor(value: Any) -> bool:
-    """Return whether a value is a torch tensor."""
-    return type(value).__module__.split('.')[0] == 'torch'
+    """Return whether a value is a torch tensor, also of a derived class."""
+    return any(
+        c.__module__.split('.')[0] == 'torch' and c.__name__ == 'Tensor'
+        for c in type(value).__mro__
+    )
 
 
 def _is_pil(value: Any) -> bool:
@@ -46,7 +49,7 @@ def convert_image(value: Any, ignore_orientation: bool = False) -> np.ndarray:
         value (np.ndarray | Tensor | PIL.Image.Image): Array as for
             :func:`~swahr_mmpose.datasets.transforms.loading.as_bgr`; tensor as
             torchvision has it, RGB or grey, channels first, uint8 or floating
-            point from 0 to 1; or PIL image of any mode.
+            point from 0 to 1; or PIL image of any mode but ``'F'``.
         ignore_orientation (bool): Whether to ignore the EXIF orientation of a
             PIL image. Defaults to False.
 
@@ -69,11 +72,28 @@ def _convert_pil(image: Any, ignore_orientation: bool) -> np.ndarray:
 
     if not ignore_orientation:
         image = ImageOps.exif_transpose(image)
-    if image.mode.startswith('I;16'):
-        pixels = np.asarray(image)
-        return as_bgr((pixels >> 8).astype(np.uint8))
+    if image.mode == 'F':
+        raise ValueError(
+            "got a PIL image of mode 'F', whose range is not known, expected "
+            "integers; scale its pixels to 0 to 255 and convert it to 'L'"
+        )
+    if image.mode.startswith('I'):
+        return as_bgr(_reduce_to_bytes(np.asarray(image), image.mode))
     rgb = np.asarray(image.convert('RGB'))
     return np.ascontiguousarray(rgb[..., ::-1])
+
+
+def _reduce_to_bytes(pixels: np.ndarray, mode: str) -> np.ndarray:
+    """Reduce integers to 8 bits; those of mode ``'I'`` may have 8 or 16."""
+    low, high = int(pixels.min(initial=0)), int(pixels.max(initial=0))
+    if low < 0 or high > 65535:
+        raise ValueError(
+            f'got a PIL image of mode {mode!r} with values from {low} to '
+            f'{high}, expected up to 16 bits, 0 to 65535; scale its pixels '
+            "to 0 to 255 and convert it to 'L'"
+        )
+    is_short = mode != 'I' or high > 255
+    return (pixels >> 8 if is_short else pixels).astype(np.uint8)
 
 
 def _convert_tensor(tensor: Any) -> np.ndarray:

@@ -35,12 +35,11 @@ import numpy as np
 import torch
 from mmengine.config import Config
 from mmengine.dataset import Compose, pseudo_collate
-from mmengine.device import get_device
-from torch import nn
 
 from swahr_mmpose.checkpoints.model_zoo import resolve_model
 from swahr_mmpose.evaluation.pose_nms import select_people
 from swahr_mmpose.utils.config import name_types
+from swahr_mmpose.utils.device import find_default_device
 from swahr_mmpose.utils.registry_errors import build_errors
 
 from .input_sources import Inputs, Item, Source, open_source
@@ -90,6 +89,19 @@ def _load_config(
         raise ValueError('a Config needs a checkpoint; give its path')
     cfg.merge_from_dict(options)
     return cfg, path
+
+
+def _set_options(
+    model: Any,
+    flip: Optional[bool],
+    fill_missing: Optional[bool],
+    output_scales: Optional[bool],
+) -> None:
+    """Override settings of a model; None leaves them as in the config."""
+    options = dict(flip_test=flip, output_scales=output_scales)
+    model.test_cfg.update({k: v for k, v in options.items() if v is not None})
+    if fill_missing is not None:
+        model.head.decoder.decode_fill_missing = fill_missing
 
 
 class Inferencer:
@@ -157,15 +169,10 @@ class Inferencer:
             nms, batch_size=batch_size, max_people=max_people, workers=workers
         )
         cfg, path = _load_config(config, checkpoint, cfg_options or {})
-        model: nn.Module = load_model(cfg, path, device or get_device())
+        model = load_model(cfg, path, device or find_default_device())
         self.model = cast(Any, model)
         self.metainfo: Dict[str, Any] = self.model.dataset_meta
-        if flip is not None:
-            self.model.test_cfg['flip_test'] = flip
-        if fill_missing is not None:
-            self.model.head.decoder.decode_fill_missing = fill_missing
-        if output_scales is not None:
-            self.model.test_cfg['output_scales'] = output_scales
+        _set_options(self.model, flip, fill_missing, output_scales)
         with build_errors():
             self.pipeline = Compose(cfg.test_dataloader.dataset.pipeline)
         self.selection: Dict[str, Any] = dict(

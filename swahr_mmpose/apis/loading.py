@@ -18,7 +18,7 @@ from swahr_mmpose.checkpoints.compare import refuse_other_weights
 from swahr_mmpose.checkpoints.download import local_file
 from swahr_mmpose.checkpoints.io import read_checkpoint
 from swahr_mmpose.datasets.checks.image_files import refuse_paths_outside
-from swahr_mmpose.datasets.checks.nested import Leaf
+from swahr_mmpose.datasets.checks.nested import iter_leaves
 from swahr_mmpose.utils.config import name_types
 from swahr_mmpose.utils.device import require_device
 from swahr_mmpose.utils.registry_errors import build_errors
@@ -112,10 +112,13 @@ def ignores_orientation(cfg: Config) -> bool:
         cfg (Config): Complete config with names as ``type``.
 
     Returns:
-        bool: True if its loader keeps pixels as they are stored.
+        bool: True if its loader keeps pixels as they are stored, in any of
+        several datasets.
     """
-    leaf = Leaf('test_dataloader.dataset', cfg.test_dataloader.dataset, ())
-    return bool(leaf.ignore_orientation)
+    leaves = iter_leaves(
+        cfg.test_dataloader.dataset, 'test_dataloader.dataset'
+    )
+    return any(leaf.ignore_orientation for leaf in leaves)
 
 
 def keypoint_index(

@@ -94,6 +94,7 @@ def _measure_people(model: Any, sample: dict) -> PersonScales:
     return PersonScales(sizes * geometry.zoom[0], scales, confidences)
 
 
+@torch.no_grad()
 def measure_localization(
     model: Any, sample: dict, sigmas: np.ndarray, threshold: float
 ) -> ImageLocalization:

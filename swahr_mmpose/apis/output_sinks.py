@@ -5,7 +5,6 @@ from __future__ import annotations
 
 import os
 import os.path as osp
-import sys
 import time
 from contextlib import ExitStack
 from typing import (
@@ -23,7 +22,6 @@ from typing import (
 
 import cv2
 import numpy as np
-from tqdm import tqdm
 
 from swahr_mmpose.evaluation.coco_results import (
     CocoResultsWriter,
@@ -31,6 +29,7 @@ from swahr_mmpose.evaluation.coco_results import (
     images_file,
 )
 from swahr_mmpose.utils.atomic_write import replaced_file
+from swahr_mmpose.utils.progress import Progress
 from swahr_mmpose.utils.screen import require_screen
 
 from .input_sources import Item, Source
@@ -274,9 +273,7 @@ class OutputSinks:
                 wait = self.wait_time if is_still else _VIDEO_WAIT
                 window = Window(self.source.name, wait)
                 self.window = stack.enter_context(window)
-            self.progress: tqdm = stack.enter_context(
-                tqdm(total=self.source.count, unit=' images')
-            )
+            self.progress = stack.enter_context(Progress(self.source.count))
             self._stack = stack.pop_all()
         return self
 
@@ -319,8 +316,7 @@ class OutputSinks:
         """
         self.num_images += 1
         self.num_people += len(result.scores)
-        self.progress.set_postfix(people=self.num_people, refresh=False)
-        self.progress.update()
+        self.progress.update(f'{self.num_people} people')
         if self.results:
             self._write_results(self.results, result)
         if not (self.draw or self.window):
@@ -347,8 +343,8 @@ class OutputSinks:
             error (Exception): Error of reading it.
         """
         self.skipped.append(item.path or item.name)
-        self.progress.update()
-        tqdm.write(f'skipped: {error}', file=sys.stderr)
+        self.progress.update(f'{self.num_people} people')
+        self.progress.write(f'skipped: {error}')
 
     def __exit__(self, *error: Any) -> Optional[bool]:
         """Move files to their paths, or remove them on errors."""

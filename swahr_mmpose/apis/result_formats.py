@@ -107,38 +107,45 @@ def to_labelstudio_regions(
     )
     percent = 100 / np.array(size, float)
     boxes = boxes_of(keypoints, keypoint_scores)
-    regions = []
+    parts: List[Dict[str, Any]] = []
     for n in np.flatnonzero((keypoint_scores > 0).any(axis=1)):
-        corner = boxes[n, :2] * percent
-        extent = (boxes[n, 2:] - boxes[n, :2]) * percent
-        value = dict(zip(('x', 'y', 'width', 'height'), [*corner, *extent]))
-        regions.append(
-            dict(
-                common,
-                id=f'person-{n}',
-                from_name=f'{tags[0]}_bbox',
-                type='rectanglelabels',
-                value=dict(
-                    _round(value), rotation=0, rectanglelabels=[_PERSON]
-                ),
-                score=round(float(scores[n]), 6),
-            )
-        )
+        name = f'person-{n}'
+        box = boxes[n].reshape(2, 2) * percent
+        parts.append(_make_rectangle(name, box, scores[n], tags[0]))
         for k in np.flatnonzero(keypoint_scores[n] > 0):
-            x, y = keypoints[n, k] * percent
-            point = _round(dict(x=x, y=y, width=percent[0]))
-            regions.append(
-                dict(
-                    common,
-                    id=f'person-{n}-{k}',
-                    parentID=f'person-{n}',
-                    from_name=tags[0],
-                    type='keypointlabels',
-                    value=dict(point, keypointlabels=[names[k]]),
-                    score=round(float(keypoint_scores[n, k]), 6),
-                )
-            )
-    return regions
+            point = (*keypoints[n, k] * percent, percent[0])
+            score = keypoint_scores[n, k]
+            region = _make_point(names[k], point, score, tags[0])
+            parts.append(dict(region, id=f'{name}-{k}', parentID=name))
+    return [dict(common, **part) for part in parts]
+
+
+def _make_rectangle(
+    name: str, box: np.ndarray, score: float, tag: str
+) -> Dict[str, Any]:
+    """Make the region of a person; ``box`` has two corners in percent."""
+    values = [*box[0], *(box[1] - box[0])]
+    value = _round(dict(zip(('x', 'y', 'width', 'height'), values)))
+    return dict(
+        id=name,
+        from_name=f'{tag}_bbox',
+        type='rectanglelabels',
+        value=dict(value, rotation=0, rectanglelabels=[_PERSON]),
+        score=round(float(score), 6),
+    )
+
+
+def _make_point(
+    label: str, point: Sequence[float], score: float, tag: str
+) -> Dict[str, Any]:
+    """Make the region of a keypoint; x, y and width are in percent."""
+    value = _round(dict(zip(('x', 'y', 'width'), point)))
+    return dict(
+        from_name=tag,
+        type='keypointlabels',
+        value=dict(value, keypointlabels=[label]),
+        score=round(float(score), 6),
+    )
 
 
 def _round(values: Dict[str, Any]) -> Dict[str, float]:

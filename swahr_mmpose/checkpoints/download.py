@@ -10,7 +10,9 @@ from __future__ import annotations
 import os
 import os.path as osp
 import re
+import socket
 from typing import Any, Optional
+from urllib.error import HTTPError
 from urllib.parse import urlparse
 
 import torch
@@ -20,6 +22,7 @@ from .io import read_checkpoint
 
 __all__ = [
     'DownloadError',
+    'describe_failure',
     'drop_config',
     'load_from_http',
     'load_from_local',
@@ -79,9 +82,34 @@ def _download(url: str, path: str) -> None:
         )
     except (OSError, RuntimeError) as error:
         raise DownloadError(
-            f'cannot download {url} ({error}); download it manually and save '
-            f'it as {path}, or give another file'
+            f'cannot download {url}: {describe_failure(error, url)}; '
+            f'download it manually and save it as {path}, or give another '
+            'file'
         ) from error
+
+
+def describe_failure(error: BaseException, url: str) -> str:
+    """Describe why a download failed, in the words of a user.
+
+    Args:
+        error (BaseException): Error of ``urllib`` or torch.
+        url (str): Address.
+
+    Returns:
+        str: Reason without a remedy.
+    """
+    parts = urlparse(url)
+    host = parts.netloc or parts.path
+    if isinstance(error, HTTPError):
+        return f'{host} answers with status {error.code} ({error.reason})'
+    cause = getattr(error, 'reason', error)  # of an URLError
+    if isinstance(cause, socket.gaierror):
+        return f'{host} is not reachable (no network, or no such host)'
+    if isinstance(cause, FileNotFoundError):
+        return f'{parts.path} does not exist'
+    if isinstance(cause, OSError):
+        return f'no connection to {host} ({cause.strerror or cause})'
+    return str(cause)
 
 
 def load_from_local(filename: str, map_location: Any = None) -> Any:

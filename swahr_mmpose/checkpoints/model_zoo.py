@@ -8,29 +8,24 @@ checked against the model of its config, and kept in a cache folder.
 
 from __future__ import annotations
 
-import difflib
 import os
 import os.path as osp
 import re
-from typing import (
-    TYPE_CHECKING,
-    Any,
-    Dict,
-    Mapping,
-    NamedTuple,
-    Optional,
-    Tuple,
-)
-from urllib.parse import urlparse
+from typing import TYPE_CHECKING, Any, Mapping, Optional, Tuple
 
 import torch
-import yaml
 
-from swahr_mmpose.utils.config import find_config, read_config
+from swahr_mmpose.utils.config import read_config
 from swahr_mmpose.utils.input_size import set_input_size
-from swahr_mmpose.utils.resources import find_resource
+from swahr_mmpose.utils.model_index import (
+    ZooModel,
+    find_model,
+    get_cached_path,
+    is_model_name,
+    list_models,
+)
 
-from .download import DownloadError, local_file
+from .download import DownloadError, describe_failure, local_file
 from .files import convert_file
 from .google_drive import download_from_folder, is_folder
 from .io import file_sha256
@@ -49,129 +44,6 @@ __all__ = [
     'read_zoo_config',
     'resolve_model',
 ]
-
-# Difference of AP to the published one, in percent, above which something is
-# wrong: image sizes of MMPose 0.x are rounded in another way.
-_TOLERANCE = {'MMPose 0.x': 0.5}
-_DEFAULT_TOLERANCE = 0.3
-
-
-class ZooModel(NamedTuple):
-    """Published weights and the config that they belong to.
-
-    Attributes:
-        name (str): Short name.
-        config (str): Config relative to ``configs/``.
-        source (str): Code base that published the weights.
-        weights (str): URL of the file, or of a Google Drive folder.
-        file (str): Path of the file in the folder; empty for a file.
-        input_size (int): Side of the network input in pixels.
-        dataset (str): Dataset of the metrics.
-        metrics (dict[str, float]): Published metrics in percent.
-        options (dict): Settings of the config to override, as for testing in
-            the code base that published the weights.
-    """
-
-    name: str
-    config: str
-    source: str
-    weights: str
-    file: str
-    input_size: int
-    dataset: str
-    metrics: Dict[str, float]
-    options: Dict[str, Any]
-
-    @property
-    def file_name(self) -> str:
-        """Name of the published file."""
-        return osp.basename(self.file or urlparse(self.weights).path)
-
-    @property
-    def tolerance(self) -> float:
-        """Difference of AP to the published one to accept, in percent."""
-        return _TOLERANCE.get(self.source, _DEFAULT_TOLERANCE)
-
-
-def list_models() -> Dict[str, ZooModel]:
-    """List the published weights of all metafiles.
-
-    Returns:
-        dict[str, ZooModel]: Models by name.
-    """
-    models: Dict[str, ZooModel] = {}
-    for path in sorted(find_resource('configs').glob('*/metafile.yml')):
-        content = yaml.safe_load(path.read_text(encoding='utf-8'))
-        for entry in content['Models']:
-            for item in entry.get('External Weights', ()):
-                model = _make_model(entry, item)
-                models[model.name] = model
-    return models
-
-
-def _make_model(entry: Dict[str, Any], item: Dict[str, Any]) -> ZooModel:
-    """Make a model from an entry of a metafile and one of its weights."""
-    return ZooModel(
-        name=item['Alias'],
-        config=entry['Config'][len('configs/') :],
-        source=item['Source'],
-        weights=item['Weights'],
-        file=item.get('File', ''),
-        input_size=item['Input Size'],
-        dataset=entry['Test Data'],
-        metrics=item['Metrics'],
-        options=item.get('Options', {}),
-    )
-
-
-def is_model_name(text: str) -> bool:
-    """Whether a text is meant as a short name, not as a config file.
-
-    Args:
-        text (str): Argument of a user.
-
-    Returns:
-        bool: False for an existing file and for what looks like a path.
-    """
-    is_path = re.search(r'[/\\]|\.(py|ya?ml|json)$', text)
-    return not (is_path or osp.exists(text) or osp.isfile(find_config(text)))
-
-
-def find_model(name: str) -> ZooModel:
-    """Find published weights by their short name.
-
-    Args:
-        name (str): Name such as ``'higherhrnet-w32'``.
-
-    Returns:
-        ZooModel: Entry of the model zoo.
-
-    Raises:
-        ValueError: If there is no such model. The message suggests one.
-    """
-    models = list_models()
-    if name in models:
-        return models[name]
-    close = difflib.get_close_matches(name.lower(), list(models), 1, 0.5)
-    hint = f', did you mean {close[0]!r}?' if close else ''
-    raise ValueError(
-        f'no model or config {name!r}{hint}; expected the path of a config, '
-        'or a name that `swahr fetch` lists'
-    )
-
-
-def get_cached_path(model: ZooModel) -> str:
-    """Get the path of the converted checkpoint, which need not exist.
-
-    Args:
-        model (ZooModel): Entry of the model zoo.
-
-    Returns:
-        str: Path in the folder ``swahr_mmpose`` of torch hub (``TORCH_HOME``).
-    """
-    stem = osp.splitext(model.file_name)[0]
-    folder = osp.join(torch.hub.get_dir(), 'swahr_mmpose')
-    return osp.join(folder, f'{model.name}_{stem}.pth')
 
 
 def read_zoo_config(model: ZooModel) -> Config:
@@ -296,12 +168,13 @@ def _download(model: ZooModel) -> str:
             return download_from_folder(model.weights, model.file, target)
         return local_file(model.weights)
     except DownloadError as error:
-        reason = str(error.__cause__ or error)
+        cause = error.__cause__
+        reason = describe_failure(cause, model.weights) if cause else error
         place = f'{model.file} of ' if model.file else ''
         raise DownloadError(
-            f'{model.name} cannot be fetched ({reason}); download {place}'
-            f'{model.weights} manually, then run `swahr fetch {model.name} '
-            '--file PATH`'
+            f'{model.name} cannot be fetched: {reason}; download {place}'
+            f'{model.weights} on any machine, copy the file to this one and '
+            f'run `swahr fetch {model.name} --file PATH`'
         ) from error
 
 

@@ -80,9 +80,12 @@ def _check_position(checkpoint: Mapping[str, Any]) -> Iterator[str]:
     for key in ('epoch', 'iter'):
         if key in meta and not _is_count(meta[key]):
             yield _differ(f'meta.{key}', meta[key], 'a number from 0')
-    seed = meta.get('seed')
-    if seed is not None and not (type(seed) is int and 0 <= seed < 2**32):
-        yield _differ('meta.seed', seed, 'a number from 0 to 2^32 - 1')
+    for key, seed in (
+        ('meta.seed', meta.get('seed')),
+        ('sampler_seed', checkpoint.get('sampler_seed')),
+    ):
+        if seed is not None and not (type(seed) is int and 0 <= seed < 2**32):
+            yield _differ(key, seed, 'a number from 0 to 2^32 - 1')
 
 
 def _check_hub(checkpoint: Mapping[str, Any]) -> Iterator[str]:

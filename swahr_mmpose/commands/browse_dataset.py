@@ -16,17 +16,20 @@ from __future__ import annotations
 
 import argparse
 import os
+from collections import Counter
 from pathlib import Path
-from typing import Any, Optional, Sequence
+from typing import Any, Dict, Optional, Sequence
 
 from swahr_mmpose.utils.atomic_write import replaced_file
 from swahr_mmpose.utils.cli import (
     Argv,
     add_cfg_options,
     make_parser,
+    parse_count,
     read_config,
     user_errors,
 )
+from swahr_mmpose.utils.progress import track
 
 
 def parse_args(argv: Argv = None) -> argparse.Namespace:
@@ -44,7 +47,7 @@ def parse_args(argv: Argv = None) -> argparse.Namespace:
     )
     parser.add_argument(
         '--max-images',
-        type=int,
+        type=parse_count,
         default=8,
         help='number of images to draw, from the first one on',
     )
@@ -93,6 +96,27 @@ def select_indices(
     return [ids.index(image_id)]
 
 
+def name_samples(dataset: Any, indices: Sequence[int]) -> Dict[int, str]:
+    """Name samples by their image files.
+
+    Args:
+        dataset (BaseDataset): Dataset of the split.
+        indices (Sequence[int]): Indices of the samples.
+
+    Returns:
+        dict[int, str]: File name without extension, by index. Where several
+        samples have the same, the index is appended.
+    """
+    stems = {
+        i: Path(dataset.get_data_info(i)['img_path']).stem for i in indices
+    }
+    counts = Counter(stems.values())
+    return {
+        i: stem if counts[stem] == 1 else f'{stem}_{i}'
+        for i, stem in stems.items()
+    }
+
+
 def draw_sample(
     sample: dict, name: str, links: Sequence[Any], keypoint: Optional[int]
 ) -> Any:
@@ -121,8 +145,6 @@ def draw_sample(
 def main(argv: Argv = None) -> None:
     """Write a figure per image and augmentation."""
     args = parse_args(argv)
-    from tqdm import tqdm
-
     from swahr_mmpose.apis.loading import keypoint_index, load_dataset
     from swahr_mmpose.datasets.seeding import SeededIndex
     from swahr_mmpose.visualization.inspection import links_of
@@ -134,15 +156,15 @@ def main(argv: Argv = None) -> None:
         keypoint = keypoint_index(dataset.metainfo, args.keypoint)
         indices = select_indices(dataset, args.image_id, args.max_images)
     links = links_of(dataset.metainfo)
+    stems = name_samples(dataset, indices)
     draws = [(i, n) for i in indices for n in range(args.repeat)]
-    for index, repetition in tqdm(draws):
+    for index, repetition in track(draws, unit='figures'):
         seed = (args.seed, repetition, index)
-        sample = dataset[SeededIndex(index, seed)]
-        path = sample['data_samples'].metainfo['img_path']
-        name = f'{Path(path).stem}_{repetition}'
+        with user_errors():
+            sample = dataset[SeededIndex(index, seed)]
+        name = f'{stems[index]}_{repetition}'
         figure = draw_sample(sample, name, links, keypoint)
-        with replaced_file(
-            os.path.join(args.out_dir, f'{name}.png')
-        ) as stream:
+        path = os.path.join(args.out_dir, f'{name}.png')
+        with user_errors(), replaced_file(path) as stream:
             figure.savefig(stream, dpi=100, format='png')
     print(f'figures are in {os.path.abspath(args.out_dir)}')

@@ -17,7 +17,7 @@ import time
 from typing import TYPE_CHECKING, Any, Callable, Dict, List
 
 from swahr_mmpose.deploy.requirements import require_packages
-from swahr_mmpose.utils.atomic_write import replaced_path
+from swahr_mmpose.utils.atomic_write import replaced_file
 from swahr_mmpose.utils.cli import (
     Argv,
     add_cfg_options,
@@ -25,6 +25,7 @@ from swahr_mmpose.utils.cli import (
     read_config,
     user_errors,
 )
+from swahr_mmpose.utils.progress import track
 
 if TYPE_CHECKING:
     import numpy as np
@@ -130,8 +131,9 @@ def main(argv: Argv = None) -> None:
     results = evaluate(predictors, dataset, cfg.test_evaluator)
     _print_results(results)
     if args.out_file:
-        with replaced_path(args.out_file) as path:
-            mmengine.dump(results, path)
+        with user_errors(), replaced_file(args.out_file) as stream:
+            text = mmengine.dump(results, file_format='json')
+            stream.write(f'{text}\n'.encode())
 
 
 def _load_predictors(
@@ -167,14 +169,13 @@ def evaluate(
     """
     import numpy as np
     from mmengine.evaluator import Evaluator
-    from tqdm import tqdm
 
     evaluators = {name: Evaluator(metrics) for name in predictors}
     for evaluator in evaluators.values():
         evaluator.dataset_meta = dataset.metainfo
     seconds: Dict[str, List[float]] = {name: [] for name in predictors}
     load = dataset.pipeline.transforms[0]  # upright, or as stored
-    for sample in tqdm(dataset):
+    for sample in track(dataset):
         path = sample['data_samples'].metainfo['img_path']
         image = load(dict(img_path=path))['img']
         for name, predict in predictors.items():
@@ -197,4 +198,5 @@ def _print_results(results: Dict[str, Dict[str, Any]]) -> None:
         print(f'{name}: {median:.1f} ms ({low:.1f}-{high:.1f}) per image')
         for key, value in values.items():
             if key != 'ms':
-                print(f'  {key}: {value:.4f}')
+                text = value if isinstance(value, str) else f'{value:.4f}'
+                print(f'  {key}: {text}')

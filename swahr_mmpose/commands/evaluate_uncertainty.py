@@ -24,9 +24,10 @@ from typing import TYPE_CHECKING, Any, Dict, List, Optional
 from swahr_mmpose.utils.atomic_write import replaced_file
 from swahr_mmpose.utils.cli import (
     Argv,
-    add_cfg_options,
+    add_measurement_arguments,
     make_parser,
     read_config,
+    read_samples,
     user_errors,
 )
 
@@ -41,20 +42,7 @@ __all__ = ['main']
 def parse_args(argv: Argv = None) -> argparse.Namespace:
     """Parse the command line."""
     parser = make_parser(__doc__)
-    parser.add_argument('config', help='config file')
-    parser.add_argument('checkpoint', help='checkpoint file or URL')
-    parser.add_argument(
-        '--out-file', metavar='FILE', help='results file (.json)'
-    )
-    parser.add_argument(
-        '--split',
-        choices=['train', 'val', 'test'],
-        default='test',
-        help='dataset split',
-    )
-    parser.add_argument(
-        '--max-images', type=int, metavar='N', help='maximum number of images'
-    )
+    add_measurement_arguments(parser)
     parser.add_argument(
         '--resamples',
         type=int,
@@ -62,12 +50,6 @@ def parse_args(argv: Argv = None) -> argparse.Namespace:
         metavar='N',
         help='number of bootstrap resamples',
     )
-    parser.add_argument(
-        '--device',
-        help='device, for example cpu, cuda or cuda:1 (default: a GPU if '
-        'there is one)',
-    )
-    add_cfg_options(parser)
     return parser.parse_args(argv)
 
 
@@ -89,6 +71,7 @@ def measure_image(
     import torch
     from mmengine.dataset import pseudo_collate
 
+    from swahr_mmpose.evaluation.sample_people import read_people
     from swahr_mmpose.evaluation.uncertainty import (
         KeypointErrors,
         match_keypoints,
@@ -97,30 +80,23 @@ def measure_image(
     with torch.no_grad():
         result = model.test_step(pseudo_collate([sample]))[0]
     info, people = result.metainfo, result.pred_instances
-    annotations = [
-        a
-        for a in info.get('raw_ann_info') or ()
-        if a and not a.get('iscrowd') and a.get('num_keypoints')
-    ]
-    if not annotations:
+    annotated = read_people(info, len(oks_sigmas))
+    if not len(annotated.areas):
         return None
-    truth = np.array([a['keypoints'] for a in annotations], float)
-    truth = truth.reshape(len(annotations), -1, 3)
-    areas = np.array([a['area'] for a in annotations], float)
     scores = np.asarray(people.keypoint_scores)
     n, g, k, distances = match_keypoints(
         np.asarray(people.keypoints),
         (scores > 0) & ~np.asarray(people.keypoints_filled),
-        truth[..., :2],
-        truth[..., 2] > 0,
-        areas,
+        annotated.keypoints,
+        annotated.visible > 0,
+        annotated.areas,
         oks_sigmas,
     )
     zoom = np.divide(info['input_size'], info['input_scale']).mean()
     estimates = {
         'sigma': np.asarray(people.keypoint_sigmas)[n, k] * zoom,
         '1 - score': 1 - scores[n, k],
-        'size': np.sqrt(areas[g]) * zoom,
+        'size': np.sqrt(annotated.areas[g]) * zoom,
     }
     images = np.full(len(distances), image)
     return KeypointErrors(distances * zoom, estimates, images)
@@ -161,15 +137,14 @@ def evaluate(
 def main(argv: Argv = None) -> None:
     """Measure all images of a split, print a table and write the results."""
     args = parse_args(argv)
-    from mmengine.device import get_device
-
     from swahr_mmpose.apis.loading import load_dataset, load_model
+    from swahr_mmpose.utils.device import find_default_device
 
     with user_errors():
         cfg = read_config(args.config)
         cfg.merge_from_dict(args.cfg_options)
         model: Any = load_model(
-            cfg, args.checkpoint, args.device or get_device()
+            cfg, args.checkpoint, args.device or find_default_device()
         )
         model.test_cfg['output_scales'] = True
         dataset = load_dataset(cfg, args.split)
@@ -182,7 +157,7 @@ def main(argv: Argv = None) -> None:
     result = _summarize(parts, args.resamples)
     print('\n'.join(_format_table(result)))
     if args.out_file:
-        with replaced_file(args.out_file) as stream:
+        with user_errors(), replaced_file(args.out_file) as stream:
             stream.write(json.dumps(result, indent=2).encode() + b'\n')
 
 
@@ -212,13 +187,11 @@ def _measure(
 ) -> List[KeypointErrors]:
     """Measure the images of a dataset that have annotated people."""
     import numpy as np
-    from tqdm import tqdm
 
-    count = min(max_images or len(dataset), len(dataset))
     oks_sigmas = np.asarray(dataset.metainfo['sigmas'])
     parts = (
-        measure_image(model, dataset[i], i, oks_sigmas)
-        for i in tqdm(range(count))
+        measure_image(model, sample, n, oks_sigmas)
+        for n, sample in enumerate(read_samples(dataset, max_images))
     )
     return [part for part in parts if part is not None]
 

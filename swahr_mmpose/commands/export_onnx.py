@@ -34,6 +34,7 @@ from swahr_mmpose.utils.cli import (
     override_config,
     user_errors,
 )
+from swahr_mmpose.utils.progress import track
 
 if TYPE_CHECKING:
     import numpy as np
@@ -181,9 +182,8 @@ def write_model(args: argparse.Namespace, cfg: Config, model: Any) -> None:
 def _read_images(paths: Sequence[str]) -> Iterator[np.ndarray]:
     """Read BGR images for calibration."""
     import cv2
-    from tqdm import tqdm
 
-    for path in tqdm(paths, desc='calibration'):
+    for path in track(paths, 'calibration'):
         image = cv2.imread(path, cv2.IMREAD_COLOR)
         if image is None:
             raise ValueError(f'{path} is not an image file')

@@ -17,12 +17,13 @@ need gdown: pip install gdown.
 from __future__ import annotations
 
 import argparse
-from typing import TYPE_CHECKING, List
+import os.path as osp
+from typing import List
 
+from swahr_mmpose.utils import model_index
+from swahr_mmpose.utils.argument_checks import require_file
 from swahr_mmpose.utils.cli import Argv, make_parser, user_errors
-
-if TYPE_CHECKING:
-    from swahr_mmpose.checkpoints.model_zoo import ZooModel
+from swahr_mmpose.utils.model_index import ZooModel
 
 __all__ = ['main']
 
@@ -38,23 +39,43 @@ def parse_args(argv: Argv = None) -> argparse.Namespace:
         metavar='FILE',
         help='published file that was downloaded manually',
     )
+    parser.check = check_args
+    parser.needs_torch = lambda args: args.name is not None
     return parser.parse_args(argv)
+
+
+def check_args(args: argparse.Namespace) -> None:
+    """Check the name and the file, without torch.
+
+    Args:
+        args (argparse.Namespace): Parsed command line.
+
+    Raises:
+        FileNotFoundError: If the file does not exist.
+        ValueError: If the name is unknown, or there is a file without one.
+    """
+    if args.name is not None:
+        model_index.find_model(args.name)
+    elif args.file:
+        raise ValueError(
+            f'no name for {args.file}, expected `swahr fetch NAME --file '
+            'FILE` with a name that `swahr fetch` lists'
+        )
+    if args.file:
+        require_file(args.file, 'published file', 'give another --file')
 
 
 def main(argv: Argv = None) -> None:
     """Fetch a model, or list all models."""
     args = parse_args(argv)
-    from swahr_mmpose.checkpoints.model_zoo import (
-        fetch,
-        find_model,
-        list_models,
-    )
+    if args.name is None:
+        models = model_index.list_models()
+        print('\n'.join(format_list(list(models.values()))))
+        return
+    from swahr_mmpose.checkpoints.model_zoo import fetch
 
     with user_errors():
-        if args.name is None:
-            print('\n'.join(format_list(list(list_models().values()))))
-            return
-        model = find_model(args.name)
+        model = model_index.find_model(args.name)
         path = fetch(model, args.file)
         print('\n'.join(describe(model, path)))
 
@@ -69,17 +90,14 @@ def format_list(models: List[ZooModel]) -> List[str]:
         list[str]: A line per model: name, input size, source, published AP,
         and whether it is in the cache.
     """
-    import os.path as osp
-
-    from swahr_mmpose.checkpoints.model_zoo import get_cached_path
-
+    get_path = model_index.get_cached_path
     rows = [
         (
             model.name,
             str(model.input_size),
             model.source,
             f'AP {model.metrics["AP"]:.1f} on {model.dataset}',
-            'fetched' if osp.isfile(get_cached_path(model)) else '',
+            'fetched' if osp.isfile(get_path(model)) else '',
         )
         for model in models
     ]

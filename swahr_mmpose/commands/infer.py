@@ -21,11 +21,13 @@ when it is stopped.
 from __future__ import annotations
 
 import argparse
-import os
+import os.path as osp
+import re
 import signal
 from contextlib import closing, contextmanager
 from typing import TYPE_CHECKING, Any, Iterator, List
 
+from swahr_mmpose.utils.argument_checks import require_model
 from swahr_mmpose.utils.cli import (
     Argv,
     add_cfg_options,
@@ -34,6 +36,7 @@ from swahr_mmpose.utils.cli import (
     override_config,
     user_errors,
 )
+from swahr_mmpose.utils.model_index import is_model_name
 from swahr_mmpose.utils.screen import require_screen
 
 if TYPE_CHECKING:
@@ -60,28 +63,63 @@ def parse_args(argv: Argv = None) -> argparse.Namespace:
     _add_output_options(parser)
     _add_selection_options(parser)
     _add_processing_options(parser)
-    args = parser.parse_args(argv)
-    _sort_arguments(parser, args)
+    parser.expected = (
+        'expected a model and its inputs: NAME INPUT... with a name of "swahr '
+        'fetch", such as higherhrnet-w32, or CONFIG CHECKPOINT INPUT...'
+    )
+    parser.check = check_args
+    return parser.parse_args(argv)
+
+
+def check_args(args: argparse.Namespace) -> None:
+    """Check the options and complete them, without torch.
+
+    Args:
+        args (argparse.Namespace): Parsed command line; changed in place. With
+            a short name, what stands in the place of the checkpoint is an
+            input. Without another output, drawings go to ``poses``.
+
+    Raises:
+        OSError, ValueError: If a file does not exist, or options are out of
+            range or contradict each other.
+    """
+    first = args.checkpoint
+    is_input = first and not first.endswith(('.pth', '.pt'))
+    if is_input and is_model_name(args.config):
+        args.inputs.insert(0, first)
+        args.checkpoint = None
+    require_model(args.config, args.checkpoint)
+    _check_options(args)
+    if args.show:
+        require_screen()
     if not (args.out_file or args.out_dir or args.show):
         args.out_dir = 'poses'
-    return args
+    for path in args.inputs:
+        if not (osp.exists(path) or _may_be_stream(path)):
+            raise FileNotFoundError(f'input {path} does not exist')
 
 
-def _sort_arguments(
-    parser: argparse.ArgumentParser, args: argparse.Namespace
-) -> None:
-    """Take the checkpoint for an input if the model is a short name."""
-    from swahr_mmpose.checkpoints.model_zoo import is_model_name
+def _may_be_stream(text: str) -> bool:
+    """Whether an input may be a camera or an address instead of a file."""
+    return bool(re.fullmatch(r'webcam(:\d+)?|\d+|.*://.*', text.lower()))
 
-    first = args.checkpoint
-    if is_model_name(args.config):
-        if first is not None and not first.endswith(('.pth', '.pt')):
-            args.inputs.insert(0, first)
-            args.checkpoint = None
-    elif first is None:
-        parser.error(
-            'expected CONFIG CHECKPOINT INPUT..., or NAME INPUT... with a '
-            'name of "swahr fetch"'
+
+def _check_options(args: argparse.Namespace) -> None:
+    """Raise for options out of range, or without effect."""
+    for name in ('every', 'batch_size', 'max_people'):
+        value = getattr(args, name)
+        if value is not None and value < 1:
+            option = name.replace('_', '-')
+            raise ValueError(f'--{option} is {value}, expected 1 or more')
+    if args.out_file and not args.out_file.lower().endswith('.json'):
+        raise ValueError(
+            f'--out-file is {args.out_file}, expected a name that ends with '
+            '.json; drawings go to --out-dir'
+        )
+    if args.no_fill and args.draw_filled:
+        raise ValueError(
+            '--draw-filled draws the keypoints that --no-fill leaves out; '
+            'use one of them'
         )
 
 
@@ -218,8 +256,6 @@ def run_inference(args: argparse.Namespace) -> None:
     from swahr_mmpose.apis.output_sinks import OutputSinks
     from swahr_mmpose.checkpoints.model_zoo import resolve_model
 
-    if args.show:
-        require_screen()
     source = open_source(args.inputs, args.every)
     _report_skipped_files(source)
     cfg, checkpoint = resolve_model(args.config, args.checkpoint)
@@ -262,7 +298,7 @@ def run_inference(args: argparse.Namespace) -> None:
 def _report_skipped_files(source: Source) -> None:
     """Print the files of folders that are not images."""
     if source.skipped_files:
-        names = [os.path.basename(path) for path in source.skipped_files]
+        names = [osp.basename(path) for path in source.skipped_files]
         print(
             f'skipped {len(names)} files that are not images: '
             f'{", ".join(names[:5])}'

@@ -29,6 +29,7 @@ Examples:
 from __future__ import annotations
 
 import argparse
+from typing import Mapping
 
 from swahr_mmpose.datasets.synthetic import (
     KINDS,
@@ -37,11 +38,13 @@ from swahr_mmpose.datasets.synthetic import (
     make_synthetic_dataset,
 )
 from swahr_mmpose.utils.cli import Argv, make_parser, user_errors
+from swahr_mmpose.utils.progress import Progress
 
 
 def parse_args(argv: Argv = None) -> argparse.Namespace:
     """Parse the command line."""
     parser = make_parser(__doc__)
+    parser.needs_torch = lambda args: False
     add = parser.add_argument
     add('out_dir', metavar='OUT', help='folder to make')
     add(
@@ -133,11 +136,33 @@ def _add_difficulty_arguments(parser: argparse.ArgumentParser) -> None:
     )
 
 
+def format_counts(counts: Mapping[str, int], instances: str) -> str:
+    """Format the counts of a split.
+
+    Args:
+        counts (Mapping[str, int]): Numbers of ``images``, ``people`` and
+            ``crowds``.
+        instances (str): Word for the instances, ``'people'`` or ``'beetles'``.
+
+    Returns:
+        str: Text such as ``'512 images, 1630 annotations (1566 people, 64
+        crowds)'``; in COCO files a crowd is an annotation as well.
+    """
+    images, people, crowds = (
+        counts[key] for key in ('images', 'people', 'crowds')
+    )
+    if not crowds:
+        return f'{images} images, {people} {instances}'
+    noun = 'crowd' if crowds == 1 else 'crowds'
+    return (
+        f'{images} images, {people + crowds} annotations '
+        f'({people} {instances}, {crowds} {noun})'
+    )
+
+
 def main(argv: Argv = None) -> None:
     """Make the dataset unless it exists, and print what it contains."""
     arguments = vars(parse_args(argv))
-    from tqdm import tqdm
-
     out_dir = arguments.pop('out_dir')
     overwrite = arguments.pop('overwrite')
     with user_errors():
@@ -145,14 +170,14 @@ def main(argv: Argv = None) -> None:
             print(f'{out_dir} already holds this dataset; nothing to do.')
             return
         total = arguments['num_train'] + arguments['num_val']
-        with tqdm(total=total, unit=' images') as bar:
+        with Progress(total) as bar:
             summary = make_synthetic_dataset(
                 out_dir,
                 overwrite=overwrite,
                 **arguments,
                 progress=lambda done, total: bar.update(),
             )
+    instances = 'beetles' if arguments['kind'] == 'beetles' else 'people'
     for split in ('train', 'val'):
-        counts = ', '.join(f'{n} {what}' for what, n in summary[split].items())
-        print(f'{split}: {counts}')
+        print(f'{split}: {format_counts(summary[split], instances)}')
     print(f'Wrote {summary["out_dir"]}')

@@ -21,9 +21,10 @@ import math
 from swahr_mmpose.utils.atomic_write import replaced_file
 from swahr_mmpose.utils.cli import (
     Argv,
-    add_cfg_options,
+    add_measurement_arguments,
     make_parser,
     read_config,
+    read_samples,
     user_errors,
 )
 
@@ -33,31 +34,13 @@ __all__ = ['main']
 def parse_args(argv: Argv = None) -> argparse.Namespace:
     """Parse the command line."""
     parser = make_parser(__doc__)
-    add = parser.add_argument
-    add('config', help='config file')
-    add('checkpoint', help='checkpoint file')
-    add('--out-file', metavar='FILE', help='file to write results to (.json)')
-    add(
+    add_measurement_arguments(parser)
+    parser.add_argument(
         '--peak-thr',
         type=float,
         default=0.1,
         help='height from which a peak of a heatmap counts, 0 to 1',
     )
-    add(
-        '--split',
-        choices=['train', 'val', 'test'],
-        default='test',
-        help='dataset split',
-    )
-    add(
-        '--max-images', type=int, help='maximum number of images; None for all'
-    )
-    add(
-        '--device',
-        help='device, for example cpu, cuda:1 or mps (default: a GPU if there '
-        'is one)',
-    )
-    add_cfg_options(parser)
     return parser.parse_args(argv)
 
 
@@ -65,7 +48,6 @@ def main(argv: Argv = None) -> None:
     """Measure all images of a split and write the results."""
     args = parse_args(argv)
     import numpy as np
-    from tqdm import tqdm
 
     from swahr_mmpose.apis.loading import load_dataset, load_model
     from swahr_mmpose.apis.measurements import measure_localization
@@ -81,11 +63,10 @@ def main(argv: Argv = None) -> None:
         )
         dataset = load_dataset(cfg, args.split)
     sigmas = np.asarray(dataset.metainfo['sigmas'])
-    count = min(args.max_images or len(dataset), len(dataset))
     result = summarize_localization(
         [
-            measure_localization(model, dataset[i], sigmas, args.peak_thr)
-            for i in tqdm(range(count))
+            measure_localization(model, sample, sigmas, args.peak_thr)
+            for sample in read_samples(dataset, args.max_images)
         ]
     )
     content = {
@@ -95,5 +76,5 @@ def main(argv: Argv = None) -> None:
     text = json.dumps(content, indent=2)
     print(text)
     if args.out_file:
-        with replaced_file(args.out_file) as stream:
+        with user_errors(), replaced_file(args.out_file) as stream:
             stream.write(f'{text}\n'.encode())

@@ -108,6 +108,12 @@ def _add_data_options(add: Callable[..., Any]) -> None:
         '--img-dir)',
     )
     add(
+        '--link-dir',
+        default=COMPUTED,
+        help='folder to which links in --img-dir may lead, as the cache of '
+        'DVC (default: links out of --img-dir are refused)',
+    )
+    add(
         '--val-share',
         type=float,
         default=DatasetOptions.val_share,

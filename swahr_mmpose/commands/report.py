@@ -24,14 +24,17 @@ from contextlib import redirect_stdout
 from io import StringIO
 from typing import TYPE_CHECKING, Any, Container, Dict, List, Sequence, Tuple
 
+from swahr_mmpose.utils.argument_checks import require_model
 from swahr_mmpose.utils.atomic_write import replaced_file
 from swahr_mmpose.utils.cli import (
     Argv,
     add_cfg_options,
     make_parser,
+    parse_count,
     read_config,
     user_errors,
 )
+from swahr_mmpose.utils.config import require_config
 
 if TYPE_CHECKING:
     from mmengine.config import Config
@@ -60,7 +63,10 @@ def parse_args(argv: Argv = None) -> argparse.Namespace:
         '--out-file', metavar='FILE', default='report.html', help='report'
     )
     parser.add_argument(
-        '--max-images', type=int, help='number of test images; None for all'
+        '--max-images',
+        type=parse_count,
+        metavar='N',
+        help='number of test images (default: all)',
     )
     parser.add_argument(
         '--num-worst',
@@ -78,17 +84,26 @@ def parse_args(argv: Argv = None) -> argparse.Namespace:
         '--work-dir', help='folder of the log of the test', default=None
     )
     add_cfg_options(parser)
+    parser.check = _check_model
     args = parser.parse_args(argv)
     if args.checkpoint and args.results:
         parser.error('expected either a checkpoint or --results FILE')
     return args
 
 
+def _check_model(args: argparse.Namespace) -> None:
+    """Raise if the config, or the checkpoint to test, does not exist."""
+    if args.results:
+        require_config(args.config)
+    else:
+        require_model(args.config, args.checkpoint)
+
+
 def main(argv: Argv = None) -> None:
     """Test the model, or read its results, and write the report."""
     args = parse_args(argv)
     from swahr_mmpose.apis.evaluation_report import make_report
-    from swahr_mmpose.apis.loading import load_dataset
+    from swahr_mmpose.apis.loading import ignores_orientation, load_dataset
     from swahr_mmpose.datasets.checks.preflight import check_before_run
 
     with user_errors():
@@ -102,14 +117,16 @@ def main(argv: Argv = None) -> None:
         with user_errors(), _silence():
             evaluation = _read_results(cfg, args.results, dataset)
     name = os.path.splitext(os.path.basename(args.config))[0]
-    page = make_report(
-        evaluation,
-        dataset,
-        f'Evaluation of {name}',
-        _list_facts(args),
-        args.num_worst,
-        args.score_thr,
-    )
+    with user_errors():
+        page = make_report(
+            evaluation,
+            dataset,
+            f'Evaluation of {name}',
+            _list_facts(args),
+            args.num_worst,
+            args.score_thr,
+            ignores_orientation(cfg),
+        )
     with user_errors(), replaced_file(args.out_file) as stream:
         stream.write(page.encode('utf-8'))
     print(f'the report is in {os.path.abspath(args.out_file)}')
@@ -189,20 +206,25 @@ def _test(cfg: Config, dataset: Any) -> Evaluation:
         with _silence():
             results = _load_results(metric, prefix + _RESULTS)
     device = next(runner.model.parameters()).device
-    scales = _measure_scales(runner.model, dataset)
     return Evaluation(
-        results, metrics, seconds, str(device), collector.filled, scales
+        results,
+        metrics,
+        seconds,
+        str(device),
+        collector.filled,
+        *_measure_scales(runner.model, dataset),
     )
 
 
-def _measure_scales(model: Any, dataset: Any) -> Any:
+def _measure_scales(model: Any, dataset: Any) -> Tuple[Any, List[int]]:
     """Measure learned scales on some images; None without a scale branch."""
-    from swahr_mmpose.apis.measurements import measure_scales
+    from swahr_mmpose.apis.measurements import list_strides, measure_scales
 
     if getattr(model.head, 'scale_layers', None) is None:
-        return None
+        return None, []
     number = min(len(dataset), _MAX_SCALE_IMAGES)
-    return measure_scales(model, (dataset[i] for i in range(number)))
+    samples = (dataset[i] for i in range(number))
+    return measure_scales(model, samples), list_strides(model)
 
 
 def _read_results(cfg: Config, path: str, dataset: Any) -> Evaluation:

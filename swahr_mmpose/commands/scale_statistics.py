@@ -26,9 +26,10 @@ from typing import TYPE_CHECKING, Any, List
 from swahr_mmpose.utils.atomic_write import replaced_file
 from swahr_mmpose.utils.cli import (
     Argv,
-    add_cfg_options,
+    add_measurement_arguments,
     make_parser,
     read_config,
+    read_samples,
     user_errors,
 )
 
@@ -41,29 +42,10 @@ __all__ = ['main']
 def parse_args(argv: Argv = None) -> argparse.Namespace:
     """Parse the command line."""
     parser = make_parser(__doc__)
-    parser.add_argument('config', help='config file')
-    parser.add_argument('checkpoint', help='checkpoint file')
-    parser.add_argument(
-        '--out-file', metavar='FILE', help='file to write results to (.json)'
-    )
+    add_measurement_arguments(parser)
     parser.add_argument(
         '--plot', metavar='FILE', help='file to write a figure to (.png)'
     )
-    parser.add_argument(
-        '--split',
-        choices=['train', 'val', 'test'],
-        default='test',
-        help='dataset split',
-    )
-    parser.add_argument(
-        '--max-images', type=int, help='maximum number of images; None for all'
-    )
-    parser.add_argument(
-        '--device',
-        help='device, for example cpu, cuda:1 or mps (default: a GPU if there '
-        'is one)',
-    )
-    add_cfg_options(parser)
     return parser.parse_args(argv)
 
 
@@ -90,7 +72,7 @@ def _plot(
             axis.set_title(f'{name}: {_describe(result[name][key])}')
             axis.set_xlabel(label)
             axis.set_ylabel('scale s')
-    with replaced_file(path) as stream:
+    with user_errors(), replaced_file(path) as stream:
         figure.savefig(stream, dpi=110, format='png')
     print(f'figure: {os.path.abspath(path)}')
 
@@ -109,8 +91,6 @@ def _describe(correlation: dict) -> str:
 def main(argv: Argv = None) -> None:
     """Measure all people of a split and write the results."""
     args = parse_args(argv)
-    from tqdm import tqdm
-
     from swahr_mmpose.apis.loading import load_dataset, load_model
     from swahr_mmpose.apis.measurements import list_strides, measure_scales
     from swahr_mmpose.evaluation.scale_statistics import summarize_scales
@@ -128,13 +108,12 @@ def main(argv: Argv = None) -> None:
                 'use a SAHR or SWAHR model'
             )
         dataset = load_dataset(cfg, args.split)
-    count = min(args.max_images or len(dataset), len(dataset))
-    people = measure_scales(model, (dataset[i] for i in tqdm(range(count))))
+    people = measure_scales(model, read_samples(dataset, args.max_images))
     result = summarize_scales(people, list_strides(model))
     text = json.dumps(result, indent=2)
     print(text)
     if args.out_file:
-        with replaced_file(args.out_file) as stream:
+        with user_errors(), replaced_file(args.out_file) as stream:
             stream.write(f'{text}\n'.encode())
     if args.plot:
         _plot(args.plot, people, list_strides(model), result)

@@ -19,19 +19,20 @@ from __future__ import annotations
 
 import argparse
 import logging
-import sys
 import threading
 import webbrowser
 from types import SimpleNamespace
 from typing import Any
 
 from swahr_mmpose.deploy.runtime import server
+from swahr_mmpose.utils.argument_checks import require_file, require_model
 from swahr_mmpose.utils.cli import (
     Argv,
     add_cfg_options,
     make_parser,
     user_errors,
 )
+from swahr_mmpose.utils.config import describe_other_file
 from swahr_mmpose.utils.screen import require_screen
 
 __all__ = ['CheckpointModel', 'main']
@@ -60,10 +61,54 @@ def parse_args(argv: Argv = None) -> argparse.Namespace:
         'of SAHR and SWAHR)',
     )
     add_cfg_options(parser)
-    args = parser.parse_args(argv)
-    if _is_onnx(args) and args.checkpoint:
-        parser.error('expected a file .onnx, or CONFIG CHECKPOINT')
-    return args
+    parser.expected = (
+        'expected a model: a name of "swahr fetch", such as higherhrnet-w32, '
+        'CONFIG CHECKPOINT, or a file .onnx'
+    )
+    parser.check = check_args
+    parser.needs_torch = lambda args: not _is_onnx(args)
+    return parser.parse_args(argv)
+
+
+def check_args(args: argparse.Namespace) -> None:
+    """Check the options, without torch.
+
+    Args:
+        args (argparse.Namespace): Parsed command line.
+
+    Raises:
+        OSError, ValueError: If a file does not exist, or options are out of
+            range or contradict each other.
+    """
+    server.make_limits(args)
+    if args.threads is not None and args.threads < 1:
+        raise ValueError(f'--threads is {args.threads}, expected 1 or more')
+    if _is_onnx(args):
+        _check_onnx(args)
+    elif describe_other_file(args.model) in ('an image', 'a video'):
+        raise ValueError(
+            f'{args.model} is no model; start the page with a model, for '
+            'example swahr serve higherhrnet-w32, and drop images there'
+        )
+    else:
+        require_model(args.model, args.checkpoint)
+
+
+def _check_onnx(args: argparse.Namespace) -> None:
+    """Raise for options that an exported model does not have."""
+    if args.checkpoint:
+        raise ValueError(
+            f'{args.model} needs no checkpoint, got {args.checkpoint}; '
+            'expected a file .onnx, or CONFIG CHECKPOINT'
+        )
+    for name in ('device', 'output_scales', 'cfg_options'):
+        if getattr(args, name):
+            option = name.replace('_', '-')
+            raise ValueError(
+                f'--{option} has no effect on an exported model; serve CONFIG '
+                'CHECKPOINT instead'
+            )
+    require_file(args.model, 'model file', 'give the path of a file .onnx')
 
 
 def _is_onnx(args: argparse.Namespace) -> bool:
@@ -166,4 +211,3 @@ def main(argv: Argv = None) -> None:
     if not args.no_browser:
         _open_browser(url)
     server.serve(server.Service(model, limits), address)
-    print('stopped', file=sys.stderr)

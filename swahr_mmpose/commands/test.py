@@ -108,11 +108,16 @@ def write_metrics(path: str, metrics: Mapping[str, Any]) -> None:
         metrics (Mapping[str, Any]): Values by name.
     """
     import mmengine
+    import numpy as np
 
     from swahr_mmpose.utils.atomic_write import replaced_file
 
     extension = os.path.splitext(path)[1].lstrip('.')
-    content = mmengine.dump(metrics, file_format=extension)
+    plain = {
+        name: value.item() if isinstance(value, np.generic) else value
+        for name, value in metrics.items()
+    }
+    content = mmengine.dump(plain, file_format=extension)
     if isinstance(content, str):
         content = content.encode('utf-8')
     with replaced_file(path) as stream:

@@ -86,7 +86,8 @@ def merge_args(cfg: Config, args: argparse.Namespace) -> None:
         path = args.resume
         if path == 'auto':
             path = _find_checkpoint(cfg)
-            print(f'resuming from {path or "the start"}')
+            if is_first_process():
+                print(f'resuming from {path or "the start"}')
         cfg.resume = path is not None
         cfg.load_from = path or cfg.get('load_from')
     if args.auto_scale_lr:

@@ -13,13 +13,18 @@ import logging
 import re
 import sys
 from contextlib import contextmanager, redirect_stdout
-from typing import Any, Iterator, Type
+from typing import TYPE_CHECKING, Any, Iterator, Type
 
 from mmengine.logging import MMLogger
 from mmengine.logging.logger import FilterDuplicateWarning
 from mmengine.runner import Runner
 
 from .hooks.console_hook import ConsoleHook
+
+if TYPE_CHECKING:
+    from mmengine.runner import Runner as _Base
+else:
+    _Base = object  # the class is added to that of any runner
 
 __all__ = ['ConsoleFilter', 'make_quiet']
 
@@ -134,19 +139,17 @@ def _quiet_handlers(logger: MMLogger) -> None:
             handler.filters = [ConsoleFilter(), FilterDuplicateWarning()]
 
 
-class _QuietRunner:
+class _QuietRunner(_Base):
     """Methods of a quiet runner, before those of the runner's class."""
-
-    logger: MMLogger
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
         self.console_hook = ConsoleHook()
-        self.register_hook(self.console_hook)  # type: ignore[attr-defined]
+        self.register_hook(self.console_hook)
 
     def build_logger(self, *args: Any, **kwargs: Any) -> MMLogger:
         """Build the logger, with a quiet console."""
-        logger = super().build_logger(*args, **kwargs)  # type: ignore[misc]
+        logger = super().build_logger(*args, **kwargs)
         _quiet_handlers(logger)
         return logger
 
@@ -159,28 +162,26 @@ class _QuietRunner:
     def build_train_loop(self, loop: Any) -> Any:
         """Build the training loop and its dataset."""
         with self._print_to_log():
-            return super().build_train_loop(loop)  # type: ignore[misc]
+            return super().build_train_loop(loop)
 
     def build_val_loop(self, loop: Any) -> Any:
         """Build the validation loop and its dataset."""
         with self._print_to_log():
-            return super().build_val_loop(loop)  # type: ignore[misc]
+            return super().build_val_loop(loop)
 
     def build_test_loop(self, loop: Any) -> Any:
         """Build the test loop and its dataset."""
         with self._print_to_log():
-            return super().build_test_loop(loop)  # type: ignore[misc]
+            return super().build_test_loop(loop)
 
     def load_checkpoint(self, *args: Any, **kwargs: Any) -> Any:
         """Load a checkpoint."""
         with self._print_to_log():
-            return super().load_checkpoint(  # type: ignore[misc]
-                *args, **kwargs
-            )
+            return super().load_checkpoint(*args, **kwargs)
 
     def build_evaluator(self, evaluator: Any) -> Any:
         """Build an evaluator whose metrics print to the log file."""
-        result = super().build_evaluator(evaluator)  # type: ignore[misc]
+        result = super().build_evaluator(evaluator)
         evaluate = result.evaluate
 
         def evaluate_quietly(*args: Any, **kwargs: Any) -> Any:
@@ -193,14 +194,14 @@ class _QuietRunner:
     def train(self) -> Any:
         """Train; remove the progress bar at the end, also after an error."""
         try:
-            return super().train()  # type: ignore[misc]
+            return super().train()
         finally:
             self.console_hook.close()
 
     def test(self) -> Any:
         """Test; remove the progress bar at the end, also after an error."""
         try:
-            return super().test()  # type: ignore[misc]
+            return super().test()
         finally:
             self.console_hook.close()
 

@@ -201,7 +201,7 @@ def summarize_localization(
     Returns:
         dict[str, float]: ``found`` (share of the labelled keypoints),
         ``jitter`` (mean distance of found keypoints in px), ``jitter (M)``
-        and ``jitter (L)`` (of people of medium and of large size),
+        (of people that are not large) and ``jitter (L)`` (of large ones),
         ``peak_height`` (median score of found keypoints), ``false_peaks``
         (per image) and ``strong_false_peaks`` (those above half of
         ``peak_height``, per image).

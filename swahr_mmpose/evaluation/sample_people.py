@@ -10,6 +10,8 @@ from typing import Any, List, Mapping, NamedTuple
 
 import numpy as np
 
+from swahr_mmpose.utils.annotations import count_labelled
+
 __all__ = ['SampleGeometry', 'SamplePeople', 'list_people', 'read_people']
 
 
@@ -64,7 +66,7 @@ def list_people(info: Mapping[str, Any]) -> List[dict]:
     return [
         a
         for a in info.get('raw_ann_info') or ()
-        if a and not a.get('iscrowd') and a.get('num_keypoints')
+        if a and not a.get('iscrowd') and count_labelled(a)
     ]
 
 

@@ -30,6 +30,7 @@ def replaced_file(path: str, overwrite: bool = True) -> Iterator[BinaryIO]:
 
     Raises:
         FileExistsError: If the file exists and ``overwrite`` is False.
+        IsADirectoryError: If the path is a folder.
     """
     with _replace_atomically(path, '.part', overwrite) as temporary:
         with open(temporary, 'wb') as stream:
@@ -54,6 +55,7 @@ def replaced_path(path: str, overwrite: bool = True) -> Iterator[str]:
 
     Raises:
         FileExistsError: If the file exists and ``overwrite`` is False.
+        IsADirectoryError: If the path is a folder.
     """
     suffix = f'.part{osp.splitext(path)[1]}'
     with _replace_atomically(path, suffix, overwrite) as temporary:
@@ -81,7 +83,8 @@ def _replace_atomically(
         _check_target(path, overwrite)
         os.replace(temporary, path)
     except BaseException:
-        os.unlink(temporary)
+        with contextlib.suppress(FileNotFoundError):  # removed by others
+            os.unlink(temporary)
         raise
 
 
@@ -92,7 +95,12 @@ def _sync(path: str) -> None:
 
 
 def _check_target(path: str, overwrite: bool) -> None:
-    """Raise FileExistsError for a file that must not be overwritten."""
+    """Raise for a folder, and for a file that must not be overwritten."""
+    if osp.isdir(path):
+        raise IsADirectoryError(
+            f'{path} is a folder, expected the name of a file to write; add '
+            'a file name'
+        )
     if not overwrite and osp.exists(path):
         raise FileExistsError(
             f'{path} exists and is not overwritten; choose another name or '

@@ -8,13 +8,18 @@ import os
 import os.path as osp
 import shlex
 import sys
-import warnings
-from contextlib import contextmanager
-from typing import TYPE_CHECKING, Any, Iterator, List, Optional, Sequence, Type
+from typing import TYPE_CHECKING, Any, Iterator, List, Optional
 
-import swahr_mmpose
+from swahr_mmpose.utils.command_parser import (
+    Argv,
+    CommandParser,
+    HelpFormatter,
+    make_parser,
+    user_errors,
+)
 from swahr_mmpose.utils.config import find_config, read_config
 from swahr_mmpose.utils.input_size import parse_input_size, set_input_size
+from swahr_mmpose.utils.progress import track
 from swahr_mmpose.utils.screen import require_screen
 
 if TYPE_CHECKING:
@@ -27,6 +32,7 @@ __all__ = [
     'add_cfg_options',
     'add_common_arguments',
     'add_input_size',
+    'add_measurement_arguments',
     'find_config',
     'format_next_steps',
     'is_first_process',
@@ -34,64 +40,11 @@ __all__ = [
     'make_parser',
     'name_command',
     'override_config',
+    'parse_count',
     'read_config',
+    'read_samples',
     'user_errors',
 ]
-
-
-# Command-line arguments; ``None``: ``sys.argv[1:]``.
-Argv = Optional[Sequence[str]]
-
-
-class HelpFormatter(
-    argparse.ArgumentDefaultsHelpFormatter,
-    argparse.RawDescriptionHelpFormatter,
-):
-    """Help formatter that prints defaults and keeps examples unwrapped.
-
-    Defaults that say nothing (None, False, empty) are left out.
-    """
-
-    def _get_help_string(self, action: argparse.Action) -> Optional[str]:
-        """Append the default to the help text of an option."""
-        if not action.default and action.default != 0:
-            return action.help
-        if action.default is False:
-            return action.help
-        return super()._get_help_string(action)
-
-
-class CommandParser(argparse.ArgumentParser):
-    """Parser of a command, which imports torch and MMPose when it is done.
-
-    Help and usage errors are printed without them.
-    """
-
-    def parse_args(  # type: ignore[override]
-        self, args: Argv = None, namespace: Any = None
-    ) -> argparse.Namespace:
-        """Parse the command line, then register everything.
-
-        Args:
-            args (Sequence[str], optional): Arguments. Defaults to None,
-                ``sys.argv[1:]``.
-            namespace (argparse.Namespace, optional): Object to fill.
-
-        Returns:
-            argparse.Namespace: Options.
-        """
-        result = super().parse_args(args, namespace)
-        if swahr_mmpose.IS_COMMAND and not getattr(result, 'verbose', False):
-            _ignore_warnings_of_others()
-        swahr_mmpose.register_all()
-        return result
-
-
-def _ignore_warnings_of_others() -> None:
-    """Print warnings of this package only, unless Python's -W is used."""
-    if not sys.warnoptions:
-        warnings.filterwarnings('ignore')
-        warnings.filterwarnings('default', module=r'swahr_mmpose\b')
 
 
 class ConfigAction(argparse.Action):
@@ -109,41 +62,6 @@ class ConfigAction(argparse.Action):
 
         action = DictAction(self.option_strings, self.dest, nargs='+')
         action(parser, namespace, values, option_string)
-
-
-def make_parser(description: Optional[str]) -> argparse.ArgumentParser:
-    """Make the argument parser of a command.
-
-    Args:
-        description (str, optional): Help text, the module docstring of the
-            command.
-
-    Returns:
-        argparse.ArgumentParser: Parser without options. From then on Ctrl-C
-        is reported in one line.
-    """
-    sys.excepthook = _report_exception
-    return CommandParser(
-        prog=_get_program_name(),
-        description=description,
-        formatter_class=HelpFormatter,
-    )
-
-
-def _report_exception(kind: Any, error: Any, traceback: Any) -> None:
-    """Print one line for Ctrl-C, and the traceback of other exceptions."""
-    if issubclass(kind, KeyboardInterrupt):
-        print(
-            '; '.join(['interrupted', *map(str, error.args)]), file=sys.stderr
-        )
-    else:
-        sys.__excepthook__(kind, error, traceback)
-
-
-def _get_program_name() -> str:
-    """Get the command as typed, for ``%(prog)s`` in examples."""
-    path = sys.argv[0]
-    return f'python {osp.relpath(path)}' if path.endswith('.py') else path
 
 
 # Scripts of the commands, for users without the command ``swahr``.
@@ -198,24 +116,81 @@ def format_next_steps(
     ]
 
 
-@contextmanager
-def user_errors(*types: Type[Exception]) -> Iterator[None]:
-    """Exit with a one-line message on OSError and ValueError.
-
-    Use it for steps that read files and settings of the user; elsewhere
-    errors keep their traceback.
+def parse_count(text: str) -> int:
+    """Parse the value of an option that is a number of images.
 
     Args:
-        *types (type): Exceptions to report, if not these two.
+        text (str): Value.
+
+    Returns:
+        int: Number.
 
     Raises:
-        SystemExit: If such an exception is raised in the context.
+        argparse.ArgumentTypeError: If it is no integer of 1 or more.
     """
-    expected = types or (OSError, ValueError)
-    try:
-        yield
-    except expected as error:
-        raise SystemExit(f'error: {error}') from error
+    if not text.isascii() or not text.isdigit() or int(text) < 1:
+        raise argparse.ArgumentTypeError(
+            f'got {text!r}, expected a number of images of 1 or more; leave '
+            'the option out for all'
+        )
+    return int(text)
+
+
+def add_measurement_arguments(parser: argparse.ArgumentParser) -> None:
+    """Add the options of commands that measure a model on a dataset split.
+
+    Args:
+        parser (argparse.ArgumentParser): Parser to extend.
+    """
+    parser.add_argument('config', help='config file')
+    parser.add_argument('checkpoint', help='checkpoint file or URL')
+    parser.add_argument(
+        '--out-file', metavar='FILE', help='results file (.json)'
+    )
+    parser.add_argument(
+        '--split',
+        choices=['train', 'val', 'test'],
+        default='test',
+        help='dataset split',
+    )
+    parser.add_argument(
+        '--max-images',
+        type=parse_count,
+        metavar='N',
+        help='maximum number of images (default: all)',
+    )
+    parser.add_argument(
+        '--device',
+        help='device, for example cpu, cuda:1 or mps (default: a GPU if there '
+        'is one)',
+    )
+    add_cfg_options(parser)
+
+
+def read_samples(dataset: Any, max_images: Optional[int]) -> Iterator[Any]:
+    """Read the samples of a dataset, with a progress bar.
+
+    Args:
+        dataset (BaseDataset): Dataset.
+        max_images (int, optional): Number of samples, the first ones; None:
+            all.
+
+    Yields:
+        dict: Sample.
+
+    Raises:
+        SystemExit: If the dataset is empty, or an image cannot be read.
+    """
+    total = len(dataset)
+    if total == 0:
+        raise SystemExit(
+            'error: the dataset split has no images; choose another --split, '
+            'or correct ann_file in the config'
+        )
+    for index in track(range(min(max_images or total, total))):
+        with user_errors():
+            sample = dataset[index]
+        yield sample
 
 
 def add_cfg_options(parser: argparse.ArgumentParser) -> None:
@@ -369,8 +344,10 @@ def is_first_process() -> bool:
     Returns:
         bool: True without a launcher.
     """
-    rank = os.environ.get('RANK') or os.environ.get('SLURM_PROCID')
-    return int(rank or 0) == 0
+    # Open MPI's goes before Slurm's, which numbers the nodes under mpirun.
+    names = ('RANK', 'OMPI_COMM_WORLD_RANK', 'SLURM_PROCID')
+    ranks = (os.environ.get(name) for name in names)
+    return int(next(filter(None, ranks), 0)) == 0
 
 
 def _enable_visualization(cfg: Any, args: argparse.Namespace) -> None:

@@ -12,10 +12,24 @@ from swahr_mmpose.utils.resources import find_resource
 if TYPE_CHECKING:
     from mmengine.config import Config
 
-__all__ = ['find_config', 'name_types', 'read_config']
+__all__ = [
+    'describe_other_file',
+    'find_config',
+    'name_types',
+    'read_config',
+    'require_config',
+]
 
 # Packages whose classes are registered where they are used by name.
 _PACKAGES = ('mmcv', 'mmengine', 'mmpose', 'swahr_mmpose', 'torch')
+# Endings of configs, and of files that users give in their place.
+_CONFIG_TYPES = ('.py', '.yml', '.yaml', '.json')
+_OTHER_TYPES = {
+    'an image': '.bmp .gif .heic .jpeg .jpg .png .tif .tiff .webp'.split(),
+    'a video': '.avi .m4v .mkv .mov .mp4 .mpg .webm'.split(),
+    'a checkpoint': ['.pth', '.pt'],
+    'an ONNX model': ['.onnx'],
+}
 
 
 def find_config(name: str) -> str:
@@ -34,6 +48,49 @@ def find_config(name: str) -> str:
     return str(shipped) if shipped.is_file() else name
 
 
+def require_config(name: str) -> str:
+    """Find a config file, or raise.
+
+    Args:
+        name (str): See :func:`find_config`.
+
+    Returns:
+        str: Path of the file.
+
+    Raises:
+        FileNotFoundError: If there is no such file.
+        ValueError: If it is a file of another type.
+    """
+    file = find_config(name)
+    if not osp.isfile(file):
+        raise FileNotFoundError(
+            f'config {name} does not exist, neither here nor among the '
+            'shipped configs; give the path of a file, or a name such as '
+            'coco/NAME.py'
+        )
+    if not file.lower().endswith(_CONFIG_TYPES):
+        kind = describe_other_file(name) or 'a file of another type'
+        raise ValueError(
+            f'{name} is {kind}, expected a config ({", ".join(_CONFIG_TYPES)})'
+            ' or a name that `swahr fetch` lists, such as higherhrnet-w32, '
+            'before it'
+        )
+    return file
+
+
+def describe_other_file(name: str) -> str:
+    """Describe a file that is no config by the ending of its name.
+
+    Args:
+        name (str): File name.
+
+    Returns:
+        str: ``'an image'``, ``'a video'``, ...; empty for other endings.
+    """
+    ending = osp.splitext(name)[1].lower()
+    return next((k for k, v in _OTHER_TYPES.items() if ending in v), '')
+
+
 def read_config(path: str) -> Config:
     """Read a config file, with names (strings) as ``type`` everywhere.
 
@@ -45,18 +102,11 @@ def read_config(path: str) -> Config:
         applied, see :func:`.apply_input_size_variable`.
 
     Raises:
-        FileNotFoundError: If there is no such file.
+        FileNotFoundError, ValueError: See :func:`require_config`.
     """
     from mmengine.config import Config
 
-    file = find_config(str(path))
-    if not osp.isfile(file):
-        raise FileNotFoundError(
-            f'config {path} does not exist, neither here nor among the '
-            'shipped configs; give the path of a file, or a name such as '
-            'coco/NAME.py'
-        )
-    cfg = Config.fromfile(file)
+    cfg = Config.fromfile(require_config(str(path)))
     apply_input_size_variable(cfg)
     return name_types(cfg)
 

@@ -9,7 +9,8 @@ module ``torch.<type>``.
 
 from __future__ import annotations
 
-from typing import Any, List, Optional, Union
+from functools import partial
+from typing import Any, Callable, List, Optional, Union
 
 import torch
 from mmengine.device import get_device
@@ -172,9 +173,10 @@ def synchronize(device: Device) -> None:
     Args:
         device (str | torch.device): Device.
     """
-    device = torch.device(device)
-    if device.type != 'cpu':
-        _get_module(device.type).synchronize()
+    if torch.device(device).type != 'cpu':
+        wait = _get_function(device, 'synchronize')
+        assert wait is not None, f'torch cannot wait for {device}'
+        wait()
 
 
 def get_device_name(device: Device) -> str:
@@ -199,8 +201,7 @@ def reset_peak_memory(device: Device) -> None:
     Args:
         device (str | torch.device): Device.
     """
-    module = _get_module(torch.device(device).type)
-    reset = getattr(module, 'reset_peak_memory_stats', None)
+    reset = _get_function(device, 'reset_peak_memory_stats')
     if reset is not None:
         reset()
 
@@ -215,9 +216,22 @@ def get_peak_memory(device: Device) -> Optional[float]:
         float | None: MiB; ``None`` where torch does not measure it (CPU,
         MPS).
     """
-    module = _get_module(torch.device(device).type)
-    measure = getattr(module, 'max_memory_allocated', None)
+    measure = _get_function(device, 'max_memory_allocated')
     return None if measure is None else measure() / 2**20
+
+
+def _get_function(device: Device, name: str) -> Optional[Callable[[], Any]]:
+    """Get a function of ``torch.<type>`` for a device; None if it has none.
+
+    Without an argument it concerns the current device. ``torch.mps`` has one
+    device, and functions without arguments.
+    """
+    device = torch.device(device)
+    function = getattr(_get_module(device.type), name, None)
+    is_only = device.index is None or device.type == 'mps'
+    return (
+        function if function is None or is_only else partial(function, device)
+    )
 
 
 def _get_module(kind: str) -> Any:

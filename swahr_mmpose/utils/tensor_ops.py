@@ -41,6 +41,9 @@ def resize(
     height, width = size
     if tuple(maps.shape[-2:]) == (height, width):
         return maps
+    if _is_strided(maps) and not torch.onnx.is_in_onnx_export():
+        size = height, width  # a reshape would copy
+        return F.interpolate(maps.detach(), size=size, mode='bilinear')
     planes = maps.detach().reshape(-1, *maps.shape[-2:])
     use_opencv = maps.device.type == 'cpu' and maps.dtype == torch.float32
     if use_opencv and not torch.onnx.is_in_onnx_export():
@@ -55,6 +58,16 @@ def resize(
             planes[None], size=(height, width), mode='bilinear'
         )[0]
     return planes.reshape(*maps.shape[:-2], height, width)
+
+
+def _is_strided(maps: Tensor) -> bool:
+    """Whether maps (N, C, h, w) on an accelerator have no memory format."""
+    formats = torch.contiguous_format, torch.channels_last
+    return (
+        maps.dim() == 4
+        and maps.device.type != 'cpu'
+        and not any(maps.is_contiguous(memory_format=f) for f in formats)
+    )
 
 
 def next_size(size: Sequence[int], target: Sequence[int]) -> Tuple[int, int]:

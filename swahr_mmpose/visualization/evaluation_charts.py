@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import io
 import re
+from itertools import cycle
 from typing import Any, Sequence
 
 import matplotlib
@@ -19,6 +20,7 @@ __all__ = ['error_chart', 'figure_to_svg', 'precision_chart', 'scale_chart']
 
 # From good to bad, distinguishable with common colour vision deficiencies.
 _KIND_COLOURS = ('#4c9f70', '#a8d5ba', '#f0c05a', '#e07b39', '#b03a48')
+_LEVEL_COLOURS = ('#31688e', '#e07b39', '#4c9f70', '#b03a48')
 
 
 def figure_to_svg(figure: Figure) -> str:
@@ -126,7 +128,7 @@ def scale_chart(
         Figure: Matplotlib figure.
     """
     figure, axes = _make_axes(6.4, 3.6)
-    for values, name, colour in zip(scales, names, ('#31688e', '#e07b39')):
+    for values, name, colour in zip(scales, names, cycle(_LEVEL_COLOURS)):
         axes.scatter(sizes, values, s=12, alpha=0.6, color=colour, label=name)
     axes.axhline(1, color='0.6', linewidth=1, zorder=0)
     axes.set_xscale('log')

@@ -14,6 +14,7 @@ from mmengine.dataset import pseudo_collate
 from torch import Tensor
 
 from swahr_mmpose.models.losses.functional import scale_adapted_target
+from swahr_mmpose.utils.annotations import count_labelled
 
 __all__ = ['Inspection', 'inspect_sample', 'inspect_targets', 'links_of']
 
@@ -94,10 +95,7 @@ def _find_encoded(annotations: Any, count: int) -> np.ndarray:
     ):
         return np.ones(count, bool)
     return np.array(
-        [
-            not (a.get('iscrowd') and not a.get('num_keypoints'))
-            for a in annotations
-        ],
+        [not a.get('iscrowd') or count_labelled(a) > 0 for a in annotations],
         bool,
     )
 

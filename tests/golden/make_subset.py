@@ -2,7 +2,7 @@
 
   python tests/golden/make_subset.py FOLDER_OF_REFERENCE_ARRAYS
 
-Pictures, and arrays made of the pixels of photographs, are left out.
+Images, and arrays made of the pixels of photographs, are left out.
 """
 
 import argparse

@@ -51,6 +51,18 @@ CONFIG = str(
 )
 
 
+def save_random_weights(folder, std=0.5):
+    """Save random weights of ``CONFIG``, which detect people everywhere."""
+    init_default_scope('mmpose')
+    torch.manual_seed(0)
+    model = MODELS.build(Config.fromfile(CONFIG).model)
+    for layer in model.head.final_layers:
+        torch.nn.init.normal_(layer.weight, std=std)
+    path = folder / 'random.pth'
+    torch.save(dict(state_dict=model.state_dict()), path)
+    return str(path)
+
+
 def run(*command, cwd=ROOT, check=True, **kwargs):
     """Run a command; assert that it succeeds unless ``check`` is False."""
     env = dict(os.environ, OMP_NUM_THREADS='1', PYTHONWARNINGS='ignore')

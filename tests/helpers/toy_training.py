@@ -128,7 +128,14 @@ METRICS = []  # of all validations, in this order
 
 
 def make_runner(
-    work_dir, kill=None, wrapper=None, hooks=(), train_cfg=None, **opts
+    work_dir,
+    kill=None,
+    wrapper=None,
+    hooks=(),
+    train_cfg=None,
+    seed=0,
+    sampler=None,
+    **opts,
 ):
     """Make the runner of a training of a few epochs of four iterations."""
     torch.manual_seed(1)
@@ -138,13 +145,15 @@ def make_runner(
     checkpoint = SafeCheckpointHook(
         **{**dict(interval=1, max_keep_ckpts=2, save_best='acc'), **opts}
     )
-    sampler = dict(type='DefaultSampler')
+    in_order = dict(type='DefaultSampler', shuffle=False)
     sgd = dict(type='SGD', lr=0.05, momentum=0.9)
     return Runner(
         Model(),
         str(work_dir),
-        train_dataloader=dict(loader, sampler=sampler),
-        val_dataloader=dict(loader, sampler=dict(sampler, shuffle=False)),
+        train_dataloader=dict(
+            loader, sampler=sampler or dict(type='DefaultSampler')
+        ),
+        val_dataloader=dict(loader, sampler=in_order),
         train_cfg=train_cfg or dict(by_epoch=True, max_epochs=5),
         val_cfg=dict(),
         val_evaluator=[Acc()],
@@ -161,7 +170,7 @@ def make_runner(
             KillHook(kill, 'HIGHEST'),
             KillHook(kill, 'LOWEST'),
         ],
-        randomness=dict(seed=0),
+        randomness=dict(seed=seed),
         resume=True,
         default_scope='mmpose',
         experiment_name=uuid.uuid4().hex,

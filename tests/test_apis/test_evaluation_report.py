@@ -1,8 +1,11 @@
 """A report shows what the metric evaluated."""
 
+import base64
 import json
 import re
+import shutil
 
+import cv2
 import numpy as np
 import pytest
 import torch
@@ -10,9 +13,13 @@ from helpers.tools import CONFIG, ann, data_options
 from mmengine.config import Config
 from mmengine.registry import init_default_scope
 from mmpose.registry import MODELS
+from PIL import Image
 
-from swahr_mmpose.apis.evaluation_report import _find_filled
+from swahr_mmpose.apis.evaluation_report import _find_filled, _show_scales
 from swahr_mmpose.commands.report import main
+from swahr_mmpose.evaluation.scale_statistics import PersonScales
+
+IGNORE = 'ignore_orientation'
 
 SECTIONS = [
     'Metrics',
@@ -24,7 +31,7 @@ SECTIONS = [
 ]
 
 
-def report(data, folder, *arguments):
+def report(data, folder, *arguments, options=()):
     """Run the command; return the page and its section titles."""
     out = folder / 'report.html'
     main(
@@ -37,6 +44,7 @@ def report(data, folder, *arguments):
             str(folder / 'work'),
             '--cfg-options',
             *data_options(data),
+            *options,
         ]
     )
     page = out.read_text(encoding='utf-8')
@@ -125,3 +133,49 @@ def test_keypoints_that_were_filled_in_are_found_in_any_order():
     filled[0, 1] = filled[2, 3] = True
     found = _find_filled(points[[2, 0]] + 1e-3, points, filled)
     assert found.tolist() == filled[[2, 0]].tolist()
+
+
+def decode_first_image(page):
+    """Decode the first image pair of the gallery."""
+    data = re.search('data:image/jpeg;base64,([^"]+)', page)[1]
+    return cv2.imdecode(
+        np.frombuffer(base64.b64decode(data), np.uint8), cv2.IMREAD_COLOR
+    )
+
+
+@pytest.mark.parametrize('ignored', [True, False])
+def test_images_are_drawn_in_the_frame_of_the_annotations(
+    synthetic, tmp_path, results, ignored
+):
+    data = tmp_path / 'turned'
+    shutil.copytree(synthetic, data)
+    content = json.loads(open(ann(data)).read())
+    exif = Image.Exif()
+    exif[0x0112] = 6  # rotated by 90 degrees
+    for image in content['images']:
+        path = data / 'images/val' / image['file_name']
+        Image.open(path).save(path, exif=exif)
+        if not ignored:
+            image.update(width=image['height'], height=image['width'])
+    for annotation in content['annotations']:
+        annotation['segmentation'] = []  # masks have the size of the image
+    with open(ann(data), 'w') as stream:
+        json.dump(content, stream)
+    page, _ = report(
+        data, tmp_path, '--results', results, '--num-worst', 1,
+        options=[f'test_dataloader.dataset.pipeline.0.{IGNORE}={ignored}'],
+    )  # fmt: skip
+    height, width = decode_first_image(page).shape[:2]
+    # Images of 160 x 128 pixels, side by side with a gap.
+    assert (height, width) == ((128, 326) if ignored else (160, 262))
+
+
+def test_scales_that_are_not_finite_are_left_out():
+    people = PersonScales(
+        np.array([10.0, 20, 30, 40]),
+        np.array([[1, np.nan, 1.1, 1.2], [1, 1, np.inf, 1.3], [1, 1, 1, 1.4]]),
+        np.ones((3, 4)),
+    )
+    section = _show_scales(people, [4, 2, 1])
+    assert section.note.startswith('Scale s of 2 annotated people')
+    assert section.note.endswith('1.00 at 1/4, 1.00 at 1/2, 1.00 at 1/1.')

@@ -106,3 +106,36 @@ def test_files_that_pillow_cannot_read_are_named(tmp_path, monkeypatch):
     path.unlink()
     with pytest.raises(FileNotFoundError, match='a.heic does not exist'):
         item.load()
+
+
+def test_tensors_of_a_derived_class_are_images():
+    class Image(torch.Tensor):  # as torchvision.tv_tensors.Image
+        pass
+
+    Image.__module__ = 'torchvision.tv_tensors._image'
+    image = torch.from_numpy(RGB).permute(2, 0, 1).as_subclass(Image)
+    assert is_image(image)
+    np.testing.assert_array_equal(convert_image(image), BGR)
+
+
+@pytest.mark.parametrize(('factor', 'offset'), [(1, 0), (256, 255)])
+def test_pil_images_of_32_bits_have_8_or_16_bit_values(factor, offset):
+    grey = BGR[..., 0].copy()
+    grey[0, 0] = 255
+    pixels = grey.astype(np.int32) * factor + offset
+    expected = np.repeat(grey[..., None], 3, axis=2)
+    found = convert_image(Image.fromarray(pixels))
+    np.testing.assert_array_equal(found, expected)
+
+
+@pytest.mark.parametrize(
+    ('pixels', 'message'),
+    [
+        (np.array([[-1, 9]], np.int32), "mode 'I' with values from -1 to 9"),
+        (np.array([[0, 70000]], np.int32), 'to 70000, expected up to 16 bits'),
+        (np.array([[0.5]], np.float32), "mode 'F', whose range is not known"),
+    ],
+)
+def test_pil_images_of_an_unknown_range_are_refused(pixels, message):
+    with pytest.raises(ValueError, match=message):
+        convert_image(Image.fromarray(pixels))

@@ -15,12 +15,10 @@ import pytest
 import torch
 from helpers import ROOT
 from helpers.datasets import write
-from helpers.tools import LEAVES, tool
+from helpers.tools import LEAVES, save_random_weights, tool
 from mmengine.config import Config
-from mmengine.registry import init_default_scope
 from mmengine.structures import InstanceData
 from mmpose.apis import MMPoseInferencer
-from mmpose.registry import MODELS
 from pycocotools.coco import COCO
 
 from swahr_mmpose.apis.inferencer import Inferencer
@@ -46,14 +44,7 @@ SMALL = {
 @pytest.fixture(scope='module')
 def checkpoint(tmp_path_factory):
     """Random weights that detect people everywhere."""
-    init_default_scope('mmpose')
-    torch.manual_seed(0)
-    model = MODELS.build(Config.fromfile(CONFIG).model)
-    for layer in model.head.final_layers:
-        torch.nn.init.normal_(layer.weight, std=0.5)
-    path = tmp_path_factory.mktemp('weights') / 'random.pth'
-    torch.save(dict(state_dict=model.state_dict()), path)
-    return str(path)
+    return save_random_weights(tmp_path_factory.mktemp('weights'))
 
 
 @pytest.fixture(scope='module')
@@ -423,7 +414,8 @@ def test_the_tool_reports_a_missing_device_or_screen(
 def test_the_tool_names_an_unknown_setting(
     monkeypatch, checkpoint, folder, tmp_path
 ):
-    given = [TOOL, CONFIG, checkpoint, folder, '--out-file', tmp_path / 'a']
+    given = [TOOL, CONFIG, checkpoint, folder]
+    given += ['--out-file', tmp_path / 'a.json']
     given += ['--cfg-options', 'model.head.keypoint_loss.gama=1']
     monkeypatch.setattr(sys, 'argv', list(map(str, given)))
     message = "error: SWAHRLoss has no argument 'gama', did you mean 'gamma'"

@@ -5,11 +5,7 @@ import json
 import cv2
 import numpy as np
 import pytest
-import torch
-from helpers.tools import CONFIG
-from mmengine.config import Config
-from mmengine.registry import init_default_scope
-from mmpose.registry import MODELS
+from helpers.tools import CONFIG, save_random_weights
 from PIL import Image
 
 from swahr_mmpose.apis import Inferencer
@@ -27,14 +23,7 @@ OPTIONS = [f'{key}={value}'.replace(' ', '') for key, value in SMALL.items()]
 @pytest.fixture(scope='module')
 def checkpoint(tmp_path_factory):
     """Random weights that detect people everywhere."""
-    init_default_scope('mmpose')
-    torch.manual_seed(0)
-    model = MODELS.build(Config.fromfile(CONFIG).model)
-    for layer in model.head.final_layers:
-        torch.nn.init.normal_(layer.weight, std=0.2)
-    path = tmp_path_factory.mktemp('weights') / 'random.pth'
-    torch.save(dict(state_dict=model.state_dict()), path)
-    return str(path)
+    return save_random_weights(tmp_path_factory.mktemp('weights'), std=0.2)
 
 
 def make_inferencer(checkpoint, **kwargs):

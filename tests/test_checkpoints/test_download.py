@@ -1,12 +1,14 @@
+import socket
 import threading
 from functools import partial
 from http.server import SimpleHTTPRequestHandler, ThreadingHTTPServer
+from urllib.error import HTTPError, URLError
 
 import pytest
 import torch
 from mmengine.runner import CheckpointLoader
 
-from swahr_mmpose.checkpoints.download import local_file
+from swahr_mmpose.checkpoints.download import describe_failure, local_file
 from swahr_mmpose.checkpoints.io import file_sha256
 
 RAN = []
@@ -103,3 +105,26 @@ def test_downloads_of_mmengine_are_used(site, tmp_path):
     cached.parent.mkdir()
     torch.save(1, cached)
     assert local_file(f'{site[1]}/c.pth') == str(cached)
+
+
+@pytest.mark.parametrize(
+    ('error', 'reason'),
+    [
+        (
+            URLError(socket.gaierror(-2, 'Name or service not known')),
+            'host.invalid is not reachable (no network, or no such host)',
+        ),
+        (
+            URLError(ConnectionRefusedError(111, 'Connection refused')),
+            'no connection to host.invalid (Connection refused)',
+        ),
+        (
+            HTTPError('https://host.invalid/a', 404, 'Not Found', {}, None),
+            'host.invalid answers with status 404 (Not Found)',
+        ),
+        (RuntimeError('invalid hash value'), 'invalid hash value'),
+    ],
+)
+def test_failures_are_described_without_the_words_of_urllib(error, reason):
+    url = 'https://host.invalid/a.pth'
+    assert describe_failure(error, url) == reason

@@ -15,6 +15,7 @@ from pycocotools import mask as mask_utils
 from pycocotools.coco import COCO
 from pycocotools.cocoeval import COCOeval
 
+from swahr_mmpose.commands.make_synthetic_dataset import format_counts
 from swahr_mmpose.datasets.synthetic import (
     KEYPOINT_NAMES,
     SyntheticConfig,
@@ -346,6 +347,19 @@ def test_the_tool_writes_a_dataset_and_prints_its_path(tmp_path):
     assert f'Wrote {out}' in done.stdout
     assert 'train: 4 images' in done.stdout
     assert is_complete(out, num_train=4, num_val=2)
+
+
+@pytest.mark.parametrize(
+    ('crowds', 'text'),
+    [
+        (0, '9 images, 20 beetles'),
+        (1, '9 images, 21 annotations (20 beetles, 1 crowd)'),
+        (64, '9 images, 84 annotations (20 beetles, 64 crowds)'),
+    ],
+)
+def test_crowds_are_counted_as_annotations(crowds, text):
+    counts = dict(images=9, people=20, crowds=crowds)
+    assert format_counts(counts, 'beetles') == text
 
 
 def test_the_help_has_examples_and_the_defaults_of_the_function():

@@ -3,12 +3,14 @@
 import json
 import os
 import shutil
+import signal
 import socket
 import subprocess
 import sys
 import time
 import urllib.error
 import urllib.request
+from contextlib import ExitStack
 
 import cv2
 import numpy as np
@@ -121,6 +123,78 @@ def check_service(url, image):
     ):
         with pytest.raises(urllib.error.HTTPError, match=str(code)):
             post(query, body)
+
+
+STUB = """
+import time
+from types import SimpleNamespace
+from swahr_runtime import server
+
+class Slow:
+    settings = SimpleNamespace(keypoints=['nose'], skeleton=[])
+
+    def __call__(self, image, channels):
+        time.sleep(60)
+
+address, url = server.open_socket('127.0.0.1', 0)
+print(url, flush=True)
+server.serve(server.Service(Slow()), address)
+"""
+
+
+def test_ctrl_c_ends_the_service_at_once(tmp_path):
+    onnx_export.copy_runtime(str(tmp_path))
+    (tmp_path / 'serve.py').write_text(STUB)
+    image = cv2.imencode('.png', make_image())[1].tobytes()
+    post = b'POST / HTTP/1.1\r\nHost: a\r\nContent-Length: %d\r\n\r\n'
+    with subprocess.Popen(
+        [sys.executable, 'serve.py'],
+        cwd=tmp_path,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+    ) as service:
+        url = service.stdout.readline().strip()
+        with connect(url) as idle, connect(url) as body, connect(url) as busy:
+            idle.sendall(b'POST / HTTP/1.1\r\nHost: ')
+            body.sendall(post % 1000 + b'x')
+            busy.sendall(post % len(image) + image)
+            time.sleep(0.5)
+            started = time.monotonic()
+            service.send_signal(signal.SIGINT)
+            errors = service.communicate(timeout=20)[1]
+            # 0.4 s on an idle machine.
+            assert time.monotonic() - started < 3
+            answers = [read_all(c).partition(b'\r\n')[0] for c in (body, busy)]
+    assert (service.returncode, errors) == (0, 'stopped\n')
+    assert [line.split()[1] for line in answers] == [b'503', b'503']
+
+
+def test_idle_connections_do_not_keep_others_from_the_service(tmp_path):
+    """More than are allowed: the oldest are closed, with status 503."""
+    onnx_export.copy_runtime(str(tmp_path))
+    (tmp_path / 'serve.py').write_text(STUB)
+    with subprocess.Popen(
+        [sys.executable, 'serve.py'],
+        cwd=tmp_path,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+    ) as service, ExitStack() as stack:
+        stack.callback(service.kill)
+        url = service.stdout.readline().strip()
+        oldest = idle = stack.enter_context(connect(url))
+        for i in range(200):
+            idle = stack.enter_context(connect(url))
+            idle.sendall(b'POST / HTTP/1.1\r\nHost: ' if i % 2 else b'')
+        started = time.monotonic()
+        with urllib.request.urlopen(f'{url}/healthz', timeout=20) as answer:
+            assert answer.status == 200
+        assert b' 503 ' in read_all(oldest).splitlines()[0]
+        assert time.monotonic() - started < 10
+        idle.settimeout(0.2)
+        with pytest.raises(socket.timeout):  # the last one may still send
+            idle.recv(1)
 
 
 @pytest.mark.parametrize('command', ['swahr_runtime', 'server', 'tool'])

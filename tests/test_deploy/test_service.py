@@ -403,3 +403,21 @@ def test_without_the_form_library_the_answer_has_the_remedy(
     status, content = ask(service, **make_form(('image', 'a', encode())))
     assert status == 415
     assert 'curl --data-binary' in content['error']
+
+
+@pytest.mark.parametrize('phase', ['body', 'model'])
+def test_a_request_in_progress_is_answered_when_the_server_ends(
+    service, phase
+):
+    async def interrupt():
+        service.model.release.clear()
+        wait = 60 if phase == 'body' else 0
+        task = asyncio.ensure_future(call(service, encode(), wait=wait))
+        await asyncio.sleep(0.2)
+        assert service.is_running == (phase == 'model')
+        task.cancel()
+        return await task
+
+    status, content, _ = asyncio.run(interrupt())
+    assert status == 503
+    assert content == dict(error='the service is being stopped')

@@ -4,6 +4,7 @@ import os
 import random
 import warnings
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 import torch
@@ -11,8 +12,13 @@ from helpers import toy_training
 from helpers.toy_training import METRICS, early_stopping, train
 from helpers.training import read_log
 from mmengine.hooks import CheckpointHook
+from mmengine.optim import OptimWrapper, OptimWrapperDict
 
 from swahr_mmpose.checkpoints.io import read_checkpoint
+from swahr_mmpose.engine.hooks.run_state import (
+    collect_gradients,
+    restore_gradients,
+)
 from swahr_mmpose.engine.schedule import SettingsError
 
 # All kill points: SWAHR_KILLS=1000 pytest tests/test_engine/test_run_state.py
@@ -162,6 +168,27 @@ def test_lost_gradients_are_reported(tmp_path, monkeypatch):
     assert 'gradients of up to' in read_log(resumed)
 
 
+def test_lost_gradients_of_several_optimizers_are_reported():
+    """Each has a count of its own; none of them is saved."""
+    parameter = torch.nn.Parameter(torch.ones(1))
+    wrappers = {
+        name: OptimWrapper(
+            torch.optim.SGD([parameter], 0.1), accumulative_counts=counts
+        )
+        for name, counts in dict(a=3, b=1, c=2).items()
+    }
+    messages = []
+    runner = SimpleNamespace(
+        optim_wrapper=OptimWrapperDict(**wrappers),
+        logger=SimpleNamespace(warning=messages.append),
+    )
+    assert collect_gradients(runner) is None
+    restore_gradients(runner, None, 4)
+    (message,) = messages
+    assert 'optim_wrapper.a.accumulative_counts is 3' in message
+    assert 'up to 1 iterations are lost' in message
+
+
 def test_a_training_without_pending_gradients_is_resumed(tmp_path):
     wrapper = dict(accumulative_counts=3)
     longer = dict(by_epoch=True, max_epochs=6)
@@ -301,3 +328,53 @@ def test_the_older_checkpoint_is_found_by_the_name_of_the_hook(tmp_path):
     resumed, events = train(tmp_path, **options)
     assert resumed.epoch == 5
     assert events.log.count('before_train_epoch HIGHEST') < 5
+
+
+def train_with_seeds(folder, monkeypatch, seeds, stops, make_options):
+    """Train in parts, each with a new random seed; return the last runner."""
+    numbers = iter(seeds)
+    monkeypatch.setattr(
+        'mmengine.runner.utils.sync_random_seed', lambda: next(numbers)
+    )
+    for stop in stops:
+        runner, _ = train(folder, at=stop, seed=None, **make_options())
+    return runner
+
+
+@pytest.mark.parametrize(
+    ('mode', 'kind'),
+    [
+        ('epochs', 'DefaultSampler'),
+        ('within_epochs', 'DefaultSampler'),
+        ('iterations', 'DefaultSampler'),
+        ('iterations', 'InfiniteSampler'),
+    ],
+)
+def test_a_training_without_a_seed_keeps_that_of_its_checkpoint(
+    tmp_path, monkeypatch, mode, kind
+):
+    def make_options():
+        return dict(MODES[mode](), sampler=dict(type=kind))
+
+    whole, parts = (
+        train_with_seeds(tmp_path / name, monkeypatch, *plan, make_options)
+        for name, plan in (
+            ('whole', ([11], [None])),
+            ('parts', ([11, 22, 33], [40, 30, None])),
+        )
+    )
+    assert parts.seed == 11
+    assert parts.model.layer.weight.tolist() == (
+        whole.model.layer.weight.tolist()
+    )
+
+
+def test_a_seed_of_the_sampler_in_the_config_is_kept(tmp_path, monkeypatch):
+    runner = train_with_seeds(
+        tmp_path,
+        monkeypatch,
+        [11, 22],
+        [40, None],
+        lambda: dict(sampler=dict(type='DefaultSampler', seed=5)),
+    )
+    assert runner.train_dataloader.sampler.seed == 5

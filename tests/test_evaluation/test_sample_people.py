@@ -36,6 +36,13 @@ def test_crowds_and_people_without_keypoints_are_left_out():
     assert people.boxes.tolist() == [[90, 40, 20, 30]]
 
 
+def test_labelled_keypoints_are_counted_where_the_number_is_missing():
+    uncounted = {k: v for k, v in ANNOTATION.items() if k != 'num_keypoints'}
+    empty = dict(uncounted, keypoints=[0] * 6)
+    people = read_people({'raw_ann_info': [uncounted, empty]}, 2)
+    assert people.keypoints.tolist() == [[[100, 50], [0, 0]]]
+
+
 def test_the_area_is_that_of_the_box_where_there_is_none():
     sized = dict(ANNOTATION, area=77)
     people = read_people({'raw_ann_info': [ANNOTATION, sized]}, 2)

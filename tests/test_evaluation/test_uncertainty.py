@@ -3,11 +3,7 @@ import math
 
 import numpy as np
 import pytest
-import torch
-from helpers.tools import CONFIG, data_options
-from mmengine.config import Config
-from mmengine.registry import init_default_scope
-from mmpose.registry import MODELS
+from helpers.tools import CONFIG, data_options, save_random_weights
 
 from swahr_mmpose.commands.evaluate_uncertainty import main
 from swahr_mmpose.evaluation.uncertainty import (
@@ -108,14 +104,7 @@ def test_without_keypoints_there_is_no_interval():
 @pytest.fixture(scope='module')
 def checkpoint(tmp_path_factory):
     """Random weights that detect people everywhere."""
-    init_default_scope('mmpose')
-    torch.manual_seed(0)
-    model = MODELS.build(Config.fromfile(CONFIG).model)
-    for layer in model.head.final_layers:
-        torch.nn.init.normal_(layer.weight, std=0.5)
-    path = tmp_path_factory.mktemp('weights') / 'random.pth'
-    torch.save(dict(state_dict=model.state_dict()), path)
-    return str(path)
+    return save_random_weights(tmp_path_factory.mktemp('weights'))
 
 
 def test_the_command_measures_a_split(synthetic, checkpoint, tmp_path, capsys):

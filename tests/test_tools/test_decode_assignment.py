@@ -9,6 +9,12 @@ from swahr_mmpose.commands.test import merge_args, parse_args
 CONFIG = next((ROOT / 'configs/synthetic').glob('swahr_higherhrnet-tiny_*'))
 
 
+@pytest.fixture(autouse=True)
+def _in_a_folder(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / 'x.pth').touch()
+
+
 def merge(cfg, *options):
     merge_args(cfg, parse_args([str(CONFIG), 'x.pth', *options]))
     return cfg.model.head.get('decoder')

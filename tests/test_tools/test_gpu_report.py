@@ -4,6 +4,7 @@ import json
 import sys
 import time
 
+import numpy as np
 import pytest
 import torch
 from helpers.tools import tool
@@ -229,3 +230,22 @@ def test_a_wrong_device_is_noticed(monkeypatch):
     assert correctness.compare_losses(plan, None)['ok']
     monkeypatch.setattr(correctness, '_compute_losses', distort)
     assert not correctness.compare_losses(plan, None)['ok']
+
+
+@pytest.mark.parametrize('part', ['keypoints', 'scores'])
+def test_nan_in_decoded_people_is_a_difference(part):
+    people = dict(
+        keypoints=[np.zeros((1, 17, 2))],
+        scores=[np.ones((1, 17))],
+        instance_scores=[np.ones(1)],
+    )
+    broken = {**people, part: [np.full_like(people[part][0], np.nan)]}
+    results = [broken, people]
+
+    class Codec:
+        def batch_decode(self, *maps):
+            return tuple(results.pop(0).values())
+
+    row = correctness._compare_people(Codec(), [], [])
+    assert row['ok'] is False
+    assert row['difference'] == 'not finite'

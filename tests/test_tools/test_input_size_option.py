@@ -26,6 +26,7 @@ def _in_a_folder(tmp_path, monkeypatch):
     monkeypatch.setattr('sys.excepthook', None)
     monkeypatch.chdir(tmp_path)
     Image.new('RGB', (64, 64)).save('a.jpg')
+    (tmp_path / 'x.pth').touch()
 
 
 def assert_sizes(cfg, split):

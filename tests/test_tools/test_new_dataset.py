@@ -178,6 +178,7 @@ def test_flipping_can_be_disabled(monkeypatch, beetles, tmp_path):
             "no category 'bee', expected one of .'beetle'",
         ),
         (['--img-dir', 'nowhere'], 'nowhere does not exist'),
+        (['--link-dir', 'nowhere'], 'nowhere, expected an existing folder'),
         (['--val', 'nowhere.json'], 'nowhere.json'),
     ],
 )
@@ -187,6 +188,26 @@ def test_mistakes_end_in_a_message(
     with pytest.raises(SystemExit, match=message):
         new_dataset(monkeypatch, beetles, tmp_path / 'a', *args)
     assert not (tmp_path / 'a').exists()
+
+
+def test_links_to_images_are_followed_into_a_named_folder(
+    monkeypatch, beetles, tmp_path
+):
+    linked = tmp_path / 'linked'
+    shutil.copytree(beetles / 'annotations', linked / 'annotations')
+    for split in ('train', 'val'):
+        folder = linked / 'images' / split
+        folder.mkdir(parents=True)
+        for image in (beetles / 'images' / split).iterdir():
+            (folder / image.name).symlink_to(image)
+    with pytest.raises(SystemExit, match='--link-dir of swahr dataset new'):
+        new_dataset(monkeypatch, linked, tmp_path / 'made')
+    config = new_dataset(
+        monkeypatch, linked, tmp_path / 'made', '--link-dir', beetles
+    )
+    for part in ('train_dataloader', 'val_dataloader'):
+        prefix = Config.fromfile(config)[part].dataset.data_prefix
+        assert Path(prefix.links) == beetles.resolve()
 
 
 def test_a_folder_is_replaced_on_demand_only(

@@ -522,6 +522,7 @@ def test_the_ablation_adds_up_and_does_not_run_twice(tmp_path):
     assert run['metrics'].keys() >= {'coco/AP', 'coco/AP (M)'}
     assert run['curve'][-1][0] == 2
     assert '| SWAHR, 2 epochs, 1 seed |' in page.read_text()
+    assert cv2.imread(str(tmp_path / 'page.png')).std() > 0
     log = tmp_path / 'runs/SWAHR_2e_seed0/log.txt'
     before = log.stat().st_mtime_ns
     tool(*command, 'metrics')

@@ -21,9 +21,12 @@ COMMANDS = {
 
 
 @pytest.fixture
-def _no_hook(monkeypatch):
-    """Commands replace ``sys.excepthook``."""
+def _no_hook(monkeypatch, tmp_path):
+    """Commands replace ``sys.excepthook``, and look for their checkpoint."""
     monkeypatch.setattr(sys, 'excepthook', sys.excepthook)
+    monkeypatch.chdir(tmp_path)
+    for name in ('a.pth', 'a.onnx'):
+        (tmp_path / name).touch()
 
 
 def run(name, config, *options):
@@ -33,10 +36,9 @@ def run(name, config, *options):
 
 @pytest.mark.usefixtures('_no_hook')
 @pytest.mark.parametrize('name', COMMANDS)
-def test_a_missing_config_is_named(tmp_path, monkeypatch, name):
+def test_a_missing_config_is_named(tmp_path, name):
     for package in ('onnx', 'onnxruntime', 'onnxscript'):
         pytest.importorskip(package)
-    monkeypatch.chdir(tmp_path)
     (tmp_path / 'a.jpg').touch()
     with pytest.raises(SystemExit, match='error: .*nowhere/c.py.* not exist'):
         run(name, 'nowhere/c.py')
@@ -44,8 +46,7 @@ def test_a_missing_config_is_named(tmp_path, monkeypatch, name):
 
 @pytest.mark.usefixtures('_no_hook')
 @pytest.mark.parametrize('name', ['train', 'test'])
-def test_a_misspelt_loss_option_is_named(tmp_path, monkeypatch, name):
-    monkeypatch.chdir(tmp_path)
+def test_a_misspelt_loss_option_is_named(tmp_path, name):
     with pytest.raises(SystemExit, match="SWAHRLoss has no argument 'gama'"):
         run(
             name, CONFIG, '--skip-checks', '--work-dir', str(tmp_path / 'w'),

@@ -1,12 +1,12 @@
 import argparse
-import runpy
 
 import numpy as np
 import pytest
-from helpers import ROOT
 from helpers.models import FLIPS, make_model
 from mmengine.dataset import Compose
 from PIL import Image
+
+from swahr_mmpose.commands import visualize
 
 
 class OneImage:
@@ -37,10 +37,9 @@ def test_poses_are_drawn_on_the_image_that_the_pipeline_loads(
     exif[0x0112] = 6  # rotated by 90 degrees
     stored.save(tmp_path / 'a.jpg', exif=exif)
     model = make_model()
-    tool = runpy.run_path(str(ROOT / 'tools/analysis_tools/visualize.py'))
     args = argparse.Namespace(score_thr=0.2, keypoint=None, draw_filled=False)
     dataset = OneImage(str(tmp_path / 'a.jpg'), ignore)
-    name, figure = tool['draw_people'](model, dataset, 0, args)
+    name, figure = visualize.draw_people(model, dataset, 0, args)
     assert name == 'a'
     shown = figure.axes[0].images[0].get_array()
     assert shown.shape == ((40, 60, 3) if ignore else (60, 40, 3))

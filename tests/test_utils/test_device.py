@@ -118,20 +118,57 @@ def test_process_groups_are_those_of_mmengine(on, kind):
     assert device.supports_distributed() == (kind in ('cuda', 'npu'))
 
 
-def test_measurements_use_the_module_of_the_device(monkeypatch):
+@pytest.fixture
+def calls(monkeypatch):
+    """Record the calls of the functions of ``torch.xpu``."""
     calls = []
+
+    def make(name, result=None):
+        def call(*args):
+            calls.append((name, *map(str, args)))
+            return result
+
+        return call
+
     module = fake_module(
-        synchronize=lambda: calls.append('synchronize'),
-        reset_peak_memory_stats=lambda: calls.append('reset'),
-        max_memory_allocated=lambda: 3 * 2**20,
+        synchronize=make('synchronize'),
+        reset_peak_memory_stats=make('reset'),
+        max_memory_allocated=make('measure', 3 * 2**20),
         get_device_name=lambda d: f'Big {d}',
     )
     monkeypatch.setattr(torch, 'xpu', module)
-    device.synchronize('xpu:1')
-    device.reset_peak_memory('xpu')
-    assert calls == ['synchronize', 'reset']
-    assert device.get_peak_memory('xpu') == 3
+    return calls
+
+
+def measure(name):
+    device.synchronize(name)
+    device.reset_peak_memory(name)
+    return device.get_peak_memory(name)
+
+
+def test_measurements_are_of_the_device_not_of_the_current_one(calls):
+    assert measure('xpu:1') == 3
+    assert calls == [
+        ('synchronize', 'xpu:1'), ('reset', 'xpu:1'), ('measure', 'xpu:1'),
+    ]  # fmt: skip
     assert device.get_device_name('xpu:1') == 'Big xpu:1'
+
+
+def test_a_device_without_an_index_is_the_current_one(calls):
+    assert measure('xpu') == 3
+    assert calls == [('synchronize',), ('reset',), ('measure',)]
+
+
+def test_mps_has_one_device_and_takes_no_index(monkeypatch):
+    waits = []
+    monkeypatch.setattr(
+        torch,
+        'mps',
+        types.SimpleNamespace(synchronize=lambda: waits.append(True)),
+    )
+    device.synchronize('mps:0')
+    assert waits == [True]
+    assert device.get_peak_memory('mps:0') is None
 
 
 def test_a_cpu_measures_no_memory():

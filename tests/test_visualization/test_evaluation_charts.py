@@ -52,3 +52,10 @@ def test_svg_is_well_formed_reproducible_and_without_fixed_size():
     assert root.get('width') is None
     assert '&lt;nose&gt;' in text
     assert figure_to_svg(chart) == text
+
+
+def test_any_number_of_levels_is_drawn():
+    names = [f'1/{n}' for n in range(6)]
+    axes = scale_chart(np.array([10, 100]), np.ones((6, 2)), names).axes[0]
+    assert len(axes.collections) == 6
+    assert [t.get_text() for t in axes.get_legend().texts] == names

@@ -20,13 +20,12 @@ of two measurements on one machine; the times alone do not transfer.
 import json
 from pathlib import Path
 
-import torch
-from benchmarking import growth, loader, measuring, networks, operations
+from benchmarking import DESCRIBED, NETWORKS, OPERATIONS
+
+# Parse the arguments before torch and MMPose are imported.
+__swahr_command__ = True
 
 from swahr_mmpose.utils.cli import make_parser, user_errors
-from swahr_mmpose.utils.device import require_device
-
-DESCRIBED = {**networks.ROWS, **loader.ROWS}
 
 
 def parse_args():
@@ -35,8 +34,8 @@ def parse_args():
     parser.add_argument(
         '--rows',
         nargs='+',
-        choices=[*operations.ROWS, *DESCRIBED, 'growth'],
-        default=list(operations.ROWS),
+        choices=[*OPERATIONS, *DESCRIBED, 'growth'],
+        default=list(OPERATIONS),
         help='rows to measure (default: the operations)',
     )
     add_sizes(parser)
@@ -46,8 +45,7 @@ def parse_args():
     parser.add_argument(
         '--threads',
         type=int,
-        default=torch.get_num_threads(),
-        help='threads of torch',
+        help='threads of torch (default: as torch chooses)',
     )
     parser.add_argument(
         '--out-file', metavar='FILE', help='file of the results (.json)'
@@ -80,7 +78,7 @@ def add_sizes(parser):
     parser.add_argument(
         '--networks',
         nargs='+',
-        choices=list(networks.NETWORKS),
+        choices=list(NETWORKS),
         default=['W32-512'],
         help='networks of the row train',
     )
@@ -103,6 +101,8 @@ def add_sizes(parser):
 
 def compare(rows, args):
     """Measure the reference and our implementation of some operations."""
+    from benchmarking import measuring, operations
+
     print(
         '| | old, ms | new, ms | ratio | goal | extra MiB, old / new |\n'
         '| --- | --- | --- | --- | --- | --- |'
@@ -117,9 +117,12 @@ def compare(rows, args):
 
 def describe(rows, args):
     """Measure complete networks and data loading."""
+    from benchmarking import loader, networks
+
+    measured = {**networks.ROWS, **loader.ROWS}
     results = []
     for row in rows:
-        for name, figures in DESCRIBED[row](args):
+        for name, figures in measured[row](args):
             results.append(dict(name=name, **figures))
             shown = (
                 f'{k} {v if isinstance(v, str) else format(v, ".1f")}'
@@ -132,12 +135,18 @@ def describe(rows, args):
 def main():
     """Measure, print and write the rows."""
     args = parse_args()
+    import torch
+    from benchmarking import growth, measuring
+
+    from swahr_mmpose.utils.device import require_device
+
     with user_errors():
         require_device(args.device)
+    args.threads = args.threads or torch.get_num_threads()
     torch.set_num_threads(args.threads)
     content = dict(hardware=measuring.hardware(args))
     print(', '.join(f'{k} {v}' for k, v in content['hardware'].items()))
-    compared = [row for row in args.rows if row in operations.ROWS]
+    compared = [row for row in args.rows if row in OPERATIONS]
     described = [row for row in args.rows if row in DESCRIBED]
     if compared:
         content['rows'] = compare(compared, args)

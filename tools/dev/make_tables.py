@@ -31,11 +31,13 @@ not edit.
 Every experiment of the paper's Tables 1 to 9 as a config. *Published* numbers
 are those of the paper or of the named source; *here* are runs of this
 repository, empty until there is one. Unless *difference* says otherwise:
-HigherHRNet-W32 on COCO train2017, input 512, sigma 2, Adam with learning rate
-2e-3 for 160 images, 300 epochs, ImageNet weights; single-scale flip test.
+HigherHRNet-W32 on COCO train2017 (CrowdPose: trainval), input 512, sigma 2,
+Adam with learning rate 2e-3 for 160 images, 300 epochs, ImageNet weights;
+single-scale flip test.
 
-A config that ends in `multi-scale` or `test-dev` only tests: give it the
-checkpoint of the config without that ending.
+A config that ends in `multi-scale-1.5`, `multi-scale-2` or `test-dev` only
+tests: give it the checkpoint of the config without that ending. Those of
+`test-dev` write `work_dirs/NAME.keypoints.json` for the server of COCO.
 """
 
 
@@ -92,8 +94,10 @@ def experiments(models):
             published = model.get('Published', dict(Metrics={}, Source=''))
             source = published['Source']
             if 'Note' in model:
-                notes.append(model['Note'])
-                source = f'{source} ({len(notes)})'.strip()
+                if model['Note'] not in notes:
+                    notes.append(model['Note'])
+                number_of_note = notes.index(model['Note']) + 1
+                source = f'{source} ({number_of_note})'.strip()
             name = osp.splitext(osp.basename(model['Config']))[0]
             lines.append(
                 row(

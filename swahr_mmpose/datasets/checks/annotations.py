@@ -20,6 +20,7 @@ from typing import (
     Tuple,
 )
 
+from .run_lengths import decompress_run_lengths
 from .schema import (
     MAX_COORDINATE,
     are_coordinates,
@@ -313,29 +314,14 @@ def _check_mask(mask: dict, size: Any) -> Iterator[str]:
 
 
 def _decode_run_lengths(counts: Any) -> List[int]:
-    """Decode the run lengths of an RLE mask; ``[0]`` if malformed.
-
-    In compressed counts a character has 5 bits, the last one of a number with
-    the sign.  From the fourth run on, numbers are differences to the run two
-    positions before.
-    """
+    """Decode the run lengths of an RLE mask; ``[0]`` if malformed."""
     if isinstance(counts, list):
         valid = all(is_integer(n) for n in counts)
         return counts if counts and valid else [0]
-    lengths: List[int] = []
-    value = shift = 0
-    for char in counts if isinstance(counts, str) else '':
-        code = ord(char) - 48
-        if not 0 <= code < 64 or shift > 60:
-            return [0]
-        value |= (code & 31) << shift
-        shift += 5
-        if code & 32:
-            continue
-        value -= (code & 16) << (shift - 4)
-        lengths.append(value + (lengths[-2] if len(lengths) > 2 else 0))
-        value = shift = 0
-    return lengths if lengths and not shift else [0]
+    try:
+        return decompress_run_lengths(counts) or [0]
+    except (TypeError, ValueError):
+        return [0]
 
 
 def summarize(problems: Sequence[Problem], max_shown: int) -> List[str]:

@@ -114,21 +114,18 @@ def check_dataset(
     broken, doubts = _check_images(
         content, image_dir, test_side, ignore_orientation, link_dir
     )
-    problems += broken
     people = content.get('annotations') if isinstance(content, dict) else None
     if needs_annotations and not people:
         subject = 'the annotation file'
-        problems.append(Problem('file', subject, 'has no annotations'))
+        broken.append(Problem('file', subject, 'has no annotations'))
     findings = find_implausible(
         content, num_keypoints, bool(test_side) and not crowd_index
     )
     stops = [finding.message for finding in findings if finding.stops]
-    problems += [Problem('dataset', 'all annotations:', m) for m in stops]
+    broken += [Problem('dataset', 'all annotations:', m) for m in stops]
     warnings = [f.message for f in findings if not f.stops]
     warnings += _format_doubts(doubts)
-    if problems:
-        text = _format_problems(ann_file, problems, max_shown)
-        raise ValueError('\n'.join([text, *_format_warnings(warnings)]))
+    _raise_problems(ann_file, [*problems, *broken], warnings, max_shown)
     return DatasetReport(
         len(content['images']),
         len(people or ()),
@@ -136,6 +133,18 @@ def check_dataset(
         frozenset(_list_paths(content, image_dir)),
         select_sample(content),
     )
+
+
+def _raise_problems(
+    ann_file: str,
+    problems: Sequence[Problem],
+    warnings: Sequence[str],
+    max_shown: int,
+) -> None:
+    """Raise if there are problems; the message has the warnings as well."""
+    if problems:
+        text = _format_problems(ann_file, problems, max_shown)
+        raise ValueError('\n'.join([text, *_format_warnings(warnings)]))
 
 
 def _format_doubts(doubts: Sequence[Problem]) -> List[str]:

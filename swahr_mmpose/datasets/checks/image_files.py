@@ -65,8 +65,8 @@ LARGEST_RATIO = 20
 # Message on a symbolic link out of the image folder.
 LINK_OUTSIDE = (
     'is a link that leaves the image folder; copy the file, or set '
-    'data_prefix.links in the config to the folder of the files (as the cache '
-    'of DVC) if you trust the links'
+    'data_prefix.links in the config (--link-dir of swahr dataset new) to the '
+    'folder of the files (as the cache of DVC) if you trust the links'
 )
 
 Size = Tuple[int, int]
@@ -124,13 +124,14 @@ def image_sizes(images: Iterable[dict]) -> Dict[str, Optional[Size]]:
 
 def _read_size(image: dict) -> Optional[Size]:
     """Read ``(width, height)`` of a record; None if missing or invalid."""
-    width, height = image.get('width'), image.get('height')
-    for side in (width, height):
+    sides = []
+    for side in (image.get('width'), image.get('height')):
         if not isinstance(side, (int, float)) or not 0 < side < 1e9:
             return None
         if side != int(side):
             return None
-    return width, height  # type: ignore[return-value]
+        sides.append(int(side))
+    return sides[0], sides[1]
 
 
 def lacks_end_marker(content: bytes) -> bool:
@@ -271,7 +272,7 @@ def _inspect_header(
         return ImageReport(
             f'is a {kind} file, which OpenCV cannot read; expected JPEG or PNG'
         )
-    size = None if size is None else tuple(size)  # type: ignore[assignment]
+    size = None if size is None else (size[0], size[1])
     problem, doubt = find_orientation_problem(frame, size, ignore_orientation)
     actual = frame.get_read_size(ignore_orientation)
     if problem is None and size is not None and actual != size:

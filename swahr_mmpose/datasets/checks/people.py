@@ -62,9 +62,9 @@ def collect_people(content: Any, num_keypoints: int) -> Optional[People]:
     sizes: Dict[Any, Tuple[float, float]] = {}
     for image in select_records(content, 'images'):
         bad = find_type_problems(image, 'images')
-        size = (image.get('width'), image.get('height'))
-        if not bad and None not in (*size, image.get('id')):
-            sizes[image['id']] = size  # type: ignore[assignment]
+        values = [image.get(key) for key in ('id', 'width', 'height')]
+        if not bad and None not in values:
+            sizes[image['id']] = (image['width'], image['height'])
     records = [
         record
         for record in select_records(content, 'annotations')

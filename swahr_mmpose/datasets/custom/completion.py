@@ -318,12 +318,13 @@ def _measure_segmentation(
     annotation: dict, size: Size
 ) -> Optional[Tuple[Box, float]]:
     """Measure box and area of a segmentation; None without one."""
-    if not annotation.get('segmentation') or None in size:
+    width, height = size
+    if not annotation.get('segmentation') or width is None or height is None:
         return None
-    if size[0] * size[1] > _MAX_PIXELS:  # type: ignore[operator]
+    if width * height > _MAX_PIXELS:
         raise ValueError(
-            f'image {annotation.get("image_id")} has size {size[0]}x{size[1]} '
-            f'in the annotation file, expected at most {_MAX_PIXELS} pixels; '
+            f'image {annotation.get("image_id")} has size {width}x{height} in '
+            f'the annotation file, expected at most {_MAX_PIXELS} pixels; '
             'correct width and height'
         )
     from swahr_mmpose.datasets.transforms.loss_mask import valid_region
@@ -331,7 +332,7 @@ def _measure_segmentation(
     # The loss mask excludes instances without labelled keypoints only.
     unlabelled = dict(annotation, iscrowd=1, num_keypoints=0)
     try:
-        region = ~valid_region([unlabelled], size)  # type: ignore[arg-type]
+        region = ~valid_region([unlabelled], (width, height))
     except Exception as error:  # pycocotools raises errors of many kinds
         raise ValueError(
             f'annotation {annotation.get("id")} of image '

@@ -13,7 +13,7 @@ import math
 from dataclasses import dataclass
 from pprint import pformat
 from string import Template
-from typing import Any, Dict, Sequence, Tuple
+from typing import Any, Dict, Optional, Sequence, Tuple
 
 __all__ = [
     'BASES',
@@ -113,6 +113,8 @@ class ConfigRecipe:
         epochs (int): Number of epochs, at least 2.
         max_instances (int): Maximum number of instances per image. Defaults
             to 30.
+        link_dir (str, optional): Folder to which links in the image folders
+            may lead, absolute. Defaults to None, none.
 
     Raises:
         ValueError: If a number is out of its range or ``order`` is no
@@ -130,6 +132,7 @@ class ConfigRecipe:
     batch_size: int
     epochs: int
     max_instances: int = 30
+    link_dir: Optional[str] = None
 
     def __post_init__(self) -> None:
         """Check the arguments."""
@@ -236,7 +239,7 @@ train_dataloader = dict(
         data_root=data_root,
         metainfo=metainfo,
         ann_file='train.json',
-        data_prefix=dict(img=$train_images),
+        data_prefix=dict($train_images),
         pipeline=train_pipeline,
     ),
 )
@@ -247,7 +250,7 @@ val_dataloader = dict(
         data_root=data_root,
         metainfo=metainfo,
         ann_file=val_ann_file,
-        data_prefix=dict(img=$val_images),
+        data_prefix=dict($val_images),
         pipeline=val_pipeline,
     ),
 )
@@ -290,13 +293,21 @@ def format_config(recipe: ConfigRecipe) -> str:
         batch=recipe.batch_size,
         workers=base.workers,
         persistent=base.workers > 0,
-        train_images=_format_literal(recipe.image_dirs[0]),
-        val_images=_format_literal(recipe.image_dirs[1]),
+        train_images=_format_prefix(recipe.image_dirs[0], recipe.link_dir),
+        val_images=_format_prefix(recipe.image_dirs[1], recipe.link_dir),
         lr=float(f'{base.lr * recipe.batch_size / base.total_batch:.3g}'),
         warmup=max(1, round(recipe.epochs / 100)),
         epochs=recipe.epochs,
         interval=max(1, min(10, recipe.epochs // 5)),
     )
+
+
+def _format_prefix(image_dir: str, link_dir: Optional[str]) -> str:
+    """Format the folders of a dataset as arguments."""
+    images = f'img={_format_literal(image_dir)}'
+    if link_dir is None:
+        return images
+    return f'{images}, links={_format_literal(link_dir)}'
 
 
 def _format_base_files(recipe: ConfigRecipe) -> Dict[str, str]:

@@ -95,8 +95,9 @@ def _check_unique(kind: str, records: Sequence[dict], name: str) -> None:
 def _map_ids(records: Sequence[dict]) -> Dict[Hashable, int]:
     """Map ids to integers: to themselves, or all to numbers from 1."""
     keys = dict.fromkeys(make_key(r.get('id')) for r in records)
-    if all(isinstance(key, int) for key in keys):
-        return {key: key for key in keys}  # type: ignore[misc]
+    numbers: Dict[Hashable, int] = {k: k for k in keys if isinstance(k, int)}
+    if len(numbers) == len(keys):
+        return numbers
     return {key: n for n, key in enumerate(keys, 1)}
 
 

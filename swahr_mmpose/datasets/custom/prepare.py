@@ -80,6 +80,8 @@ class DatasetOptions:
             validation images. Defaults to a part of ``ann_file``.
         val_img_dir (str | Sequence[str], optional): Folder of the validation
             images, or one per file. Defaults to ``img_dir``.
+        link_dir (str, optional): Folder outside of the image folders to which
+            links in them may lead. Defaults to None, none.
         val_share (float): Fraction of images held out for validation without
             ``val_ann_file``, in (0, 0.5]. Defaults to 0.1.
         keep_empty (bool): Whether to train on images without annotation, as
@@ -108,6 +110,7 @@ class DatasetOptions:
     img_dir: OneOrMore
     val_ann_file: Optional[OneOrMore] = None
     val_img_dir: Optional[OneOrMore] = None
+    link_dir: Optional[str] = None
     val_share: float = 0.1
     keep_empty: bool = False
     name: Optional[str] = None
@@ -346,7 +349,20 @@ def _make_recipe(
         epochs=options.epochs
         or choose_epochs(options.base, summaries[0].num_images, batch_size),
         max_instances=max(30, math.ceil(1.5 * most)),
+        link_dir=_resolve_link_dir(options.link_dir),
     )
+
+
+def _resolve_link_dir(link_dir: Optional[str]) -> Optional[str]:
+    """Resolve the folder of the files that links lead to."""
+    if link_dir is None:
+        return None
+    if not Path(link_dir).is_dir():
+        raise NotADirectoryError(
+            f'--link-dir is {link_dir}, expected an existing folder, that of '
+            'the files to which links in --img-dir lead'
+        )
+    return f'{Path(link_dir).resolve().as_posix()}/'
 
 
 def _locate_base_configs(out_dir: Path) -> str:

@@ -15,12 +15,14 @@ import json
 import math
 import shutil
 import uuid
+from contextlib import contextmanager
 from dataclasses import asdict
 from pathlib import Path
 from typing import (
     Any,
     Callable,
     Dict,
+    Iterator,
     List,
     NamedTuple,
     Optional,
@@ -133,18 +135,25 @@ def make_synthetic_dataset(
     )
     out = Path(out_dir).resolve()
     _check_target(out, overwrite)
+    with _replaced_folder(out) as partial:
+        counts = _write_dataset(partial, config, progress)
+    return {'out_dir': str(out), **counts}
+
+
+@contextmanager
+def _replaced_folder(out: Path) -> Iterator[Path]:
+    """Make a temporary folder; move it to ``out``, or remove it on errors."""
     # A sibling, so that both are on one file system.
     partial = out.with_name(f'.{out.name}.{uuid.uuid4().hex}.partial')
     partial.mkdir(parents=True)
     try:
-        counts = _write_dataset(partial, config, progress)
+        yield partial
         if out.exists():
             shutil.rmtree(out)
         partial.rename(out)
     except BaseException:  # also KeyboardInterrupt
         shutil.rmtree(partial, ignore_errors=True)
         raise
-    return {'out_dir': str(out), **counts}
 
 
 def is_complete(out_dir: Union[str, Path], **arguments: Any) -> bool:

@@ -8,13 +8,15 @@ pixels; masks are bool arrays (h, w).
 
 from __future__ import annotations
 
-from typing import Any, List, Sequence, Tuple, Union
+from typing import Any, List, Sequence, Tuple
 
 import cv2
 import numpy as np
 from pycocotools import mask as coco_mask
 
+from swahr_mmpose.datasets.checks.run_lengths import decompress_run_lengths
 from swahr_mmpose.datasets.checks.schema import find_perimeter_problem
+from swahr_mmpose.utils.annotations import count_labelled
 
 __all__ = ['read_run_lengths', 'valid_region', 'warp_loss_mask']
 
@@ -22,8 +24,6 @@ Size = Tuple[int, int]
 
 # Bound of polygon coordinates; pycocotools may crash on larger ones.
 _MAX_COORDINATE = 1e7
-# Bits of a compressed run length before its last character.
-_MAX_SHIFT = 60
 
 
 def valid_region(annotations: Sequence[dict], size: Size) -> np.ndarray:
@@ -48,11 +48,8 @@ def valid_region(annotations: Sequence[dict], size: Size) -> np.ndarray:
     """
     excluded: List[Any] = []
     for annotation in annotations:
-        labelled = annotation.get('num_keypoints')
-        if labelled is None:
-            keypoints = annotation.get('keypoints') or ()
-            labelled = np.count_nonzero(keypoints[2::3])
-        unlabelled = annotation.get('iscrowd', 0) or labelled == 0
+        is_crowd = annotation.get('iscrowd', 0)
+        unlabelled = is_crowd or count_labelled(annotation) == 0
         if unlabelled and annotation.get('segmentation'):
             excluded += _encode_segmentation(annotation, size)
     if not excluded:
@@ -143,7 +140,7 @@ def read_run_lengths(segmentation: dict, size: Size) -> List[int]:
             f'has size {got}, expected the image size {[h, w]} (h, w)'
         )
     if isinstance(counts, (str, bytes)):
-        counts = _decompress_run_lengths(counts)
+        counts = decompress_run_lengths(counts)
     elif not isinstance(counts, (list, tuple)):
         raise ValueError(
             f'has counts of type {type(counts).__name__}, expected a list of '
@@ -181,44 +178,6 @@ def _is_whole_number(value: Any) -> bool:
     if isinstance(value, int):  # may be too large for np.isfinite
         return True
     return bool(np.isfinite(value)) and value == int(value)
-
-
-def _decompress_run_lengths(counts: Union[str, bytes]) -> List[int]:
-    """Decompress the run lengths of COCO's compressed format.
-
-    Each character holds 5 bits of a number, lowest bits first, a flag for
-    more characters and an offset of 48. Negative numbers have the fifth bit
-    of their last character set. From the fourth run, the difference to the
-    run before the previous one is stored.
-
-    Raises:
-        ValueError: If the string is truncated or has other characters.
-    """
-    data = counts.encode() if isinstance(counts, str) else counts
-    lengths: List[int] = []
-    value = shift = 0
-    for index, code in enumerate(data):
-        bits = code - 48
-        if not 0 <= bits < 64 or shift > _MAX_SHIFT:
-            raise ValueError(
-                f'has compressed counts with {data[index : index + 1]!r} at '
-                f'position {index}, expected run lengths of characters from '
-                "'0' to 'o'"
-            )
-        value |= (bits & 31) << shift
-        shift += 5
-        if bits & 32:
-            continue
-        if bits & 16:
-            value -= 1 << shift
-        lengths.append(value + (lengths[-2] if len(lengths) > 2 else 0))
-        value = shift = 0
-    if shift:
-        raise ValueError(
-            f'has compressed counts of {len(data)} characters that end '
-            'within a number, expected a complete string'
-        )
-    return lengths
 
 
 def warp_loss_mask(

@@ -10,7 +10,6 @@ from __future__ import annotations
 from typing import List, NamedTuple, Tuple
 
 import numpy as np
-from scipy.ndimage import maximum_filter
 
 __all__ = ['Candidates', 'find_peaks', 'log_parabola_shift', 'quarter_shift']
 
@@ -74,14 +73,11 @@ def _suppress_non_maxima(
     """
     _, height, width = heatmaps.shape
     flat = heatmaps.reshape(-1)
+    if len(index) > _MAX_REMAINING * flat.size:
+        keep = _mark_maxima(heatmaps, kernel).reshape(-1)
+        return index[keep[index]]
     value, x, y = flat[index], index % width, index // width % height
     for dy, dx in _list_offsets(kernel):
-        if len(index) > _MAX_REMAINING * flat.size:
-            window = (1, kernel, kernel)
-            highest = maximum_filter(
-                heatmaps, window, mode='constant', cval=-np.inf
-            )
-            return index[highest.reshape(-1)[index] <= value]
         inside = (x >= -dx) & (x < width - dx)
         inside &= (y >= -dy) & (y < height - dy)
         other = index + (dy * width + dx)
@@ -89,6 +85,27 @@ def _suppress_non_maxima(
         keep |= ~inside
         index, value, x, y = index[keep], value[keep], x[keep], y[keep]
     return index
+
+
+def _mark_maxima(heatmaps: np.ndarray, kernel: int) -> np.ndarray:
+    """Mark the cells that no cell in a window exceeds, (K, H, W)."""
+    marks = np.empty(heatmaps.shape, bool)
+    for cells, mark in zip(heatmaps, marks):  # each fits into the CPU cache
+        padded = np.pad(cells, kernel // 2, constant_values=-np.inf)
+        for _ in range(2):  # the window is separable
+            padded = _pool_rows(padded, kernel).T
+        np.equal(cells, padded, out=mark)
+    return marks
+
+
+def _pool_rows(maps: np.ndarray, kernel: int) -> np.ndarray:
+    """Compute the maxima of ``kernel`` successive rows each."""
+    size = 1  # rows so far
+    while size < kernel:
+        step = min(size, kernel - size)
+        maps = np.maximum(maps[:-step], maps[step:])
+        size += step
+    return maps
 
 
 def _select_best(

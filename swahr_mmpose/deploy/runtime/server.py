@@ -19,10 +19,12 @@ from __future__ import annotations
 import argparse
 import asyncio
 import logging
+import os
 import socket
 import sys
 from contextlib import suppress
-from typing import Any, Optional, Tuple
+from importlib import import_module
+from typing import Any, Dict, Optional, Tuple
 
 from .cli import import_pillow, make_parser
 from .pose_model import PoseModel
@@ -37,14 +39,31 @@ __all__ = [
     'serve',
 ]
 
-_LATE = b'{"error": "the request did not arrive in time"}'
-_REQUEST_TIMEOUT = (
-    b'HTTP/1.1 408 Request Timeout\r\nContent-Type: application/json\r\n'
-    b'Connection: close\r\nContent-Length: %d\r\n\r\n%b' % (len(_LATE), _LATE)
+
+def _format_error(status: bytes, reason: bytes) -> bytes:
+    """Format an answer to a client whose request is not complete."""
+    content = b'{"error": "%b"}' % reason
+    return (
+        b'HTTP/1.1 %b\r\nContent-Type: application/json\r\n'
+        b'Connection: close\r\nContent-Length: %d\r\n\r\n%b'
+        % (status, len(content), content)
+    )
+
+
+_REQUEST_TIMEOUT = _format_error(
+    b'408 Request Timeout', b'the request did not arrive in time'
 )
+_TOO_MANY = _format_error(
+    b'503 Service Unavailable',
+    b'too many connections are open; repeat the request later',
+)
+# Maximum number of open connections; systems allow 256 to 1024 files.
+_MAX_CONNECTIONS = 128
 # Seconds between the timeout of the application, which answers, and that of
 # the connection.
 _GRACE = 2
+# Seconds for requests in progress after Ctrl-C.
+_STOP_TIMEOUT = 0.25
 
 
 def parse_args() -> argparse.Namespace:
@@ -154,29 +173,39 @@ def _make_protocol(seconds: float) -> Any:
     """Make an HTTP protocol that ends connections after some seconds.
 
     uvicorn has no timeout for headers, nor for clients that do not read.
+    Where too many connections are open, the oldest one without a complete
+    request is closed.
     """
     from uvicorn.protocols.http.h11_impl import H11Protocol
+
+    opened: Dict[Any, None] = {}  # connections, the oldest first
 
     class DeadlineProtocol(H11Protocol):
         deadline: Optional[asyncio.TimerHandle] = None
 
         def connection_made(self, transport: Any) -> None:
             super().connection_made(transport)
-            self.deadline = asyncio.get_running_loop().call_later(
-                seconds, self._expire
-            )
+            opened[self] = None
+            if len(opened) > _MAX_CONNECTIONS:
+                next(c for c in opened if c.cycle is None)._refuse(_TOO_MANY)
+            self.deadline = self.loop.call_later(seconds, self._expire)
 
         def connection_lost(self, exc: Optional[Exception]) -> None:
+            opened.pop(self, None)
             if self.deadline is not None:
                 self.deadline.cancel()
             super().connection_lost(exc)
 
         def _expire(self) -> None:
             if self.cycle is None and not self.transport.is_closing():
-                self.transport.write(_REQUEST_TIMEOUT)
-                self.transport.close()
+                self._refuse(_REQUEST_TIMEOUT)
             else:
                 self.transport.abort()
+
+        def _refuse(self, answer: bytes) -> None:
+            opened.pop(self, None)
+            self.transport.write(answer)
+            self.transport.close()
 
     return DeadlineProtocol
 
@@ -184,7 +213,9 @@ def _make_protocol(seconds: float) -> Any:
 def serve(service: Service, address: socket.socket) -> None:
     """Serve until interrupted.
 
-    Ctrl-C ends the function.
+    Ctrl-C ends the function within a second. Requests in progress are
+    answered with status 503. If an image is being processed, which nothing
+    can stop, the process ends with status 0 instead.
 
     Args:
         service (Service): Application.
@@ -203,10 +234,20 @@ def serve(service: Service, address: socket.socket) -> None:
         log_level='warning',
         access_log=False,
         server_header=False,
-        timeout_graceful_shutdown=_GRACE,
+        timeout_graceful_shutdown=_STOP_TIMEOUT,
     )
+    logging.getLogger('uvicorn.error').addFilter(_is_no_cancellation)
     with suppress(KeyboardInterrupt):
         uvicorn.Server(config).run(sockets=[address])
+    print('stopped', file=sys.stderr, flush=True)
+    if service.is_running:
+        sys.stdout.flush()
+        os._exit(0)
+
+
+def _is_no_cancellation(record: logging.LogRecord) -> bool:
+    """Leave out uvicorn's error about requests that Ctrl-C ends."""
+    return not str(record.msg).startswith('Cancel ')
 
 
 def open_socket(host: str, port: int) -> Tuple[socket.socket, str]:
@@ -240,8 +281,9 @@ def require_packages() -> None:
     """Raise if a package of the service is not installed.
 
     Raises:
-        ImportError: If Pillow or uvicorn is absent.
+        ImportError: If SciPy, Pillow or uvicorn is absent.
     """
+    import_module('scipy.optimize')
     import_pillow()
     _import_uvicorn()
 

@@ -166,6 +166,7 @@ class Service:
     def __init__(self, model: Model, limits: Optional[Limits] = None) -> None:
         self.model, self.limits = model, limits or Limits()
         self.num_requests = 0
+        self.is_running = False
         self._thread = ThreadPoolExecutor(1, 'swahr_runtime')
 
     async def __call__(
@@ -182,6 +183,9 @@ class Service:
             answer = await self._answer(scope, receive)
         except DisconnectedError:
             return
+        except asyncio.CancelledError:  # the server ends
+            reason = 'the service is being stopped'
+            answer = _make_json(503, dict(error=reason))
         except RequestError as error:
             answer = _make_json(error.status, dict(error=str(error)))
             if error.status == 503:
@@ -281,7 +285,7 @@ class Service:
         score_thr = _parse_score_thr(fields.get('score_thr', '0.2'))
         loop = asyncio.get_running_loop()
         task = loop.run_in_executor(
-            self._thread, self.detect, content, score_thr
+            self._thread, self._detect_in_thread, content, score_thr
         )
         try:
             return await asyncio.wait_for(task, deadline - time.monotonic())
@@ -291,6 +295,16 @@ class Service:
                 f'no result within {self.limits.timeout:g} seconds; repeat '
                 'the request later, or send a smaller image',
             ) from error
+
+    def _detect_in_thread(
+        self, content: bytes, score_thr: float
+    ) -> Dict[str, Any]:
+        """Detect people; note that an image is being processed."""
+        self.is_running = True
+        try:
+            return self.detect(content, score_thr)
+        finally:
+            self.is_running = False
 
     def detect(self, content: bytes, score_thr: float) -> Dict[str, Any]:
         """Detect people in an image file.

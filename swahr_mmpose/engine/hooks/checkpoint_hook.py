@@ -29,12 +29,14 @@ from swahr_mmpose.utils.atomic_write import replaced_file
 from .run_state import (
     collect_early_stopping,
     collect_gradients,
+    collect_sampler_seed,
     drop_foreign_files,
     get_position,
     is_validation_due,
     reduce_to_names,
     restore_early_stopping,
     restore_gradients,
+    restore_sampler_seed,
     skip_trained_batches,
 )
 from .work_dir import (
@@ -79,6 +81,7 @@ _SIGNATURE = inspect.signature(CheckpointHook.__init__)
 # Entries that this hook adds to checkpoints.
 _GRADIENTS = 'accumulated_gradients'
 _EARLY_STOPPING = 'early_stopping'
+_SAMPLER_SEED = 'sampler_seed'
 # Entry of the message hub: position of the last validation.
 _VALIDATED = 'validated_at'
 # Entry of the message hub: files to remove once the checkpoint is written.
@@ -93,7 +96,8 @@ class SafeCheckpointHook(CheckpointHook):
     * Checkpoints name files by name, not by path. Only files of the
       checkpoint folder that have the name of a checkpoint of this hook are
       removed, and never folders.
-    * Accumulated gradients and the state of ``EarlyStoppingHook`` are saved.
+    * Accumulated gradients, the state of ``EarlyStoppingHook`` and the seed
+      of the sampler are saved.
     * A validation that did not end before the interruption is made up.
     * An epoch that a checkpoint by iterations interrupts is continued.
     * Only one process can train in a work directory.
@@ -164,6 +168,9 @@ class SafeCheckpointHook(CheckpointHook):
             names = (_GRADIENTS, _EARLY_STOPPING)
             self._loaded = {name: checkpoint.get(name) for name in names}
             meta = checkpoint.get('meta', {})
+            # MMEngine's checkpoints have the seed of the runner.
+            seed = checkpoint.get(_SAMPLER_SEED, meta.get('seed'))
+            self._loaded[_SAMPLER_SEED] = seed
             self._loaded_iter = meta.get(SAVED_ITER, meta.get('iter', 0))
 
     def before_save_checkpoint(self, runner: Any, checkpoint: dict) -> None:
@@ -174,6 +181,9 @@ class SafeCheckpointHook(CheckpointHook):
             checkpoint (dict): Content to save; changed in place.
         """
         reduce_to_names(checkpoint['message_hub']['runtime_info'])
+        seed = collect_sampler_seed(runner)
+        if seed is not None:
+            checkpoint[_SAMPLER_SEED] = seed
         states = collect_early_stopping(runner)
         if states:
             checkpoint[_EARLY_STOPPING] = states
@@ -197,6 +207,7 @@ class SafeCheckpointHook(CheckpointHook):
         is_resumed = runner._resume and runner._load_from is not None
         self._restore_files(runner, kept)
         if is_resumed:
+            restore_sampler_seed(runner, self._loaded.get(_SAMPLER_SEED))
             restore_early_stopping(runner, self._loaded.get(_EARLY_STOPPING))
             gradients = self._loaded.get(_GRADIENTS)
             restore_gradients(runner, gradients, self._loaded_iter)

@@ -2,6 +2,7 @@
 """State of a training that MMEngine's checkpoints lack.
 
 * Gradients accumulated across the end of an epoch.
+* Seed of the sampler, by which the images of each epoch are in order.
 * Best score and count of :class:`mmengine.hooks.EarlyStoppingHook`.
 * Whether the validation that follows a checkpoint has taken place.
 
@@ -18,6 +19,7 @@ import torch
 from mmengine.dist import all_reduce, get_world_size
 from mmengine.hooks import EarlyStoppingHook
 from mmengine.model import is_model_wrapper
+from mmengine.optim import OptimWrapperDict
 from mmengine.runner import EpochBasedTrainLoop, IterBasedTrainLoop
 
 from swahr_mmpose.engine.schedule import SettingsError
@@ -25,12 +27,14 @@ from swahr_mmpose.engine.schedule import SettingsError
 __all__ = [
     'collect_early_stopping',
     'collect_gradients',
+    'collect_sampler_seed',
     'drop_foreign_files',
     'get_position',
     'is_validation_due',
     'reduce_to_names',
     'restore_early_stopping',
     'restore_gradients',
+    'restore_sampler_seed',
     'skip_trained_batches',
 ]
 
@@ -92,20 +96,13 @@ def restore_gradients(
         SettingsError: If gradients were accumulated over another number of
             iterations, or do not fit the model.
     """
-    wrapper = runner.optim_wrapper
-    counts = getattr(wrapper, '_accumulative_counts', 1)
-    key = 'optim_wrapper.accumulative_counts'
     if saved is None:
-        lost = iteration % counts
-        if lost:
-            runner.logger.warning(
-                f'the checkpoint has no accumulated gradients, but {key} is '
-                f'{counts} and iteration {iteration} is no multiple of it: '
-                f'gradients of up to {lost} iterations are lost'
-            )
+        _report_lost_gradients(runner, iteration)
         return
     if not saved['gradients']:
         return
+    counts = getattr(runner.optim_wrapper, '_accumulative_counts', 1)
+    key = 'optim_wrapper.accumulative_counts'
     if saved['accumulative_counts'] != counts:
         raise SettingsError(
             f'the checkpoint has gradients accumulated with {key}='
@@ -122,6 +119,73 @@ def restore_gradients(
             )
         parameter.grad = gradient.to(parameter)
     runner.logger.info('accumulated gradients are restored')
+
+
+def _report_lost_gradients(runner: Any, iteration: int) -> None:
+    """Warn of accumulated gradients that the checkpoint does not have.
+
+    Those of several optimizers are never saved: each has a count of its own,
+    which MMEngine starts again.
+    """
+    wrapper = runner.optim_wrapper
+    is_dict = isinstance(wrapper, OptimWrapperDict)
+    wrappers = dict(wrapper.items()) if is_dict else {'': wrapper}
+    for name, one in wrappers.items():
+        counts = getattr(one, '_accumulative_counts', 1)
+        key = '.'.join(['optim_wrapper', *([name] if name else [])])
+        lost = iteration % counts
+        if lost:
+            runner.logger.warning(
+                'the checkpoint has no accumulated gradients, but '
+                f'{key}.accumulative_counts is {counts} and iteration '
+                f'{iteration} is no multiple of it: gradients of up to {lost} '
+                'iterations are lost'
+            )
+
+
+def _get_sampler(runner: Any) -> Any:
+    """Get the sampler of the training, also within a batch sampler."""
+    loader = runner.train_dataloader
+    return getattr(loader.batch_sampler, 'sampler', loader.sampler)
+
+
+def collect_sampler_seed(runner: Any) -> Optional[int]:
+    """Get the seed of the training's sampler.
+
+    Args:
+        runner (Runner): Runner of the training.
+
+    Returns:
+        int | None: Seed; None if the sampler has none.
+    """
+    seed = getattr(_get_sampler(runner), 'seed', None)
+    return seed if type(seed) is int else None
+
+
+def restore_sampler_seed(runner: Any, seed: Optional[int]) -> None:
+    """Set the seed of the sampler of a resumed training.
+
+    MMEngine builds the sampler before it reads the checkpoint, with a new
+    random seed if the config has none. Images would be in another order, and
+    :class:`~swahr_mmpose.datasets.samplers.SeededSampler` would augment them
+    otherwise.
+
+    Args:
+        runner (Runner): Runner of the resumed training.
+        seed (int, optional): Seed in the checkpoint. A seed of the sampler in
+            the config is kept.
+    """
+    sampler, loop = _get_sampler(runner), runner.train_loop
+    loader = runner.cfg.get('train_dataloader') or {}
+    chosen = (loader.get('sampler') or {}).get('seed')
+    if seed is None or chosen is not None or not hasattr(sampler, 'seed'):
+        return
+    if sampler.seed != seed:
+        sampler.seed = seed
+        # A loop by iterations has begun to iterate when it was built.
+        iterator = getattr(loop, 'dataloader_iterator', None)
+        if iterator is not None:
+            loop.dataloader_iterator = type(iterator)(loop.dataloader)
 
 
 def _find_early_stopping(runner: Any) -> List[Any]:

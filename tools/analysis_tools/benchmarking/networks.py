@@ -24,13 +24,10 @@ from swahr_mmpose.utils.device import (
     synchronize,
 )
 
+from . import NETWORKS
 from .inputs import FLIP, K, network_output
 
 CONFIGS = Path(__file__).resolve().parents[3] / 'configs' / 'coco'
-NETWORKS = {
-    'W32-512': 'swahr_higherhrnet-w32_8xb20-300e_coco-512x512.py',
-    'W48-640': 'swahr_higherhrnet-w48_8xb10-300e_coco-640x640.py',
-}
 
 
 def load(name):

@@ -1,0 +1,74 @@
+"""Warnings of other packages are not printed, those of this one are."""
+
+import subprocess
+import sys
+
+import pytest
+from helpers import ROOT
+
+PROGRAM = """
+import sys, warnings
+{start}
+def warn(name):
+    code = compile('import warnings; warnings.warn("from " + __name__)',
+                   name, 'exec')
+    exec(code, dict(__name__=name))
+with {context}:
+    warn('pkg_resources')
+    warn('swahr_mmpose.codecs.peaks')
+warn('later.package')
+"""
+
+
+def run(*options, start, context='quiet.import_quietly()'):
+    program = PROGRAM.format(start=start, context=context)
+    return subprocess.run(
+        [sys.executable, *options, '-c', program],
+        cwd=ROOT,
+        capture_output=True,
+        text=True,
+    ).stderr
+
+
+@pytest.fixture(scope='module')
+def stand_alone():
+    """The module without the package, which imports MMPose."""
+    path = ROOT / 'swahr_mmpose/utils/quiet.py'
+    return (
+        'import importlib.util as u\n'
+        f's = u.spec_from_file_location("quiet", {str(path)!r})\n'
+        'quiet = u.module_from_spec(s); s.loader.exec_module(quiet)'
+    )
+
+
+def test_imports_are_quiet_and_what_follows_is_not(stand_alone):
+    text = run(start=stand_alone)
+    assert 'from pkg_resources' not in text
+    assert 'from swahr_mmpose.codecs.peaks' in text
+    assert 'from later.package' in text
+
+
+def test_commands_print_no_warnings_of_others(stand_alone):
+    start = f'{stand_alone}\nquiet.ignore_warnings_of_others()'
+    text = run(start=start, context='open("/dev/null")')
+    assert 'from pkg_resources' not in text
+    assert 'from later.package' not in text
+    assert 'from swahr_mmpose.codecs.peaks' in text
+
+
+def test_options_of_python_take_precedence(stand_alone):
+    text = run('-W', 'default', start=stand_alone)
+    assert 'from pkg_resources' in text
+    start = f'{stand_alone}\nquiet.ignore_warnings_of_others()'
+    text = run('-W', 'default', start=start, context='open("/dev/null")')
+    assert 'from pkg_resources' in text
+
+
+def test_importing_the_package_prints_nothing():
+    done = subprocess.run(
+        [sys.executable, '-c', 'from swahr_mmpose.apis import Inferencer'],
+        cwd=ROOT,
+        capture_output=True,
+        text=True,
+    )
+    assert (done.returncode, done.stdout, done.stderr) == (0, '', '')
