@@ -15,15 +15,15 @@ def test_missing_packages_are_named_together():
 
 
 @pytest.mark.parametrize(
-    ('tool', 'arguments'),
-    [
-        ('export_onnx', ['c.py', 'a.pth']),
-        ('evaluate_onnx', ['c.py', 'a.onnx']),
-    ],
+    ('tool', 'model'),
+    [('export_onnx', 'a.pth'), ('evaluate_onnx', 'a.onnx')],
 )
-def test_tools_name_a_missing_package(monkeypatch, tool, arguments):
+def test_tools_name_a_missing_package(monkeypatch, tmp_path, tool, model):
     path = str(ROOT / f'tools/deployment/{tool}.py')
-    monkeypatch.setattr(sys, 'argv', [path, *arguments])
+    for name in ('c.py', model):
+        (tmp_path / name).touch()
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr(sys, 'argv', [path, 'c.py', model])
     monkeypatch.setattr(
         'swahr_mmpose.deploy.requirements.find_spec', lambda name: None
     )
