@@ -15,7 +15,7 @@ PLAIN = [MODES[0]]
 @pytest.fixture
 def plan(device, monkeypatch):
     """The quick form on the device, in float32."""
-    module = types.SimpleNamespace(synchronize=lambda: None)
+    module = types.SimpleNamespace(synchronize=lambda device=None: None)
     monkeypatch.setattr(torch, 'lazy', module, raising=False)
     for part in (correctness, speed):
         monkeypatch.setattr(part, 'list_modes', lambda *args: PLAIN)
