@@ -158,12 +158,22 @@ def _exit_with_usage(program: str, words: List[str]) -> NoReturn:
         sys.exit(0)
     got = ' '.join(words[:2] if group else words[:1])
     problem = f'unknown command {got!r}' if words else 'no command'
-    similar = get_close_matches(got, COMMANDS, 1)
-    if words and similar:
-        problem += f'; did you mean {similar[0]!r}?'
+    similar = _find_similar(got)
+    if len(words) == 1 and group:
+        problem += f'; expected one of {", ".join(group)}'
+    elif words and similar:
+        problem += f'; did you mean {similar!r}?'
     usage = _format_usage(program, group or list(COMMANDS))
     print(f'{usage}\n\nerror: {problem}', file=sys.stderr)
     sys.exit(2)
+
+
+def _find_similar(got: str) -> Optional[str]:
+    """Find the command that ends with a word, or the nearest name."""
+    for name in COMMANDS:
+        if name.split()[-1] == got:
+            return name
+    return next(iter(get_close_matches(got, COMMANDS, 1)), None)
 
 
 def _format_usage(program: str, names: List[str]) -> str:

@@ -150,6 +150,8 @@ def collect_facts(seconds):
     if facts['python'] < [3, 8]:
         return facts  # no required package supports it
     names = [name for p in PACKAGES.values() for name in p.names]
+    if sys.stderr.isatty():
+        print('importing the packages ...', file=sys.stderr)
     with ThreadPoolExecutor(4) as pool:
         answers = pool.map(lambda m: try_import(m, seconds), MODULES)
         facts['imports'] = dict(zip(MODULES, answers))

@@ -43,7 +43,8 @@ print(round(json.load(open(sys.argv[1]))['coco/AP'], 3))" "$work_dir/metrics.jso
   poses and scale maps              : $work_dir/figures, $work_dir/quickstart.jpg
   weights                           : $checkpoint
 
-This run checks the installation, not the method. In the study of the methods
+This run checks the installation, not the method; the model is not for
+photographs. In the study of the methods
 (docs/ablation.md, other images, longer training):
 $(sed 's/^/  /' <<< "$study")
 END

@@ -154,8 +154,9 @@ def make_report(
             evaluation, dataset, num_worst, score_threshold, ignore_orientation
         ),
     ]
-    if evaluation.scales is not None and len(evaluation.scales.sizes):
-        sections.append(_show_scales(evaluation.scales, evaluation.strides))
+    scales = evaluation.scales
+    if scales is not None and _find_known(scales).any():
+        sections.append(_show_scales(scales, evaluation.strides))
     if evaluation.seconds is not None:
         sections.append(_show_speed(evaluation))
     return make_page(
@@ -263,10 +264,18 @@ def _show_errors(results: Results, metainfo: Mapping[str, Any]) -> Section:
     )
 
 
+def _find_known(people: PersonScales) -> np.ndarray:
+    """Find the people whose scales are finite, bool (N,).
+
+    They are NaN without a keypoint in the image, and infinite if 1/s is not
+    positive.
+    """
+    return np.isfinite(people.scales).all(axis=0)
+
+
 def _show_scales(people: PersonScales, strides: Sequence[int]) -> Section:
     """Show the learned scales of people against their size."""
-    # NaN without a keypoint in the image, infinite if 1/s is not positive.
-    known = np.isfinite(people.scales).all(axis=0)
+    known = _find_known(people)
     sizes, scales = people.sizes[known], people.scales[:, known]
     names = [f'1/{stride}' for stride in strides]
     correlations = ', '.join(

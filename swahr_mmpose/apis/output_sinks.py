@@ -85,6 +85,8 @@ class ImageFolder:
     def __init__(self, path: str) -> None:
         self.path = path
         self.used: Set[str] = set()
+        if osp.isfile(path):
+            raise NotADirectoryError(f'{path} is a file, expected a folder')
         os.makedirs(path, exist_ok=True)
 
     def write(self, name: str, image: np.ndarray) -> str:
@@ -353,8 +355,10 @@ class OutputSinks:
     def summarize(self) -> Iterator[str]:
         """Yield lines with counts, speed and the paths of written files."""
         seconds = time.monotonic() - self.started
+        images = 'image' if self.num_images == 1 else 'images'
+        people = 'person' if self.num_people == 1 else 'people'
         yield (
-            f'{self.num_images} images, {self.num_people} people, '
+            f'{self.num_images} {images}, {self.num_people} {people}, '
             f'{seconds:.1f} s '
             f'({self.num_images / max(seconds, 1e-9):.1f} images/s)'
         )

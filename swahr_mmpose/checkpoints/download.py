@@ -7,12 +7,13 @@ same restricted way as a local file.
 
 from __future__ import annotations
 
+import errno
 import os
 import os.path as osp
 import re
 import socket
 from typing import Any, Optional
-from urllib.error import HTTPError
+from urllib.error import HTTPError, URLError
 from urllib.parse import urlparse
 
 import torch
@@ -28,6 +29,9 @@ __all__ = [
     'load_from_local',
     'local_file',
 ]
+
+# Errors of a disk; other OSErrors may be those of a connection.
+_DISK_ERRORS = (errno.ENOSPC, errno.EROFS)
 
 
 class DownloadError(OSError, RuntimeError):
@@ -102,6 +106,9 @@ def describe_failure(error: BaseException, url: str) -> str:
     host = parts.netloc or parts.path
     if isinstance(error, HTTPError):
         return f'{host} answers with status {error.code} ({error.reason})'
+    if isinstance(error, OSError) and not isinstance(error, URLError):
+        if error.filename or error.errno in _DISK_ERRORS:
+            return f'the file cannot be written ({error.strerror})'
     cause = getattr(error, 'reason', error)  # of an URLError
     if isinstance(cause, socket.gaierror):
         return f'{host} is not reachable (no network, or no such host)'

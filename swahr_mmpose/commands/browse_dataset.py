@@ -25,6 +25,7 @@ from swahr_mmpose.utils.cli import (
     Argv,
     add_cfg_options,
     make_parser,
+    merge_options,
     parse_count,
     read_config,
     user_errors,
@@ -151,7 +152,7 @@ def main(argv: Argv = None) -> None:
 
     with user_errors():
         cfg = read_config(args.config)
-        cfg.merge_from_dict(args.cfg_options)
+        merge_options(cfg, args.cfg_options)
         dataset = load_dataset(cfg, args.split, training=True)
         keypoint = keypoint_index(dataset.metainfo, args.keypoint)
         indices = select_indices(dataset, args.image_id, args.max_images)

@@ -20,6 +20,7 @@ from swahr_mmpose.utils.cli import (
     Argv,
     add_cfg_options,
     make_parser,
+    merge_options,
     read_config,
     user_errors,
 )
@@ -93,7 +94,7 @@ def main(argv: Argv = None) -> None:
 
     with user_errors():
         cfg = read_config(args.config)
-    cfg.merge_from_dict(args.cfg_options)
+        merge_options(cfg, args.cfg_options)
     init_default_scope(cfg.default_scope)
     cfg.model.backbone.init_cfg = None
     model = MODELS.build(cfg.model).train()

@@ -22,6 +22,7 @@ from swahr_mmpose.utils.cli import (
     Argv,
     add_cfg_options,
     make_parser,
+    merge_options,
     read_config,
     user_errors,
 )
@@ -125,7 +126,7 @@ def main(argv: Argv = None) -> None:
         cv2.setNumThreads(args.threads)
     with user_errors():
         cfg = read_config(args.config)
-        cfg.merge_from_dict(args.cfg_options)
+        merge_options(cfg, args.cfg_options)
         dataset = load_dataset(cfg)
         predictors = _load_predictors(args, cfg, dataset)
     results = evaluate(predictors, dataset, cfg.test_evaluator)

@@ -26,6 +26,7 @@ from swahr_mmpose.utils.cli import (
     Argv,
     add_measurement_arguments,
     make_parser,
+    merge_options,
     read_config,
     read_samples,
     user_errors,
@@ -142,7 +143,7 @@ def main(argv: Argv = None) -> None:
 
     with user_errors():
         cfg = read_config(args.config)
-        cfg.merge_from_dict(args.cfg_options)
+        merge_options(cfg, args.cfg_options)
         model: Any = load_model(
             cfg, args.checkpoint, args.device or find_default_device()
         )

@@ -31,7 +31,6 @@ from __future__ import annotations
 import argparse
 import io
 import shlex
-import sys
 from contextlib import redirect_stdout
 from dataclasses import fields
 from pathlib import Path
@@ -47,8 +46,9 @@ from swahr_mmpose.datasets.custom.prepare import (
 )
 from swahr_mmpose.datasets.custom.reading import as_list
 from swahr_mmpose.datasets.custom.skeleton import SkeletonOptions
-from swahr_mmpose.datasets.custom.writing import write_dataset
-from swahr_mmpose.utils.cli import Argv, make_parser, user_errors
+from swahr_mmpose.datasets.custom.writing import check_target, write_dataset
+from swahr_mmpose.utils.argument_checks import require_file
+from swahr_mmpose.utils.cli import Argv, make_parser, name_command, user_errors
 
 # Options without a fixed default: absent unless given.
 COMPUTED = argparse.SUPPRESS
@@ -86,7 +86,14 @@ def parse_args(argv: Argv = None) -> argparse.Namespace:
         action='store_true',
         help='skip the checks of the written config, annotations and images',
     )
+    parser.check = _check_files
     return parser.parse_args(argv)
+
+
+def _check_files(args: argparse.Namespace) -> None:
+    """Raise for annotation files that do not exist."""
+    for path in [*args.ann_file, *getattr(args, 'val_ann_file', [])]:
+        require_file(path, 'annotation file', 'give another path')
 
 
 def _add_data_options(add: Callable[..., Any]) -> None:
@@ -346,6 +353,7 @@ def main(argv: Argv = None) -> None:
     with user_errors():
         options = make_options(args)
         dataset = prepare_dataset(options)
+        check_target(dataset.out_dir, args.overwrite)
         figure = draw_skeleton(dataset)
         print('\n'.join(dataset.report))
         train = ', '.join(as_list(options.ann_file))
@@ -358,8 +366,7 @@ def main(argv: Argv = None) -> None:
             None if args.skip_checks else check,
         )
     print(check.printed, end='')
-    script = sys.argv[0].endswith('.py')
-    command = 'python tools/train.py' if script else 'swahr train'
+    command = name_command('train')
     print(f'Wrote {dataset.out_dir}; check skeleton.png, then train:')
     print(f'  {command} {shlex.quote(_shorten_path(config))}')
 

@@ -20,13 +20,16 @@ import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Dict
 
+from swahr_mmpose.utils.argument_checks import require_file
 from swahr_mmpose.utils.cli import (
     Argv,
     add_common_arguments,
     load_config,
     make_parser,
+    parse_count,
     user_errors,
 )
+from swahr_mmpose.utils.config import require_config
 
 if TYPE_CHECKING:
     from mmengine.config import Config
@@ -45,7 +48,7 @@ def parse_args(argv: Argv = None) -> argparse.Namespace:
         '--img-dir', help='image folder (default: the training set)'
     )
     parser.add_argument(
-        '--max-images', type=int, default=8, help='number of images'
+        '--max-images', type=parse_count, default=8, help='number of images'
     )
     parser.add_argument(
         '--min-height',
@@ -66,7 +69,23 @@ def parse_args(argv: Argv = None) -> argparse.Namespace:
         help='probability of a horizontal flip',
     )
     add_common_arguments(parser)
+    parser.check = check_args
     return parser.parse_args(argv)
+
+
+def check_args(args: argparse.Namespace) -> None:
+    """Check that the input files exist, without torch.
+
+    Args:
+        args (argparse.Namespace): Parsed command line.
+
+    Raises:
+        OSError, ValueError: If a file does not exist or is no config.
+    """
+    require_config(args.config)
+    if args.ann_file is not None:
+        remedy = 'give another --ann-file'
+        require_file(args.ann_file, 'annotation file', remedy)
 
 
 def select(
@@ -151,10 +170,10 @@ def main(argv: Argv = None) -> None:
 
     with user_errors():
         cfg = load_config(args)
-    rewrite(cfg, args)
-    cfg.merge_from_dict(args.cfg_options)
-    if not args.skip_checks:
-        check_before_run(cfg, ('train',))
+        rewrite(cfg, args)
+        cfg.merge_from_dict(args.cfg_options)
+        if not args.skip_checks:
+            check_before_run(cfg, ('train',))
     runner = make_runner(cfg, quiet=not args.verbose)
     runner.train()
     ap = runner.message_hub.get_scalar('val/coco/AP').current()

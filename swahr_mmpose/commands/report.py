@@ -30,6 +30,7 @@ from swahr_mmpose.utils.cli import (
     Argv,
     add_cfg_options,
     make_parser,
+    merge_options,
     parse_count,
     read_config,
     user_errors,
@@ -145,7 +146,7 @@ def _load_config(args: argparse.Namespace) -> Config:
         cfg = read_config(args.config)
     else:
         cfg, args.checkpoint = resolve_model(args.config, args.checkpoint)
-    cfg.merge_from_dict(args.cfg_options)
+    merge_options(cfg, args.cfg_options)
     cfg.load_from = args.checkpoint
     cfg.launcher = 'none'
     name = os.path.splitext(os.path.basename(args.config))[0]

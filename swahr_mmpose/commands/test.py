@@ -69,7 +69,8 @@ def parse_args(argv: Argv = None) -> argparse.Namespace:
     kinds = ('.json', '.yaml', '.yml', '.pkl')
     if args.out_file and not args.out_file.endswith(kinds):
         parser.error(
-            f'--out-file must end in one of {kinds}, got {args.out_file}'
+            f'--out-file must end in one of {", ".join(kinds)}, got '
+            f'{args.out_file}'
         )
     return args
 

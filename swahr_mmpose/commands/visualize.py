@@ -23,11 +23,14 @@ import os
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, List, Tuple
 
+from swahr_mmpose.commands.browse_dataset import name_samples
 from swahr_mmpose.utils.atomic_write import replaced_file
 from swahr_mmpose.utils.cli import (
     Argv,
     add_cfg_options,
     make_parser,
+    merge_options,
+    parse_count,
     read_config,
     user_errors,
 )
@@ -49,7 +52,10 @@ def parse_args(argv: Argv = None) -> argparse.Namespace:
         '--out-dir', default='figures', help='folder of the figures'
     )
     parser.add_argument(
-        '--max-images', type=int, default=8, help='number of images to draw'
+        '--max-images',
+        type=parse_count,
+        default=8,
+        help='number of images to draw',
     )
     parser.add_argument(
         '--sheet',
@@ -118,7 +124,9 @@ def draw_people(
         scale_map,
     )
 
-    result, maps = _predict(model, dataset[index])
+    with user_errors():
+        sample = dataset[index]
+    result, maps = _predict(model, sample)
     info = result.metainfo
     image, poses, count = _draw_poses(result, dataset, args)
     placement = Placement(
@@ -194,7 +202,8 @@ def draw_targets(
     from swahr_mmpose.visualization.inspection import inspect_sample, links_of
     from swahr_mmpose.visualization.target_figures import target_figure
 
-    sample = dataset[SeededIndex(index, (0, 0, index))]
+    with user_errors():
+        sample = dataset[SeededIndex(index, (0, 0, index))]
     name = Path(sample['data_samples'].metainfo['img_path']).stem
     figure = target_figure(
         inspect_sample(model, sample),
@@ -231,7 +240,7 @@ def main(argv: Argv = None) -> None:
 
     with user_errors():
         cfg = read_config(args.config)
-        cfg.merge_from_dict(args.cfg_options)
+        merge_options(cfg, args.cfg_options)
         device = args.device or find_default_device()
         model = load_model(cfg, args.checkpoint, device)
         dataset = load_dataset(cfg, args.split, training=args.targets)
@@ -239,9 +248,12 @@ def main(argv: Argv = None) -> None:
     draw = draw_targets if args.targets else draw_people
     drawn = []
     count = min(args.max_images, len(dataset))
+    stems = name_samples(dataset, range(count))
+    suffix = '_targets' if args.targets else ''
     for index in track(range(count), unit='figures'):
-        name, figure = draw(model, dataset, index, args)
-        with replaced_file(f'{args.out_dir}/{name}.png') as stream:
+        _, figure = draw(model, dataset, index, args)
+        path = os.path.join(args.out_dir, f'{stems[index]}{suffix}.png')
+        with user_errors(), replaced_file(path) as stream:
             figure.savefig(stream, dpi=110, format='png')
         if args.sheet:
             drawn.append(figure_to_image(figure, dpi=110))

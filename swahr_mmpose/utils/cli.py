@@ -8,7 +8,7 @@ import os
 import os.path as osp
 import shlex
 import sys
-from typing import TYPE_CHECKING, Any, Iterator, List, Optional
+from typing import TYPE_CHECKING, Any, Dict, Iterator, List, Optional
 
 from swahr_mmpose.utils.command_parser import (
     Argv,
@@ -18,6 +18,7 @@ from swahr_mmpose.utils.command_parser import (
     user_errors,
 )
 from swahr_mmpose.utils.config import find_config, read_config
+from swahr_mmpose.utils.config_options import ConfigAction, find_misspelt_keys
 from swahr_mmpose.utils.input_size import parse_input_size, set_input_size
 from swahr_mmpose.utils.progress import track
 from swahr_mmpose.utils.screen import require_screen
@@ -38,6 +39,7 @@ __all__ = [
     'is_first_process',
     'load_config',
     'make_parser',
+    'merge_options',
     'name_command',
     'override_config',
     'parse_count',
@@ -47,27 +49,11 @@ __all__ = [
 ]
 
 
-class ConfigAction(argparse.Action):
-    """MMEngine's ``DictAction``, imported when the option is used."""
-
-    def __call__(
-        self,
-        parser: argparse.ArgumentParser,
-        namespace: argparse.Namespace,
-        values: Any,
-        option_string: Optional[str] = None,
-    ) -> None:
-        """Parse ``KEY=VALUE`` into the namespace."""
-        from mmengine.config import DictAction
-
-        action = DictAction(self.option_strings, self.dest, nargs='+')
-        action(parser, namespace, values, option_string)
-
-
 # Scripts of the commands, for users without the command ``swahr``.
 _SCRIPTS = {
     'infer': 'tools/infer.py',
     'test': 'tools/test.py',
+    'train': 'tools/train.py',
     'onnx export': 'tools/deployment/export_onnx.py',
     'dataset new': 'tools/dataset_tools/new_dataset.py',
 }
@@ -234,11 +220,37 @@ def override_config(cfg: Config, args: argparse.Namespace) -> None:
             :func:`add_cfg_options`.
 
     Raises:
-        ValueError: If the config does not accept the input size.
+        ValueError: If the config does not accept the input size or a key.
     """
     if getattr(args, 'input_size', None):
         set_input_size(cfg, args.input_size)
-    cfg.merge_from_dict(args.cfg_options)
+    merge_options(cfg, args.cfg_options)
+
+
+def merge_options(cfg: Config, options: Dict[str, Any]) -> None:
+    """Merge options into a config; warn of keys that look misspelt.
+
+    Args:
+        cfg (Config): Complete config; changed in place.
+        options (dict): Values by dotted key, of ``--cfg-options``.
+
+    Raises:
+        ValueError: If a key goes through a value that is no dict, or through
+            an index that a list does not have.
+    """
+    for key, part, similar in find_misspelt_keys(cfg, options):
+        if is_first_process():
+            print(
+                f'warning: --cfg-options {key}: the config has no {part!r}; '
+                f'did you mean {similar!r}?',
+                file=sys.stderr,
+            )
+    try:
+        cfg.merge_from_dict(options)
+    except (KeyError, TypeError) as error:
+        raise ValueError(
+            f'--cfg-options does not fit the config: {error.args[0]}'
+        ) from error
 
 
 def add_common_arguments(parser: argparse.ArgumentParser) -> None:

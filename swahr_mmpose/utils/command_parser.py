@@ -7,6 +7,7 @@ import argparse
 import os.path as osp
 import sys
 from contextlib import contextmanager
+from difflib import get_close_matches
 from typing import Any, Callable, Iterator, NoReturn, Optional, Sequence, Type
 
 import swahr_mmpose
@@ -98,15 +99,33 @@ class CommandParser(argparse.ArgumentParser):
         """
         if self.expected and 'arguments are required' in message:
             message = self.expected
-        super().error(message)
+        super().error(message + self._suggest_options(message))
+
+    def _suggest_options(self, message: str) -> str:
+        """Format the options nearest to those that are not recognized."""
+        _, _, unknown = message.partition('unrecognized arguments: ')
+        known = [o for a in self._actions for o in a.option_strings]
+        close = [
+            option
+            for word in unknown.split()
+            if word.startswith('--')
+            for option in get_close_matches(
+                word.split('=')[0].replace('_', '-'), known, 1, 0.75
+            )
+        ]
+        return f'; did you mean {", ".join(close)}?' if close else ''
 
     def _check_positionals(self, args: argparse.Namespace) -> None:
         """Raise for a config or checkpoint that does not exist."""
-        names = {a.dest for a in self._actions if not a.option_strings}
-        if names >= {'config', 'checkpoint'}:
-            require_model(args.config, args.checkpoint)
+        names = {
+            a.dest: a.nargs for a in self._actions if not a.option_strings
+        }
+        if 'config' in names and names.get('checkpoint') == '?':
+            require_model(args.config, args.checkpoint)  # or a short name
         elif 'config' in names:
             require_config(args.config)
+            if 'checkpoint' in names:
+                require_checkpoint(args.checkpoint)
         if 'source' in names:
             require_checkpoint(args.source)
         if 'model' in names:

@@ -139,7 +139,7 @@ def find_model(name: str) -> ZooModel:
             'higherhrnet-w32'
         )
     close = difflib.get_close_matches(name.lower(), list(models), 1, 0.5)
-    hint = f', did you mean {close[0]!r}?' if close else ''
+    hint = f' (did you mean {close[0]!r}?)' if close else ''
     raise ValueError(
         f'no model or config {name!r}{hint}; expected the path of a config, '
         'or a name that `swahr fetch` lists'

@@ -40,7 +40,7 @@ def _describe(error: Exception) -> Optional[str]:
     """Describe an error that was raised by building; None for others."""
     frame = _find_build_frame(error)
     if frame is None:
-        return None
+        return _describe_runner_error(error)
     text = str(error)
     unknown = re.search(r'"?(\w+) is not in the (?:\w+::)?(.+?) regist', text)
     if unknown:
@@ -69,6 +69,27 @@ def _describe(error: Exception) -> Optional[str]:
             'config'
         )
     return None
+
+
+def _describe_runner_error(error: Exception) -> Optional[str]:
+    """Describe an unknown argument of a class built by MMEngine's runner.
+
+    Loops and data loaders without a ``type`` do not pass a registry.
+    """
+    trace = error.__traceback__
+    while trace is not None and trace.tb_next is not None:
+        trace = trace.tb_next
+    module = trace.tb_frame.f_globals.get('__name__') if trace else None
+    got = re.search(
+        r"(?:(\w+)\.)?__init__\(\) got an unexpected keyword argument '(\w+)'",
+        str(error),
+    )
+    if module != 'mmengine.runner.runner' or not got:
+        return None
+    return (
+        f'{got[1] or "the loop or data loader"} has no argument {got[2]!r}; '
+        'correct it in the config or in --cfg-options'
+    )
 
 
 def _find_build_frame(error: Exception) -> Optional[FrameType]:

@@ -135,6 +135,7 @@ def make_runner(
     train_cfg=None,
     seed=0,
     sampler=None,
+    workers=0,
     **opts,
 ):
     """Make the runner of a training of a few epochs of four iterations."""
@@ -151,7 +152,9 @@ def make_runner(
         Model(),
         str(work_dir),
         train_dataloader=dict(
-            loader, sampler=sampler or dict(type='DefaultSampler')
+            loader,
+            sampler=sampler or dict(type='DefaultSampler'),
+            num_workers=workers,
         ),
         val_dataloader=dict(loader, sampler=in_order),
         train_cfg=train_cfg or dict(by_epoch=True, max_epochs=5),

@@ -16,7 +16,7 @@ from mmpose.registry import MODELS
 from PIL import Image
 
 from swahr_mmpose.apis.evaluation_report import _find_filled, _show_scales
-from swahr_mmpose.commands.report import main
+from swahr_mmpose.commands.report import _read_results, main
 from swahr_mmpose.evaluation.scale_statistics import PersonScales
 
 IGNORE = 'ignore_orientation'
@@ -179,3 +179,19 @@ def test_scales_that_are_not_finite_are_left_out():
     section = _show_scales(people, [4, 2, 1])
     assert section.note.startswith('Scale s of 2 annotated people')
     assert section.note.endswith('1.00 at 1/4, 1.00 at 1/2, 1.00 at 1/1.')
+
+
+def test_without_a_finite_scale_there_is_no_section_of_them(
+    synthetic, tmp_path, results, monkeypatch
+):
+    people = PersonScales(
+        np.array([10.0, 20]), np.full((2, 2), np.nan), np.ones((2, 2))
+    )
+    monkeypatch.setattr(
+        'swahr_mmpose.commands.report._read_results',
+        lambda *args: _read_results(*args)._replace(
+            scales=people, strides=[4, 2]
+        ),
+    )
+    _, titles = report(synthetic, tmp_path, '--results', results)
+    assert titles == SECTIONS

@@ -1,3 +1,4 @@
+import errno
 import socket
 import threading
 from functools import partial
@@ -121,6 +122,18 @@ def test_downloads_of_mmengine_are_used(site, tmp_path):
         (
             HTTPError('https://host.invalid/a', 404, 'Not Found', {}, None),
             'host.invalid answers with status 404 (Not Found)',
+        ),
+        (
+            URLError(FileNotFoundError(2, 'No such file')),
+            '/a.pth does not exist',
+        ),
+        (
+            OSError(errno.ENOSPC, 'No space left on device'),
+            'the file cannot be written (No space left on device)',
+        ),
+        (
+            PermissionError(13, 'Permission denied', '/hub/a.pth'),
+            'the file cannot be written (Permission denied)',
         ),
         (RuntimeError('invalid hash value'), 'invalid hash value'),
     ],

@@ -79,8 +79,10 @@ def test_beyond_the_limit_good_cells_are_found_and_a_warning_is_issued():
     tags = rng.uniform(0, 300, (1, 40000)).astype(np.float32)
     values = tags[0] + rng.random(40000, np.float32) / 4
     means = -rng.uniform(0, 30, (50, 1)).astype(np.float32)
-    with pytest.warns(UserWarning, match='bounded time'):
+    with pytest.warns(UserWarning, match='bounded time') as issued:
         found = search_by_tags(values, tags, means, 10)
+    # The commands print warnings of modules of this package only.
+    assert issued[0].filename == tag_search.__file__
     exact = search_by_tags(values, tags, means, ALL)
     for cell, objective, best, mean in zip(
         found.cells, found.objectives, exact.objectives, means

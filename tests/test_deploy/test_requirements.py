@@ -15,8 +15,7 @@ def test_missing_packages_are_named_together():
 
 
 @pytest.mark.parametrize(
-    ('tool', 'model'),
-    [('export_onnx', 'a.pth'), ('evaluate_onnx', 'a.onnx')],
+    ('tool', 'model'), [('export_onnx', 'a.pth'), ('evaluate_onnx', 'a.onnx')]
 )
 def test_tools_name_a_missing_package(monkeypatch, tmp_path, tool, model):
     path = str(ROOT / f'tools/deployment/{tool}.py')
@@ -29,3 +28,10 @@ def test_tools_name_a_missing_package(monkeypatch, tmp_path, tool, model):
     )
     with pytest.raises(SystemExit, match='onnxruntime.* not installed'):
         runpy.run_path(path, run_name='__main__')
+
+
+def test_a_missing_scipy_is_named_before_the_service_starts(monkeypatch):
+    server = pytest.importorskip('swahr_mmpose.deploy.runtime.server')
+    monkeypatch.setitem(sys.modules, 'scipy.optimize', None)
+    with pytest.raises(ImportError, match='pip install scipy'):
+        server.require_packages()

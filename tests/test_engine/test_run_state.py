@@ -11,13 +11,18 @@ import torch
 from helpers import toy_training
 from helpers.toy_training import METRICS, early_stopping, train
 from helpers.training import read_log
+from mmengine.config import Config
+from mmengine.dataset import DefaultSampler
 from mmengine.hooks import CheckpointHook
 from mmengine.optim import OptimWrapper, OptimWrapperDict
+from torch.utils.data import DataLoader
 
 from swahr_mmpose.checkpoints.io import read_checkpoint
 from swahr_mmpose.engine.hooks.run_state import (
     collect_gradients,
+    collect_sampler_seed,
     restore_gradients,
+    restore_sampler_seed,
 )
 from swahr_mmpose.engine.schedule import SettingsError
 
@@ -342,19 +347,22 @@ def train_with_seeds(folder, monkeypatch, seeds, stops, make_options):
 
 
 @pytest.mark.parametrize(
-    ('mode', 'kind'),
+    ('mode', 'kind', 'workers'),
     [
-        ('epochs', 'DefaultSampler'),
-        ('within_epochs', 'DefaultSampler'),
-        ('iterations', 'DefaultSampler'),
-        ('iterations', 'InfiniteSampler'),
+        ('epochs', 'DefaultSampler', 0),
+        ('within_epochs', 'DefaultSampler', 0),
+        ('iterations', 'DefaultSampler', 0),
+        ('iterations', 'InfiniteSampler', 0),
+        # A worker draws from the sampler before the checkpoint is read.
+        ('iterations', 'InfiniteSampler', 1),
     ],
 )
 def test_a_training_without_a_seed_keeps_that_of_its_checkpoint(
-    tmp_path, monkeypatch, mode, kind
+    tmp_path, monkeypatch, mode, kind, workers
 ):
     def make_options():
-        return dict(MODES[mode](), sampler=dict(type=kind))
+        options = dict(sampler=dict(type=kind), workers=workers)
+        return dict(MODES[mode](), **options)
 
     whole, parts = (
         train_with_seeds(tmp_path / name, monkeypatch, *plan, make_options)
@@ -369,12 +377,22 @@ def test_a_training_without_a_seed_keeps_that_of_its_checkpoint(
     )
 
 
-def test_a_seed_of_the_sampler_in_the_config_is_kept(tmp_path, monkeypatch):
-    runner = train_with_seeds(
-        tmp_path,
-        monkeypatch,
-        [11, 22],
-        [40, None],
-        lambda: dict(sampler=dict(type='DefaultSampler', seed=5)),
+@pytest.mark.parametrize(('chosen', 'expected'), [(None, 7), (5, 5)])
+def test_a_seed_of_the_sampler_in_the_config_is_kept(chosen, expected):
+    sampler = DefaultSampler([0, 1], seed=5)
+    loader = dict(sampler=dict(type='DefaultSampler', seed=chosen))
+    runner = SimpleNamespace(
+        cfg=Config(dict(train_dataloader=loader)),
+        train_dataloader=DataLoader([0, 1], sampler=sampler),
+        train_loop=SimpleNamespace(),
     )
-    assert runner.train_dataloader.sampler.seed == 5
+    restore_sampler_seed(runner, 7)
+    assert sampler.seed == expected
+
+
+def test_a_loader_without_a_sampler_has_no_seed():
+    runner = SimpleNamespace(
+        cfg=Config(), train_dataloader=[[0, 1]], train_loop=None
+    )
+    assert collect_sampler_seed(runner) is None
+    restore_sampler_seed(runner, 7)

@@ -1,5 +1,6 @@
 import pytest
 from mmengine.registry import Registry
+from mmengine.runner import Runner
 
 from swahr_mmpose.utils.registry_errors import BuildError, build_errors
 
@@ -53,3 +54,11 @@ def test_other_errors_and_valid_settings_are_unchanged():
         {}['x']
     with build_errors():
         assert SHAPES.build(dict(type='Disc', radius=2)).radius == 2
+
+
+def test_an_unknown_argument_of_a_loop_or_data_loader_is_named():
+    build = Runner.build_dataloader
+    settings = dict(dataset=[0], sampler=[0], batchsize=4)
+    with pytest.raises(BuildError, match="no argument 'batchsize'; correct"):
+        with build_errors():
+            build(settings)

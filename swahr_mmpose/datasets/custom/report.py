@@ -160,6 +160,11 @@ def format_report(
     sizes = _format_sizes(summaries[0], input_side)
     lines += ['', 'sizes', *(f'  {line}' for line in sizes)]
     advice = advise(summaries[0], summaries[1], skeleton.names, input_side)
+    if len(skeleton.names) > 1 and not skeleton.links:
+        advice.append(
+            'no skeleton edges: poses are drawn as points; --skeleton adds '
+            'edges'
+        )
     return lines + ['', 'advice', *(f'  * {a}' for a in advice or ['none'])]
 
 

@@ -14,7 +14,7 @@ from typing import Callable, Dict, Iterator, Optional
 from .config_template import format_config, format_metainfo
 from .prepare import SPLITS, PreparedDataset
 
-__all__ = ['write_dataset']
+__all__ = ['check_target', 'write_dataset']
 
 
 def write_dataset(
@@ -43,19 +43,27 @@ def write_dataset(
         FileExistsError: If the folder is not empty and may not be replaced.
     """
     out = dataset.out_dir
-    _check_target(out, overwrite)
+    check_target(out, overwrite)
     with _make_staging_folder(out) as staging:
         for name, content in _format_files(dataset, figure).items():
             (staging / name).write_bytes(content)
         if check:
             check(staging / dataset.recipe.file_name)
-        _check_target(out, overwrite)
+        check_target(out, overwrite)
         _move_files(staging, out)
     return out / dataset.recipe.file_name
 
 
-def _check_target(out: Path, overwrite: bool) -> None:
-    """Raise if a folder has files that may not be replaced."""
+def check_target(out: Path, overwrite: bool) -> None:
+    """Raise if a folder has files that may not be replaced.
+
+    Args:
+        out (Path): Folder to write, which need not exist.
+        overwrite (bool): Whether files of this command may be replaced.
+
+    Raises:
+        FileExistsError: If the folder has other files.
+    """
     if not out.exists():
         return
     if any(out.iterdir()) and not (

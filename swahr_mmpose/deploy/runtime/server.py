@@ -283,7 +283,13 @@ def require_packages() -> None:
     Raises:
         ImportError: If SciPy, Pillow or uvicorn is absent.
     """
-    import_module('scipy.optimize')
+    try:
+        import_module('scipy.optimize')
+    except ImportError as error:
+        raise ImportError(
+            'keypoints are grouped with SciPy, which is not installed: '
+            'pip install scipy'
+        ) from error
     import_pillow()
     _import_uvicorn()
 

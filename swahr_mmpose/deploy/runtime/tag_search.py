@@ -136,7 +136,7 @@ def _warn() -> None:
         'that is good, not best; expected only where heatmaps and tags '
         'are not those of a trained network: check the checkpoint, or '
         'raise decode_keypoint_thr',
-        stacklevel=3,
+        stacklevel=2,  # this module; the next frame is np.errstate's
     )
 
 

@@ -16,6 +16,7 @@ import os.path as osp
 from typing import Any, Callable, Dict, List, Optional
 
 import torch
+from mmengine.dataset import InfiniteSampler
 from mmengine.dist import all_reduce, get_world_size
 from mmengine.hooks import EarlyStoppingHook
 from mmengine.model import is_model_wrapper
@@ -144,9 +145,14 @@ def _report_lost_gradients(runner: Any, iteration: int) -> None:
 
 
 def _get_sampler(runner: Any) -> Any:
-    """Get the sampler of the training, also within a batch sampler."""
+    """Get the sampler of the training, also within a batch sampler.
+
+    None of a loader that is not torch's and has none.
+    """
     loader = runner.train_dataloader
-    return getattr(loader.batch_sampler, 'sampler', loader.sampler)
+    batch_sampler = getattr(loader, 'batch_sampler', None)
+    own = getattr(loader, 'sampler', None)
+    return getattr(batch_sampler, 'sampler', own)
 
 
 def collect_sampler_seed(runner: Any) -> Optional[int]:
@@ -182,6 +188,9 @@ def restore_sampler_seed(runner: Any, seed: Optional[int]) -> None:
         return
     if sampler.seed != seed:
         sampler.seed = seed
+        if isinstance(sampler, InfiniteSampler):
+            # Workers have drawn from the indices, which end with them.
+            sampler.indices = sampler._indices_of_rank()
         # A loop by iterations has begun to iterate when it was built.
         iterator = getattr(loop, 'dataloader_iterator', None)
         if iterator is not None:

@@ -355,7 +355,9 @@ class _CellLossFunction(torch.autograd.Function):
             sums[0].add_(
                 _sum_background(background, mask, batch.power, level.axis)
             )
-            outputs += sums.mul_(1 / max(level.pred.numel(), 1)).unbind()
+            # No views of one tensor: autograd lets these be changed in place.
+            scale = 1 / max(level.pred.numel(), 1)
+            outputs += [each * scale for each in sums.unbind()]
             saved += _Saved(background, *terms[1:], level.cells, mask)
         ctx.save_for_backward(*saved)
         ctx.power, ctx.axes = batch.power, [level.axis for level in levels]

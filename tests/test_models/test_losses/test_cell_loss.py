@@ -140,6 +140,21 @@ def test_a_good_prediction_has_no_cancellation_error():
 
 
 @pytest.mark.parametrize('form', [on_cells, on_sparse_rows])
+def test_losses_may_be_changed_in_place(form):
+    pred = torch.full((1, 2, 4, 4), 0.5, requires_grad=True)
+    target = torch.zeros(1, 2, 4, 4)
+    target[0, 0, 1, 1] = 1
+    alpha = torch.full_like(pred, 0.1, requires_grad=True)
+    for loss in form(pred, alpha, target, None, None, 0.01, 'taylor'):
+        maps = (pred, alpha)
+        expected = torch.autograd.grad(loss, maps, retain_graph=True)
+        loss *= 3
+        grads = torch.autograd.grad(loss, maps, retain_graph=True)
+        for grad, part in zip(grads, expected):
+            torch.testing.assert_close(grad, 3 * part)
+
+
+@pytest.mark.parametrize('form', [on_cells, on_sparse_rows])
 def test_a_batch_without_people_has_the_loss_of_the_background(form):
     pred = torch.randn(2, 3, 8, 8).requires_grad_()
     alpha = torch.randn(2, 3, 8, 8).requires_grad_()
