@@ -45,7 +45,7 @@ def parse_args(argv: Argv = None) -> argparse.Namespace:
     parser.add_argument(
         '--device',
         help='device, for example cuda:1, mps, xpu or cpu (default: a GPU if '
-        'there is one)',
+        'there is one, else the quick form on the CPU)',
     )
     parser.add_argument(
         '--out-dir', default='gpu_report', help='folder of the report'
@@ -82,6 +82,23 @@ def parse_args(argv: Argv = None) -> argparse.Namespace:
     return args
 
 
+def choose_form(args: argparse.Namespace, device: str) -> None:
+    """Choose the quick form if no accelerator was found, in place.
+
+    Args:
+        args (argparse.Namespace): Parsed options. A named device and named
+            sections are kept.
+        device (str): Device of the report.
+    """
+    named = args.device is not None or args.sections != list(NAMES)
+    if device == 'cpu' and not args.quick and not named:
+        print(
+            'no accelerator was found: the quick form runs on the CPU; '
+            '--device cpu runs the whole one, which takes much longer'
+        )
+        args.quick, args.sections = True, list(QUICK_NAMES)
+
+
 def main(argv: Argv = None) -> None:
     """Run the sections and write the report.
 
@@ -97,6 +114,7 @@ def main(argv: Argv = None) -> None:
     device = args.device or find_default_device()
     with user_errors():
         require_device(device)
+        choose_form(args, device)
         os.makedirs(args.out_dir, exist_ok=True)
     report: Dict[str, Any] = dict(
         environment=describe_environment(device, args.quick),

@@ -249,3 +249,26 @@ def test_nan_in_decoded_people_is_a_difference(part):
     row = correctness._compare_people(Codec(), [], [])
     assert row['ok'] is False
     assert row['difference'] == 'not finite'
+
+
+@pytest.mark.parametrize(
+    ('argv', 'device', 'quick'),
+    [
+        ([], 'cpu', True),
+        ([], 'cuda', False),
+        (['--device', 'cpu'], 'cpu', False),
+        (['--sections', 'train-w32'], 'cpu', False),
+        (['--quick'], 'cpu', True),
+    ],
+)
+def test_without_an_accelerator_the_quick_form_is_the_default(
+    capsys, argv, device, quick
+):
+    args = gpu_report.parse_args(argv)
+    chosen = args.quick
+    gpu_report.choose_form(args, device)
+    assert args.quick == quick
+    if quick:
+        assert args.sections == list(gpu_report.QUICK_NAMES)
+    told = 'the quick form runs on the CPU' in capsys.readouterr().out
+    assert told == (quick and not chosen)
