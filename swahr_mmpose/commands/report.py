@@ -60,6 +60,17 @@ def parse_args(argv: Argv = None) -> argparse.Namespace:
         help='result file of an earlier test (.keypoints.json), instead of a '
         'checkpoint',
     )
+    _add_report_options(parser)
+    add_cfg_options(parser)
+    parser.check = _check_model
+    args = parser.parse_args(argv)
+    if args.checkpoint and args.results:
+        parser.error('expected either a checkpoint or --results FILE')
+    return args
+
+
+def _add_report_options(parser: argparse.ArgumentParser) -> None:
+    """Add the options of what is tested and shown."""
     parser.add_argument(
         '--out-file', metavar='FILE', default='report.html', help='report'
     )
@@ -84,12 +95,6 @@ def parse_args(argv: Argv = None) -> argparse.Namespace:
     parser.add_argument(
         '--work-dir', help='folder of the log of the test', default=None
     )
-    add_cfg_options(parser)
-    parser.check = _check_model
-    args = parser.parse_args(argv)
-    if args.checkpoint and args.results:
-        parser.error('expected either a checkpoint or --results FILE')
-    return args
 
 
 def _check_model(args: argparse.Namespace) -> None:

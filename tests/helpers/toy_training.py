@@ -127,6 +127,18 @@ class Acc(BaseMetric):
 METRICS = []  # of all validations, in this order
 
 
+def make_loaders(sampler, workers):
+    """Make the data loaders of a training, of eight samples."""
+    torch.manual_seed(1)
+    data = [dict(x=x) for x in torch.randn(8, 3)]
+    loader = dict(batch_size=2, num_workers=0, dataset=data)
+    in_order = dict(type='DefaultSampler', shuffle=False)
+    return dict(
+        train_dataloader=dict(loader, sampler=sampler, num_workers=workers),
+        val_dataloader=dict(loader, sampler=in_order),
+    )
+
+
 def make_runner(
     work_dir,
     kill=None,
@@ -139,24 +151,16 @@ def make_runner(
     **opts,
 ):
     """Make the runner of a training of a few epochs of four iterations."""
-    torch.manual_seed(1)
-    data = [dict(x=x) for x in torch.randn(8, 3)]
-    loader = dict(batch_size=2, num_workers=0, dataset=data)
+    loaders = make_loaders(sampler or dict(type='DefaultSampler'), workers)
     kill = kill or Kill()
     checkpoint = SafeCheckpointHook(
         **{**dict(interval=1, max_keep_ckpts=2, save_best='acc'), **opts}
     )
-    in_order = dict(type='DefaultSampler', shuffle=False)
     sgd = dict(type='SGD', lr=0.05, momentum=0.9)
     return Runner(
         Model(),
         str(work_dir),
-        train_dataloader=dict(
-            loader,
-            sampler=sampler or dict(type='DefaultSampler'),
-            num_workers=workers,
-        ),
-        val_dataloader=dict(loader, sampler=in_order),
+        **loaders,
         train_cfg=train_cfg or dict(by_epoch=True, max_epochs=5),
         val_cfg=dict(),
         val_evaluator=[Acc()],

@@ -108,6 +108,16 @@ def summarize(content: Dict[str, Any], num_keypoints: int) -> DatasetSummary:
     )
 
 
+def _format_split(split: str, summary: DatasetSummary) -> str:
+    """Format the numbers of images and instances of a split."""
+    return (
+        f'{split}: {count(summary.num_images, "image")}, '
+        f'{summary.num_empty} without instance; '
+        f'{count(len(summary.sides), "instance")}, at most '
+        f'{summary.max_instances} per image'
+    )
+
+
 def format_report(
     name: str,
     skeleton: CustomSkeleton,
@@ -136,12 +146,7 @@ def format_report(
         f'{count(len(skeleton.links), "skeleton edge")}'
     ]
     lines += [
-        f'{split}: {count(s.num_images, "image")}, {s.num_empty} without '
-        f'instance; {count(len(s.sides), "instance")}, at most '
-        f'{s.max_instances} per image'
-        for split, s in zip(('train', 'val'), summaries)
-    ]
-    lines += [
+        *map(_format_split, ('train', 'val'), summaries),
         *categories,
         '',
         'filled in',
