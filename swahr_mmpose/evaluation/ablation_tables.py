@@ -98,7 +98,7 @@ def format_tables(runs: Mapping[str, Run]) -> Dict[str, str]:
             [row for row in _group(values, every) if _has_scales(row[1])]
         ),
         'noise': _format_columns(
-            _group(values, [m for m in every if _has_noise(m, every)]),
+            _group(values, _list_noise_methods(every)),
             [*_THRESHOLD[:2], *_LOCALIZATION],
         ),
         'parameters': _format_columns(
@@ -163,14 +163,27 @@ def _sort_key(method: str) -> Tuple[int, str]:
 
 def _is_compared(method: str) -> bool:
     """Whether a method belongs to the tables of lambda and gamma."""
-    plain = method in ('baseline', 'SAHR', 'WAHR')
+    if method.endswith(_NOISE):
+        return False
+    plain = method in ('baseline', 'SAHR', 'WAHR', 'SWAHR')
     return plain or '-lambda' in method or '-gamma' in method
 
 
-def _has_noise(method: str, methods: Sequence[str]) -> bool:
-    """Whether a method was trained with several amounts of noise."""
-    base = method.replace('-clean', '').replace('-noise4', '')
-    return any(f'{base}{suffix}' in methods for suffix in _NOISE)
+def _list_noise_methods(methods: Sequence[str]) -> List[str]:
+    """List methods trained with several amounts of noise, by amount."""
+    suffixes = ('', *_NOISE)
+
+    def find_amount(method: str) -> int:
+        return max(i for i, x in enumerate(suffixes) if method.endswith(x))
+
+    def remove_amount(method: str) -> str:
+        return method[: len(method) - len(suffixes[find_amount(method)])]
+
+    bases = [remove_amount(m) for m in methods if find_amount(m)]
+    return sorted(
+        (m for m in methods if remove_amount(m) in bases),
+        key=lambda m: (find_amount(m), _sort_key(m)),
+    )
 
 
 def _has_scales(group: Iterable[Run]) -> bool:

@@ -86,6 +86,21 @@ def test_both_assignments_and_other_noise_have_their_tables():
     assert 'noise4' not in tables['parameters']
 
 
+def test_the_table_of_noise_is_ordered_by_noise():
+    names = 'WAHR', 'baseline-noise4', 'baseline', 'WAHR-noise4', 'SHR'
+    table = format_tables({name: run(name, 0.5) for name in names})['noise']
+    rows = [line.split(',')[0][2:] for line in table.splitlines()[2:]]
+    assert rows == ['baseline', 'WAHR', 'baseline-noise4', 'WAHR-noise4']
+
+
+def test_the_table_of_parameters_has_the_noise_of_oks_only():
+    names = 'SAHR', 'SAHR-lambda0.1', 'SAHR-lambda0.1-noise4'
+    tables = format_tables({name: run(name, 0.5) for name in names})
+    assert 'lambda0.1,' in tables['parameters']
+    assert 'noise4' not in tables['parameters']
+    assert 'SAHR-lambda0.1-noise4' in tables['noise']
+
+
 def test_tables_are_replaced_between_their_markers():
     page = 'a\n<!-- table: x -->\nold\n<!-- end of table -->\nb\n'
     new = replace_tables(page, {'x': r'| \1 |'})

@@ -38,79 +38,43 @@ except ImportError:  # Windows
 # Parse the arguments before torch and MMPose are imported.
 __swahr_command__ = True
 
+from ablation_settings import (
+    CONFIG,
+    DATA,
+    MAIN_METHODS,
+    MEASURES,
+    METHODS,
+    NOISE,
+    VARIANTS,
+    find_suffix,
+    is_measured,
+    list_settings,
+)
+
 from swahr_mmpose.utils.atomic_write import replaced_file
 from swahr_mmpose.utils.cli import make_parser
 
 ROOT = Path(__file__).resolve().parents[2]
-CONFIG = (
-    'configs/synthetic/swahr_higherhrnet-tiny_1xb4-80e_synthetic-128x128.py'
-)
-DATA = {
-    'image-size': '640 512',
-    'min-height': 64,
-    'max-height': 500,
-    'annotation-noise': 1,
-    'small-difficulty': 1,
-}
-LOSS = 'model.head.keypoint_loss.'
-NO_SCALES = {'model.head.scale_maps': False, LOSS + 'scale_adaptive': False}
-NO_WEIGHTS = {LOSS + 'weight_adaptive': False}
-BASELINE = {**NO_SCALES, **NO_WEIGHTS}
-METHODS = {
-    'baseline': BASELINE,
-    'SAHR': NO_WEIGHTS,
-    'WAHR': NO_SCALES,
-    'SWAHR': {},
-    'SHR': {
-        **BASELINE,
-        # The paper divides box widths by 256 px at an input of 512 px.
-        **{
-            f'{codec}.person_scale.base_width': 64
-            for codec in (
-                'codec',
-                'model.head.decoder',
-                'train_dataloader.dataset.pipeline.2.encoder',
-            )
-        },
-    },
-    'SAHR-lambda0.5': {**NO_WEIGHTS, LOSS + 'regularizer_weight': 0.5},
-    'SAHR-lambda0.1': {**NO_WEIGHTS, LOSS + 'regularizer_weight': 0.1},
-    'WAHR-gamma0.1': {**NO_SCALES, LOSS + 'gamma': 0.1},
-    'WAHR-gamma1': {**NO_SCALES, LOSS + 'gamma': 1.0},
-}
-# Other annotation noise, by suffix of the method. At 128 px, four times the
-# noise of OKS is as many cells as the noise of OKS at the paper's 512 px.
-NOISE = {'': 1, '-clean': 0, '-noise4': 4}
-METHODS.update(
-    {
-        method + suffix: METHODS[method]
-        for suffix in ('-clean', '-noise4')
-        for method in ('baseline', 'SAHR', 'WAHR', 'SWAHR')
-    }
-)
-# Measurement: tool, and further --cfg-options.
-MEASURES = {
-    'metrics': ['tools/test.py'],
-    'metrics_at_0.3': [
-        'tools/test.py',
-        'model.head.decoder.decode_keypoint_thr=0.3',
-        'codec.decode_keypoint_thr=0.3',
-    ],
-    'official_assignment': [
-        'tools/test.py',
-        'model.head.decoder.decode_assignment=official',
-        'codec.decode_assignment=official',
-    ],
-    'localization': ['tools/analysis_tools/measure_localization.py'],
-    'scales': ['tools/analysis_tools/scale_statistics.py'],
-}
-MAIN_METHODS = ['baseline', 'SWAHR', 'WAHR', 'SAHR', 'SHR']
 
 
 def parse_args():
     """Parse the command line."""
     parser = make_parser(__doc__)
     parser.needs_torch = lambda args: False  # the processes of the runs do
+    add_data_options(parser)
+    add_method_options(parser)
+    add_run_options(parser)
+    args = parser.parse_args()
+    if min(args.epochs) < 2:
+        parser.error(
+            f'--epochs has {min(args.epochs)}, expected 2 or more (1 of '
+            'warm-up)'
+        )
+    return args
+
+
+def add_data_options(parser):
+    """Add the options of the dataset and of the results."""
     add = parser.add_argument
     add('--work-dir', default='work_dirs/ablation', help='folder of the runs')
     add('--data', default='data/ablation', help='dataset, made if missing')
@@ -118,13 +82,21 @@ def parse_args():
     add('--num-val', type=int, default=200, help='validation images')
     add('--results', default='docs/ablation.json', help='file of all results')
     add('--page', default='docs/ablation.md', help='page of the results')
+
+
+def add_method_options(parser):
+    """Add the options of what is trained and measured."""
+    add = parser.add_argument
     add('--seeds', type=int, nargs='+', default=[0], help='RNG seeds')
     add(
         '--methods',
         nargs='+',
         choices=list(METHODS),
-        default=MAIN_METHODS,
-        help='methods to compare',
+        default=list(MAIN_METHODS),
+        metavar='METHOD',
+        help=f'methods to compare: {", ".join([*MAIN_METHODS, *VARIANTS])}, '
+        f'and each with {" or ".join(filter(None, NOISE))} for other label '
+        'noise',
     )
     add(
         '--epochs',
@@ -145,14 +117,6 @@ def parse_args():
         action='store_true',
         help='only measure runs whose training is complete',
     )
-    add_run_options(parser)
-    args = parser.parse_args()
-    if min(args.epochs) < 2:
-        parser.error(
-            f'--epochs has {min(args.epochs)}, expected 2 or more (1 of '
-            'warm-up)'
-        )
-    return args
 
 
 def add_run_options(parser):
@@ -172,30 +136,6 @@ def add_run_options(parser):
         metavar='METHOD',
         help='print AP of these methods and do nothing else',
     )
-
-
-def list_settings(args, method, seed, epochs):
-    """List the settings of a run as --cfg-options."""
-    root = f'{Path(args.data).resolve()}{find_suffix(method)}/'
-    interval = max(1, epochs // 4)
-    settings = {
-        'randomness.seed': seed,
-        'train_cfg.max_epochs': epochs,
-        'train_cfg.val_interval': interval,
-        'param_scheduler.1.end': epochs,
-        'default_hooks.checkpoint.interval': max(1, epochs // 20),
-        'default_hooks.checkpoint.max_keep_ckpts': 1,
-        # Figures of samples cost more time than they are worth here.
-        'custom_hooks.4.interval': epochs,
-        **METHODS[method],
-    }
-    for split in ('val', 'test'):
-        settings[f'{split}_evaluator.ann_file'] = (
-            root + 'annotations/person_keypoints_val.json'
-        )
-    for split in ('train', 'val', 'test'):
-        settings[f'{split}_dataloader.dataset.data_root'] = root
-    return [f'{key}={value}' for key, value in settings.items()]
 
 
 class Study:
@@ -260,7 +200,7 @@ class Study:
 
     def run(self, name, method, seed, epochs):
         """Train a run unless it is complete, and add missing measurements."""
-        settings = list_settings(self.args, method, seed, epochs)
+        settings = list_settings(self.args.data, method, seed, epochs)
         folder = Path(self.args.work_dir).resolve() / name
         checkpoint = folder / f'epoch_{epochs}.pth'
         known = self.read()['runs'].get(name, {})
@@ -307,13 +247,6 @@ def lock_file(path):
         yield
 
 
-def is_measured(measure, method):
-    """Whether a measurement applies to a method."""
-    return (
-        measure != 'scales' or 'model.head.scale_maps' not in (METHODS[method])
-    )
-
-
 def read_curve(folder):
     """Read AP during training, a list of (epoch, AP)."""
     curve = {}
@@ -357,11 +290,6 @@ def write_page(path, runs):
     with replaced_file(str(figure)) as stream:
         study_figure(runs).savefig(stream, format='png', dpi=130)
     print(f'tables are in {page.resolve()}, the figure in {figure.name}')
-
-
-def find_suffix(method):
-    """Find the suffix of a method that says which dataset it has."""
-    return next((x for x in NOISE if x and method.endswith(x)), '')
 
 
 def list_data(args):
