@@ -78,7 +78,7 @@ def _measure_people(model: Any, sample: dict) -> PersonScales:
             [
                 function(
                     level[0].float().cpu().numpy(),
-                    pixels * level.shape[-1] / geometry.size[0] - 0.5,
+                    _to_cells(model, pixels, geometry.size[0], level),
                     people.visible,
                     sigma,
                 )
@@ -92,6 +92,23 @@ def _measure_people(model: Any, sample: dict) -> PersonScales:
     )
     sizes = np.sqrt(people.boxes[:, 2] * people.boxes[:, 3])
     return PersonScales(sizes * geometry.zoom[0], scales, confidences)
+
+
+def _find_offset(model: Any) -> float:
+    """Find the position of the first pixel's centre in input coordinates.
+
+    The official convention takes positions of pixels for those of their
+    edges; the exact one has centres at whole numbers, half a pixel further.
+    """
+    return 0.5 if getattr(model.head.decoder, 'unbiased', False) else 0.0
+
+
+def _to_cells(
+    model: Any, pixels: np.ndarray, width: float, level: torch.Tensor
+) -> np.ndarray:
+    """Convert input pixels (..., 2) to cells of maps (B, K, h, w)."""
+    stride = width / level.shape[-1]
+    return (pixels + _find_offset(model)) / stride - 0.5
 
 
 @torch.no_grad()
@@ -119,7 +136,9 @@ def measure_localization(
     geometry = SampleGeometry.from_metainfo(info)
     cells, heights = find_map_peaks(heatmaps, threshold)
     stride = geometry.size[0] / heatmaps.shape[-1]
-    points = geometry.to_image((cells[:, 1:] + 0.5) * stride)
+    points = geometry.to_image(
+        (cells[:, 1:] + 0.5) * stride - _find_offset(model)
+    )
     codec = model.head.decoder
     finest = codec.input_size[0] / codec.heatmap_sizes[-1][0]
     height, width = info['ori_shape'][:2]

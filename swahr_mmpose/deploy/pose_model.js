@@ -232,7 +232,7 @@ const poseDecoding = (() => {
   function measureDistance(tag, mean) {
     const sum = tag.reduce((total, t, l) => total + (t - mean[l]) ** 2, 0);
     const distance = Math.sqrt(sum);
-    return Number.isFinite(distance) ? distance : INFINITE;
+    return distance <= INFINITE ? distance : INFINITE;  // also of NaN
   }
 
   // Add a candidate to the person of a slot; -1 starts a person, whose key is

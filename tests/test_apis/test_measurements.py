@@ -60,6 +60,48 @@ def test_scales_are_measured_by_level(model, sample):
     assert people.confidences.shape == (2, 1)
 
 
+@pytest.mark.parametrize(
+    'unbiased, cells', [(False, [7, 14.5]), (True, [7.125, 14.75])]
+)
+def test_scales_are_read_at_the_cells_of_the_convention(
+    model, sample, monkeypatch, unbiased, cells
+):
+    person = dict(PERSON, keypoints=[30, 30, 2] + [0, 0, 0] * 16)
+    sample['data_samples'].set_metainfo(dict(raw_ann_info=[person]))
+    forward = model.head.forward
+
+    def predict_columns(features, with_scale_maps):
+        output = forward(features, with_scale_maps)
+        maps = [
+            torch.arange(m.shape[-1]).expand(m.shape)
+            for m in output.scale_maps
+        ]
+        return output._replace(scale_maps=maps)
+
+    monkeypatch.setattr(model.head.decoder, 'unbiased', unbiased)
+    monkeypatch.setattr(model.head, 'forward', predict_columns)
+    scales = measure_scales(model, [sample]).scales[:, 0]
+    np.testing.assert_allclose(1 / scales - 1, cells, atol=0.06)
+
+
+def test_positions_of_false_peaks_follow_the_convention(
+    model, sample, monkeypatch
+):
+    seen = []
+
+    def record(points, *args):
+        seen.append(points)
+        return np.zeros(len(points), bool)
+
+    monkeypatch.setattr(
+        'swahr_mmpose.apis.measurements.find_false_peaks', record
+    )
+    for unbiased in (False, True):
+        monkeypatch.setattr(model.head.decoder, 'unbiased', unbiased)
+        measure_localization(model, sample, np.full(17, 0.05), 0.1)
+    np.testing.assert_allclose(seen[0] - seen[1], 0.5)
+
+
 def test_without_people_there_are_no_scales(model, sample):
     sample['data_samples'].set_metainfo(dict(raw_ann_info=[]))
     people = measure_scales(model, [sample])

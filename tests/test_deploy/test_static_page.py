@@ -141,6 +141,8 @@ def test_decoding_equals_that_of_the_runtime(page, unbiased, tag_dim):
             outputs[0][0, 3, 5], outputs[1][0, 4, 4] = np.inf, np.nan
         if seed == 6:
             outputs[0][:] = 0
+        if seed in (3, 8):  # beside huge distances small ones still count
+            outputs[1][outputs[1] > 6] *= np.float32(1e20)
         if scales:
             rng = np.random.default_rng(seed)
             alpha = rng.normal(0, 0.2, outputs[0].shape)

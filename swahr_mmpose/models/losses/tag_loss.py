@@ -51,8 +51,9 @@ def pull_push(
 
     Returns:
         tuple[Tensor, Tensor]: Pull and push losses, means over the B images,
-        scalars.
+        scalars, in float32 at least.
     """
+    tags = at_least_float32(tags)
     if not sum(len(people) for people in keypoint_indices):
         return tags.sum() * 0, tags.sum() * 0
     devices = {people.device for people in keypoint_indices}
@@ -314,8 +315,5 @@ class PullPushLoss(nn.Module):
                 f'per image in tags, got {len(keypoint_indices)}'
             )
         return pull_push(
-            at_least_float32(tags),
-            keypoint_indices,
-            self.pull_weight,
-            self.push_weight,
+            tags, keypoint_indices, self.pull_weight, self.push_weight
         )

@@ -193,6 +193,19 @@ def test_pull_push_agrees_with_the_formula_person_by_person(
     )
 
 
+@pytest.mark.parametrize('num_people', [0, 2])
+@pytest.mark.parametrize('dtype', [torch.bfloat16, torch.float16])
+def test_pull_push_of_half_precision_is_computed_in_float32(dtype, num_people):
+    tags = torch.randn(1, 17, 4, 4).to(dtype).requires_grad_()
+    people = [torch.ones(num_people, 17, 2, dtype=torch.long)]
+    people[0][..., 0] = torch.randint(16, people[0].shape[:2])
+    losses = pull_push(tags, people)
+    assert all(x.dtype == torch.float32 for x in losses)
+    torch.testing.assert_close(losses, pull_push(tags.float(), people))
+    sum(losses).backward()
+    assert tags.grad.dtype == dtype
+
+
 def test_losses_of_a_batch_with_zero_one_and_three_people():
     tags = torch.randn(3, 17, 8, 8)
     people = [torch.zeros(n, 17, 2, dtype=torch.long) for n in (0, 1, 3)]
