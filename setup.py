@@ -98,6 +98,7 @@ setup(
             'munkres==1.1.4',
             'mypy',
             'pytest',
+            'pytest-xdist',
             'ruff',
         ],
     ),

@@ -148,10 +148,12 @@ WRONG = {
     ),
     f'overfit {SYNTHETIC} --max-images 0': (2, 'expected a number of images'),
     # Only commands whose checkpoint is optional accept a short name.
-    'visualize higherhrnet-w32 a.pth': (
-        1,
-        'config higherhrnet-w32 does not exist',
-    ),
+    'train higherhrnet-w32': (1, 'config higherhrnet-w32 does not exist'),
+    'visualize higherhrnet-w32 a.pth': (1, 'checkpoint a.pth does not exist'),
+    'scales higherhrnet-w33': (1, "did you mean 'higherhrnet-w32'"),
+    f'dataset check {SYNTHETIC} --img-dir .': (1, '--img-dir is for annotati'),
+    'dataset check': (2, 'expected an annotation file with --img-dir, or a c'),
+    'onnx page a.pth --ort-dir .': (1, '`swahr onnx export CONFIG a.pth`'),
     f'onnx export {SYNTHETIC}': (1, f'no checkpoint for {SYNTHETIC}'),
     f'onnx evaluate {SYNTHETIC} a.onnx': (1, 'file a.onnx does not exist'),
     'convert a.pth b.pth': (1, 'checkpoint a.pth does not exist'),

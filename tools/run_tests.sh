@@ -1,10 +1,11 @@
 #!/usr/bin/env bash
 # Run lint, type checks and tests in .venv, created if missing.
 #   bash tools/run_tests.sh [ARGUMENTS OF pytest]
+# TEST_JOBS        processes of pytest, of one thread each (default: 2)
 set -euo pipefail
 case "${1:-}" in
 -h | --help)
-    sed -n '2,3s/^# \{0,1\}//p' "$0"
+    sed -n '2,4s/^# \{0,1\}//p' "$0"
     exit 0
     ;;
 esac
@@ -20,4 +21,6 @@ python tools/dev/check_prose.py
 echo "== mypy"
 mypy
 echo "== pytest"
-pytest "$@"
+# More threads per process only compete; the tests of a file share fixtures.
+export OMP_NUM_THREADS=${OMP_NUM_THREADS:-1}
+pytest --numprocesses "${TEST_JOBS:-2}" --dist loadfile "$@"

@@ -4,6 +4,8 @@
 from __future__ import annotations
 
 import os.path as osp
+import re
+from collections import Counter
 from datetime import datetime
 from typing import (
     Any,
@@ -56,7 +58,6 @@ from swahr_mmpose.visualization.report_page import (
 __all__ = ['Evaluation', 'make_report']
 
 Filled = Mapping[int, Tuple[np.ndarray, np.ndarray]]
-_HEADLINE = ('AP', 'AP .5', 'AP .75', 'AP (M)', 'AP (L)', 'AR')
 
 
 class Evaluation(NamedTuple):
@@ -144,8 +145,8 @@ def make_report(
         ValueError: If an image cannot be read.
     """
     results, metainfo = evaluation.results, dataset.metainfo
+    headline, others = _split_metrics(evaluation.metrics)
     sections = [
-        Section('Metrics', _tabulate_metrics(evaluation.metrics)),
         _show_precision(results),
         _show_sizes(results),
         _show_people(results),
@@ -157,13 +158,12 @@ def make_report(
     scales = evaluation.scales
     if scales is not None and _find_known(scales).any():
         sections.append(_show_scales(scales, evaluation.strides))
+    if others:
+        sections.append(_show_others(others))
     if evaluation.seconds is not None:
         sections.append(_show_speed(evaluation))
     return make_page(
-        title,
-        [*facts.items(), *_describe_run(results)],
-        _select_headline(evaluation.metrics),
-        sections,
+        title, [*facts.items(), *_describe_run(results)], headline, sections
     )
 
 
@@ -187,20 +187,32 @@ def _format_metric(value: Any) -> str:
     return value if isinstance(value, str) else f'{float(value):.3f}'
 
 
-def _select_headline(metrics: Mapping[str, Any]) -> List[Any]:
-    """Select the main metrics, as names and values."""
-    by_name = {name.split('/')[-1]: v for name, v in metrics.items()}
-    return [
-        (name, _format_metric(by_name[name]))
-        for name in _HEADLINE
-        if name in by_name
-    ]
+def _split_metrics(
+    metrics: Mapping[str, Any],
+) -> Tuple[List[List[Tuple[str, str]]], List[Tuple[str, str]]]:
+    """Split metrics into rows of AP and of AR, and others.
+
+    Names of AP and AR have no prefix, unless several metrics share them.
+    """
+    names = {name: name.rpartition('/')[2] for name in metrics}
+    counts = Counter(names.values())
+    others: List[Tuple[str, str]] = []
+    rows: Dict[str, List[Tuple[str, str]]] = dict(AP=[], AR=[])
+    for name, value in metrics.items():
+        short, text = names[name], _format_metric(value)
+        kind = re.match(r'A[PR]\b', short)
+        if kind is None:
+            others.append((name, text))
+        else:
+            label = short if counts[short] == 1 else name
+            rows[kind[0]].append((label, text))
+    return list(rows.values()), others
 
 
-def _tabulate_metrics(metrics: Mapping[str, Any]) -> str:
-    """Make the table of all metrics."""
-    rows = [(name, _format_metric(v)) for name, v in metrics.items()]
-    return make_table(('metric', 'value'), rows)
+def _show_others(metrics: Sequence[Tuple[str, str]]) -> Section:
+    """Show the metrics that are not under the title."""
+    table = make_table(('metric', 'value'), metrics)
+    return Section('Other metrics', table)
 
 
 def _show_precision(results: Results) -> Section:

@@ -17,10 +17,12 @@ from swahr_mmpose.checkpoints.averaged import report_averaged_weights
 from swahr_mmpose.checkpoints.compare import refuse_other_weights
 from swahr_mmpose.checkpoints.download import local_file
 from swahr_mmpose.checkpoints.io import read_checkpoint
+from swahr_mmpose.datasets.checks.dataset_files import require_annotation_file
 from swahr_mmpose.datasets.checks.image_files import refuse_paths_outside
 from swahr_mmpose.datasets.checks.nested import iter_leaves
 from swahr_mmpose.utils.config import name_types
 from swahr_mmpose.utils.device import require_device
+from swahr_mmpose.utils.quiet import hide_coco_messages
 from swahr_mmpose.utils.registry_errors import build_errors
 
 __all__ = [
@@ -90,6 +92,7 @@ def load_dataset(
         BaseDataset: Dataset; its samples are the inputs of the model.
 
     Raises:
+        FileNotFoundError: If an annotation file does not exist.
         ValueError: If an image path leads outside of the image folder, or the
             config has an unknown type or argument.
     """
@@ -99,10 +102,19 @@ def load_dataset(
     loader = cfg.train_dataloader if training else cfg.test_dataloader
     settings.pipeline = loader.dataset.pipeline
     settings.test_mode = not training
-    with build_errors():
+    _require_annotation_files(settings, f'{split}_dataloader.dataset')
+    with build_errors(), hide_coco_messages():
         dataset = DATASETS.build(settings)
     refuse_paths_outside(dataset)
     return dataset
+
+
+def _require_annotation_files(dataset: Any, key: str) -> None:
+    """Raise if a local annotation file of a dataset does not exist."""
+    for leaf in iter_leaves(dataset, key):
+        name = leaf.dataset.get('ann_file')
+        if name and isinstance(name, str) and '://' not in leaf.ann_file:
+            require_annotation_file(leaf.ann_file)
 
 
 def ignores_orientation(cfg: Config) -> bool:

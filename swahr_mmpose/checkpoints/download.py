@@ -19,6 +19,8 @@ from urllib.parse import urlparse
 import torch
 from mmengine.dist import barrier
 
+from swahr_mmpose.utils.launchers import get_local_rank
+
 from .io import read_checkpoint
 
 __all__ = [
@@ -69,8 +71,7 @@ def local_file(checkpoint: str, folder: Optional[str] = None) -> str:
     mmengine_path = osp.join(osp.dirname(hub), 'checkpoints', name)
     if not osp.isfile(path) and osp.isfile(mmengine_path):
         return mmengine_path  # already downloaded by MMEngine
-    local_rank = int(os.environ.get('LOCAL_RANK') or 0)
-    if local_rank == 0 and not osp.isfile(path):
+    if get_local_rank() == 0 and not osp.isfile(path):
         os.makedirs(folder, exist_ok=True)
         _download(checkpoint, path)
     barrier()

@@ -8,7 +8,6 @@ checked against the model of its config, and kept in a cache folder.
 
 from __future__ import annotations
 
-import os
 import os.path as osp
 import re
 from typing import TYPE_CHECKING, Any, Mapping, Optional, Tuple
@@ -17,6 +16,7 @@ import torch
 
 from swahr_mmpose.utils.config import read_config
 from swahr_mmpose.utils.input_size import set_input_size
+from swahr_mmpose.utils.launchers import count_processes
 from swahr_mmpose.utils.model_index import (
     ZooModel,
     find_model,
@@ -42,6 +42,7 @@ __all__ = [
     'is_model_name',
     'list_models',
     'read_zoo_config',
+    'resolve_config',
     'resolve_model',
 ]
 
@@ -59,6 +60,24 @@ def read_zoo_config(model: ZooModel) -> Config:
     set_input_size(cfg, (model.input_size, model.input_size))
     cfg.merge_from_dict(model.options)
     return cfg
+
+
+def resolve_config(config: str) -> Config:
+    """Read a config file, or the config of a model of the zoo.
+
+    Args:
+        config (str): Config file, or short name of the model zoo.
+
+    Returns:
+        Config: Complete config.
+
+    Raises:
+        FileNotFoundError: If the config does not exist.
+        ValueError: If the short name is unknown.
+    """
+    if is_model_name(config):
+        return read_zoo_config(find_model(config))
+    return read_config(config)
 
 
 def resolve_model(
@@ -80,10 +99,9 @@ def resolve_model(
         ValueError: If the short name is unknown, or a config file has no
             checkpoint.
     """
+    cfg = resolve_config(config)
     if is_model_name(config):
-        model = find_model(config)
-        return read_zoo_config(model), checkpoint or fetch(model)
-    cfg = read_config(config)
+        return cfg, checkpoint or fetch(find_model(config))
     if checkpoint is None:
         raise ValueError(
             f'no checkpoint for {config}; give its path after the config, or '
@@ -148,7 +166,7 @@ def compare_with_published(
 
 def _refuse_parallel_fetch(model: ZooModel) -> None:
     """Raise if several processes would fetch the same file."""
-    if int(os.environ.get('WORLD_SIZE') or 1) > 1:
+    if count_processes() > 1:
         raise ValueError(
             f'{model.name} is not in the cache; run `swahr fetch '
             f'{model.name}` before the processes are started'

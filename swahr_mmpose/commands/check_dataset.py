@@ -1,11 +1,13 @@
 # Copyright (c) swahr_mmpose contributors. Licensed under Apache-2.0.
-r"""Check an annotation file and its images before training.
+r"""Check annotation files and their images before training.
 
   %(prog)s --img-dir data/coco/val2017 \
       data/coco/annotations/person_keypoints_val2017.json
   # CrowdPose: 14 keypoints, a crowdIndex for each image
   %(prog)s --crowdpose --img-dir data/crowdpose/images \
       data/crowdpose/annotations/mmpose_crowdpose_test.json
+  # all datasets of a config, as tools/train.py and tools/test.py check them
+  %(prog)s CONFIG
 
 Reports image files that are missing, truncated or of another size than in the
 annotation file (some copies of CrowdPose have width and height swapped), file
@@ -13,31 +15,57 @@ names that leave the image folder, missing or duplicate ids, missing boxes and
 crowdIndex, values that are not finite numbers, masks of another size, and
 images too long for testing. All problems are found in one pass, counted by
 kind, and the first ones of each kind are listed. The exit status is 1 if there
-are any. tools/train.py and tools/test.py run the same checks before they
-start.
+are any. A config states folders, keypoints and sizes itself: of the options it
+accepts --cfg-options. The config itself, and images that are in more than one
+split, are checked as well.
 """
 
 from __future__ import annotations
 
 import argparse
+from functools import partial
+from typing import Any, Dict
 
-from swahr_mmpose.utils.cli import Argv, make_parser, user_errors
+from swahr_mmpose.utils.argument_checks import require_file
+from swahr_mmpose.utils.cli import (
+    Argv,
+    add_cfg_options,
+    make_parser,
+    merge_options,
+    read_config,
+    user_errors,
+)
+from swahr_mmpose.utils.config import describe_other_file, is_config_file
+
+__all__ = ['check_args', 'main']
+
+_SPLITS = ('train', 'val', 'test')
+# Options of annotation files; a config has settings in their place.
+_FILE_OPTIONS = (
+    'img_dir',
+    'num_keypoints',
+    'crowdpose',
+    'input_size',
+    'ignore_orientation',
+    'max_shown',
+)
 
 
 def parse_args(argv: Argv = None) -> argparse.Namespace:
     """Parse the command line."""
     parser = make_parser(__doc__)
-    parser.add_argument('ann_file', help='COCO annotation file')
     parser.add_argument(
-        '--img-dir',
-        required=True,
-        default=argparse.SUPPRESS,
-        help='folder of the images',
+        'ann_file',
+        metavar='FILE',
+        help='COCO annotation file (.json), or config whose datasets are '
+        'checked',
+    )
+    parser.add_argument(
+        '--img-dir', help='folder of the images of an annotation file'
     )
     parser.add_argument(
         '--num-keypoints',
         type=int,
-        default=argparse.SUPPRESS,
         help='number of keypoints per person (default: 17, with --crowdpose '
         '14)',
     )
@@ -47,7 +75,61 @@ def parse_args(argv: Argv = None) -> argparse.Namespace:
         help='require a crowdIndex for each image, as CrowdPose has',
     )
     _add_check_arguments(parser)
+    add_cfg_options(parser)
+    parser.expected = (
+        'expected an annotation file with --img-dir, or a config: '
+        'ANNOTATIONS.json --img-dir DIR, or CONFIG'
+    )
+    defaults = {name: parser.get_default(name) for name in _FILE_OPTIONS}
+    parser.check = partial(check_args, defaults=defaults)
     return parser.parse_args(argv)
+
+
+def check_args(args: argparse.Namespace, defaults: Dict[str, Any]) -> None:
+    """Check the file and the options that belong to it, without torch.
+
+    Args:
+        args (argparse.Namespace): Parsed command line.
+        defaults (dict): Defaults of the options of annotation files.
+
+    Raises:
+        FileNotFoundError: If the file does not exist.
+        ValueError: If it is of another type, or an option does not belong to
+            it.
+    """
+    given = [n for n, value in defaults.items() if getattr(args, n) != value]
+    if _is_config(args):
+        if given:
+            option = given[0].replace('_', '-')
+            raise ValueError(
+                f'--{option} is for annotation files, got the config '
+                f'{args.ann_file}; leave it out, and change settings of the '
+                'config with --cfg-options'
+            )
+        return
+    kind = describe_other_file(args.ann_file)
+    expected = 'a COCO annotation file (.json) or a config (.py, .yml, .yaml)'
+    if kind:
+        raise ValueError(f'{args.ann_file} is {kind}, expected {expected}')
+    require_file(
+        args.ann_file, 'annotation file', f'give the path of {expected}'
+    )
+    if args.img_dir is None:
+        raise ValueError(
+            f'no folder of the images of {args.ann_file}; give it with '
+            '--img-dir DIR, or check a config in place of the file'
+        )
+    if args.cfg_options:
+        raise ValueError(
+            f'--cfg-options is for configs, got the annotation file '
+            f'{args.ann_file}; leave it out'
+        )
+
+
+def _is_config(args: argparse.Namespace) -> bool:
+    """Whether to check a config; a JSON file is an annotation file."""
+    is_json = args.ann_file.lower().endswith('.json')
+    return not is_json and is_config_file(args.ann_file)
 
 
 def _add_check_arguments(parser: argparse.ArgumentParser) -> None:
@@ -76,8 +158,34 @@ def _add_check_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def main(argv: Argv = None) -> None:
-    """Check a dataset and print its counts, or exit with its problems."""
+    """Check datasets and print their counts, or exit with the problems."""
     args = parse_args(argv)
+    with user_errors():
+        if _is_config(args):
+            _check_config(args)
+        else:
+            _check_file(args)
+
+
+def _check_config(args: argparse.Namespace) -> None:
+    """Check a config and the datasets of all splits that it has."""
+    from swahr_mmpose.datasets.checks.preflight import check_before_run
+
+    cfg = read_config(args.ann_file)
+    merge_options(cfg, args.cfg_options)
+    splits = [s for s in _SPLITS if cfg.get(f'{s}_dataloader')]
+    if not splits or 'model' not in cfg:
+        lacks = 'model' if splits else 'train_, val_ or test_dataloader'
+        raise ValueError(
+            f'{args.ann_file} has no {lacks}, expected a complete config; '
+            'give one that inherits from it'
+        )
+    check_before_run(cfg, splits)
+    print(f'{args.ann_file}: no error found in {", ".join(splits)}')
+
+
+def _check_file(args: argparse.Namespace) -> None:
+    """Check an annotation file and print its counts and warnings."""
     from swahr_mmpose.datasets.checks.preflight import check_dataset
     from swahr_mmpose.datasets.checks.text import count as plural
     from swahr_mmpose.datasets.checks.trial import (
@@ -85,25 +193,22 @@ def main(argv: Argv = None) -> None:
         make_plain_dataset,
     )
 
-    num_keypoints = getattr(
-        args, 'num_keypoints', 14 if args.crowdpose else 17
-    )
+    num_keypoints = args.num_keypoints or (14 if args.crowdpose else 17)
     ignore = dict(auto=None, true=True, false=False)[args.ignore_orientation]
-    with user_errors():
-        report = check_dataset(
-            args.ann_file,
-            args.img_dir,
-            num_keypoints,
-            crowd_index=args.crowdpose,
-            required=('num_keypoints',) if args.crowdpose else (),
-            test_side=args.input_size,
-            max_shown=args.max_shown,
-            ignore_orientation=ignore,
-        )
-        dataset = make_plain_dataset(
-            args.ann_file, args.img_dir, num_keypoints, ignore
-        )
-        drawn = draw_samples(dataset, 'dataset', [report.sample], 'mmpose')
+    report = check_dataset(
+        args.ann_file,
+        args.img_dir,
+        num_keypoints,
+        crowd_index=args.crowdpose,
+        required=('num_keypoints',) if args.crowdpose else (),
+        test_side=args.input_size,
+        max_shown=args.max_shown,
+        ignore_orientation=ignore,
+    )
+    dataset = make_plain_dataset(
+        args.ann_file, args.img_dir, num_keypoints, ignore
+    )
+    drawn = draw_samples(dataset, 'dataset', [report.sample], 'mmpose')
     count = len(report.warnings)
     print(
         f'{args.ann_file}: {plural(report.images, "image")}, '

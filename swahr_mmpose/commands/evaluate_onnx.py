@@ -2,6 +2,8 @@
 """Evaluate an exported model on the test set of the config, and time it.
 
   %(prog)s CONFIG model.onnx
+  # a model of "swahr onnx export higherhrnet-w32"
+  %(prog)s higherhrnet-w32 model.onnx
   # on one thread, interleaved with the PyTorch model
   %(prog)s CONFIG model.onnx --threads 1 --checkpoint CHECKPOINT.pth
 
@@ -17,16 +19,19 @@ import time
 from typing import TYPE_CHECKING, Any, Callable, Dict, List
 
 from swahr_mmpose.deploy.requirements import require_packages
+from swahr_mmpose.utils.argument_checks import require_checkpoint, require_onnx
 from swahr_mmpose.utils.atomic_write import replaced_file
 from swahr_mmpose.utils.cli import (
     Argv,
     add_cfg_options,
     make_parser,
     merge_options,
-    read_config,
     user_errors,
 )
+from swahr_mmpose.utils.config import require_config
+from swahr_mmpose.utils.model_index import find_model, is_model_name
 from swahr_mmpose.utils.progress import track
+from swahr_mmpose.utils.quiet import hide_coco_messages
 
 if TYPE_CHECKING:
     import numpy as np
@@ -43,7 +48,11 @@ Predictor = Callable[['np.ndarray', dict], Any]
 def parse_args(argv: Argv = None) -> argparse.Namespace:
     """Parse the command line."""
     parser = make_parser(__doc__)
-    parser.add_argument('config', help='config file')
+    parser.add_argument(
+        'config',
+        help='config file, or a name of "swahr fetch", such as '
+        'higherhrnet-w32',
+    )
     parser.add_argument(
         'model', help='ONNX file of tools/deployment/export_onnx.py'
     )
@@ -61,7 +70,27 @@ def parse_args(argv: Argv = None) -> argparse.Namespace:
         '--out-file', metavar='FILE', help='results file (.json)'
     )
     add_cfg_options(parser)
+    parser.check = check_args
     return parser.parse_args(argv)
+
+
+def check_args(args: argparse.Namespace) -> None:
+    """Check that the inputs exist, without torch.
+
+    Args:
+        args (argparse.Namespace): Parsed command line.
+
+    Raises:
+        OSError, ValueError: If a file does not exist or is of another type,
+            or a short name is unknown.
+    """
+    if is_model_name(args.config):
+        find_model(args.config)
+    else:
+        require_config(args.config)
+    require_onnx(args.model)
+    if args.checkpoint is not None:
+        require_checkpoint(args.checkpoint)
 
 
 class ExportedPredictor:
@@ -120,12 +149,13 @@ def main(argv: Argv = None) -> None:
     import torch
 
     from swahr_mmpose.apis.loading import load_dataset
+    from swahr_mmpose.checkpoints.model_zoo import resolve_config
 
     if args.threads:
         torch.set_num_threads(args.threads)
         cv2.setNumThreads(args.threads)
     with user_errors():
-        cfg = read_config(args.config)
+        cfg = resolve_config(args.config)
         merge_options(cfg, args.cfg_options)
         dataset = load_dataset(cfg)
         predictors = _load_predictors(args, cfg, dataset)
@@ -171,7 +201,8 @@ def evaluate(
     import numpy as np
     from mmengine.evaluator import Evaluator
 
-    evaluators = {name: Evaluator(metrics) for name in predictors}
+    with hide_coco_messages():
+        evaluators = {name: Evaluator(metrics) for name in predictors}
     for evaluator in evaluators.values():
         evaluator.dataset_meta = dataset.metainfo
     seconds: Dict[str, List[float]] = {name: [] for name in predictors}
@@ -186,7 +217,8 @@ def evaluate(
             evaluators[name].process([result])
     results = {}
     for name, evaluator in evaluators.items():
-        values = evaluator.evaluate(len(dataset))
+        with hide_coco_messages():
+            values = evaluator.evaluate(len(dataset))
         quartiles = np.percentile(np.array(seconds[name]) * 1e3, [25, 50, 75])
         results[name] = dict(values, ms=quartiles.round(2).tolist())
     return results

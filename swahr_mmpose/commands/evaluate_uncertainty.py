@@ -2,6 +2,8 @@
 """Measure how the estimated standard deviations order the true errors.
 
   %(prog)s CONFIG CHECKPOINT
+  # published weights, fetched at the first use
+  %(prog)s swahr-w32 --max-images 200
   # more resamples for the intervals, and all numbers in a file
   %(prog)s CONFIG CHECKPOINT --resamples 5000 --out-file uncertainty.json
 
@@ -21,13 +23,13 @@ import json
 import math
 from typing import TYPE_CHECKING, Any, Dict, List, Optional
 
+from swahr_mmpose.commands.scale_statistics import require_scale_branch
 from swahr_mmpose.utils.atomic_write import replaced_file
 from swahr_mmpose.utils.cli import (
     Argv,
     add_measurement_arguments,
     make_parser,
     merge_options,
-    read_config,
     read_samples,
     user_errors,
 )
@@ -139,14 +141,16 @@ def main(argv: Argv = None) -> None:
     """Measure all images of a split, print a table and write the results."""
     args = parse_args(argv)
     from swahr_mmpose.apis.loading import load_dataset, load_model
+    from swahr_mmpose.checkpoints.model_zoo import resolve_model
     from swahr_mmpose.utils.device import find_default_device
 
     with user_errors():
-        cfg = read_config(args.config)
+        cfg, checkpoint = resolve_model(args.config, args.checkpoint)
         merge_options(cfg, args.cfg_options)
         model: Any = load_model(
-            cfg, args.checkpoint, args.device or find_default_device()
+            cfg, checkpoint, args.device or find_default_device()
         )
+        require_scale_branch(model, args.config)
         model.test_cfg['output_scales'] = True
         dataset = load_dataset(cfg, args.split)
         parts = _measure(model, dataset, args.max_images)

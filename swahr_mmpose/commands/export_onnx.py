@@ -30,6 +30,7 @@ from swahr_mmpose.utils.cli import (
     Argv,
     add_cfg_options,
     add_input_size,
+    add_model_arguments,
     make_parser,
     override_config,
     user_errors,
@@ -46,12 +47,7 @@ __all__ = ['main']
 def parse_args(argv: Argv = None) -> argparse.Namespace:
     """Parse the command line."""
     parser = make_parser(__doc__)
-    parser.add_argument(
-        'config',
-        help='config file, or a name of "swahr fetch", such as '
-        'higherhrnet-w32, without a checkpoint',
-    )
-    parser.add_argument('checkpoint', nargs='?', help='checkpoint file or URL')
+    add_model_arguments(parser)
     parser.add_argument(
         '--out-file',
         default='model.onnx',

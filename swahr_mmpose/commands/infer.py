@@ -32,6 +32,7 @@ from swahr_mmpose.utils.cli import (
     Argv,
     add_cfg_options,
     add_input_size,
+    add_model_arguments,
     make_parser,
     override_config,
     user_errors,
@@ -48,12 +49,7 @@ __all__ = ['main', 'run_inference']
 def parse_args(argv: Argv = None) -> argparse.Namespace:
     """Parse the command line."""
     parser = make_parser(__doc__)
-    parser.add_argument(
-        'config',
-        help='config file, or a name of "swahr fetch", such as '
-        'higherhrnet-w32, without a checkpoint',
-    )
-    parser.add_argument('checkpoint', nargs='?', help='checkpoint file or URL')
+    add_model_arguments(parser)
     parser.add_argument(
         'inputs',
         nargs='+',

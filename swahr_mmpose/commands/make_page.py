@@ -17,7 +17,7 @@ from __future__ import annotations
 import argparse
 import os.path as osp
 
-from swahr_mmpose.utils.argument_checks import require_file
+from swahr_mmpose.utils.argument_checks import require_onnx
 from swahr_mmpose.utils.cli import Argv, make_parser, user_errors
 
 __all__ = ['main']
@@ -53,8 +53,9 @@ def check_args(args: argparse.Namespace) -> None:
 
     Raises:
         FileNotFoundError: If the model or the folder does not exist.
+        ValueError: If the model is a file of another type.
     """
-    require_file(args.model, 'model file', 'give the path of a file .onnx')
+    require_onnx(args.model)
     if not osp.isdir(args.ort_dir):
         raise FileNotFoundError(
             f'folder {args.ort_dir} does not exist; get onnxruntime-web with '

@@ -2,6 +2,8 @@
 """Measure position errors of found keypoints and false peaks of heatmaps.
 
   %(prog)s CONFIG CHECKPOINT
+  # published weights, fetched at the first use
+  %(prog)s higherhrnet-w32 --max-images 200
   # peaks above 0.2, results in a file
   %(prog)s CONFIG CHECKPOINT --peak-thr 0.2 --out-file localization.json
 
@@ -24,7 +26,6 @@ from swahr_mmpose.utils.cli import (
     add_measurement_arguments,
     make_parser,
     merge_options,
-    read_config,
     read_samples,
     user_errors,
 )
@@ -52,15 +53,16 @@ def main(argv: Argv = None) -> None:
 
     from swahr_mmpose.apis.loading import load_dataset, load_model
     from swahr_mmpose.apis.measurements import measure_localization
+    from swahr_mmpose.checkpoints.model_zoo import resolve_model
     from swahr_mmpose.evaluation.localization import summarize_localization
     from swahr_mmpose.utils.device import find_default_device
 
     with user_errors():
-        cfg = read_config(args.config)
+        cfg, checkpoint = resolve_model(args.config, args.checkpoint)
         merge_options(cfg, args.cfg_options)
         cfg.model.test_cfg['output_heatmaps'] = True
         model = load_model(
-            cfg, args.checkpoint, args.device or find_default_device()
+            cfg, checkpoint, args.device or find_default_device()
         )
         dataset = load_dataset(cfg, args.split)
     sigmas = np.asarray(dataset.metainfo['sigmas'])

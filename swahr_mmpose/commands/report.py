@@ -20,8 +20,6 @@ import json
 import os
 import tempfile
 import time
-from contextlib import redirect_stdout
-from io import StringIO
 from typing import TYPE_CHECKING, Any, Container, Dict, List, Sequence, Tuple
 
 from swahr_mmpose.utils.argument_checks import require_model
@@ -29,6 +27,7 @@ from swahr_mmpose.utils.atomic_write import replaced_file
 from swahr_mmpose.utils.cli import (
     Argv,
     add_cfg_options,
+    add_model_arguments,
     make_parser,
     merge_options,
     parse_count,
@@ -36,6 +35,7 @@ from swahr_mmpose.utils.cli import (
     user_errors,
 )
 from swahr_mmpose.utils.config import require_config
+from swahr_mmpose.utils.quiet import hide_coco_messages
 
 if TYPE_CHECKING:
     from mmengine.config import Config
@@ -50,10 +50,7 @@ _MAX_SCALE_IMAGES = 200
 def parse_args(argv: Argv = None) -> argparse.Namespace:
     """Parse the command line."""
     parser = make_parser(__doc__)
-    parser.add_argument(
-        'config', help='config file, or a name of "swahr fetch"'
-    )
-    parser.add_argument('checkpoint', nargs='?', help='checkpoint file')
+    add_model_arguments(parser)
     parser.add_argument(
         '--results',
         metavar='FILE',
@@ -115,12 +112,11 @@ def main(argv: Argv = None) -> None:
     with user_errors():
         cfg = _load_config(args)
         check_before_run(cfg, ('test',))
-        with _silence():
-            dataset = load_dataset(cfg, 'test')
+        dataset = load_dataset(cfg, 'test')
     if args.checkpoint:
         evaluation = _test(cfg, dataset)
     else:
-        with user_errors(), _silence():
+        with user_errors(), hide_coco_messages():
             evaluation = _read_results(cfg, args.results, dataset)
     name = os.path.splitext(os.path.basename(args.config))[0]
     with user_errors():
@@ -136,11 +132,6 @@ def main(argv: Argv = None) -> None:
     with user_errors(), replaced_file(args.out_file) as stream:
         stream.write(page.encode('utf-8'))
     print(f'the report is in {os.path.abspath(args.out_file)}')
-
-
-def _silence() -> Any:
-    """Suppress what pycocotools prints."""
-    return redirect_stdout(StringIO())
 
 
 def _load_config(args: argparse.Namespace) -> Config:
@@ -209,7 +200,7 @@ def _test(cfg: Config, dataset: Any) -> Evaluation:
         metric = next(
             m for m in runner.test_evaluator.metrics if hasattr(m, 'iou_type')
         )
-        with _silence():
+        with hide_coco_messages():
             results = _load_results(metric, prefix + _RESULTS)
     device = next(runner.model.parameters()).device
     return Evaluation(

@@ -2,6 +2,8 @@
 """Measure whether the learned scale follows the size of people.
 
   %(prog)s CONFIG CHECKPOINT --out-file scales.json
+  # published weights, fetched at the first use
+  %(prog)s swahr-w32 --max-images 200
   # with a figure
   %(prog)s CONFIG CHECKPOINT --plot scales.png
 
@@ -29,7 +31,6 @@ from swahr_mmpose.utils.cli import (
     add_measurement_arguments,
     make_parser,
     merge_options,
-    read_config,
     read_samples,
     user_errors,
 )
@@ -37,7 +38,7 @@ from swahr_mmpose.utils.cli import (
 if TYPE_CHECKING:
     from swahr_mmpose.evaluation.scale_statistics import PersonScales
 
-__all__ = ['main']
+__all__ = ['main', 'require_scale_branch']
 
 
 def parse_args(argv: Argv = None) -> argparse.Namespace:
@@ -89,25 +90,39 @@ def _describe(correlation: dict) -> str:
     )
 
 
+def require_scale_branch(model: Any, name: str) -> None:
+    """Raise if a model has no scale branch.
+
+    Args:
+        model (nn.Module): Pose estimator.
+        name (str): Name of its config for the message.
+
+    Raises:
+        ValueError: If it has none.
+    """
+    if getattr(model.head, 'scale_layers', None) is None:
+        raise ValueError(
+            f'{name} has no scale branch (model.head.scale_maps); use a SAHR '
+            'or SWAHR model, such as swahr-w32'
+        )
+
+
 def main(argv: Argv = None) -> None:
     """Measure all people of a split and write the results."""
     args = parse_args(argv)
     from swahr_mmpose.apis.loading import load_dataset, load_model
     from swahr_mmpose.apis.measurements import list_strides, measure_scales
+    from swahr_mmpose.checkpoints.model_zoo import resolve_model
     from swahr_mmpose.evaluation.scale_statistics import summarize_scales
     from swahr_mmpose.utils.device import find_default_device
 
     with user_errors():
-        cfg = read_config(args.config)
+        cfg, checkpoint = resolve_model(args.config, args.checkpoint)
         merge_options(cfg, args.cfg_options)
         model: Any = load_model(
-            cfg, args.checkpoint, args.device or find_default_device()
+            cfg, checkpoint, args.device or find_default_device()
         )
-        if model.head.scale_layers is None:
-            raise ValueError(
-                f'{args.config} has no scale branch (model.head.scale_maps); '
-                'use a SAHR or SWAHR model'
-            )
+        require_scale_branch(model, args.config)
         dataset = load_dataset(cfg, args.split)
     people = measure_scales(model, read_samples(dataset, args.max_images))
     result = summarize_scales(people, list_strides(model))

@@ -25,7 +25,7 @@ from types import SimpleNamespace
 from typing import Any
 
 from swahr_mmpose.deploy.runtime import server
-from swahr_mmpose.utils.argument_checks import require_file, require_model
+from swahr_mmpose.utils.argument_checks import require_model, require_onnx
 from swahr_mmpose.utils.cli import (
     Argv,
     add_cfg_options,
@@ -108,7 +108,7 @@ def _check_onnx(args: argparse.Namespace) -> None:
                 f'--{option} has no effect on an exported model; serve CONFIG '
                 'CHECKPOINT instead'
             )
-    require_file(args.model, 'model file', 'give the path of a file .onnx')
+    require_onnx(args.model)
 
 
 def _is_onnx(args: argparse.Namespace) -> bool:

@@ -23,6 +23,7 @@ from typing import TYPE_CHECKING, Any, Mapping
 from swahr_mmpose.utils.cli import (
     Argv,
     add_common_arguments,
+    add_model_arguments,
     format_next_steps,
     is_first_process,
     load_config,
@@ -37,12 +38,7 @@ if TYPE_CHECKING:
 def parse_args(argv: Argv = None) -> argparse.Namespace:
     """Parse the command line."""
     parser = make_parser(__doc__)
-    parser.add_argument(
-        'config',
-        help='config file, or a name of "swahr fetch", such as '
-        'higherhrnet-w32, without a checkpoint',
-    )
-    parser.add_argument('checkpoint', nargs='?', help='checkpoint file')
+    add_model_arguments(parser)
     parser.add_argument(
         '--out-file',
         '--out',
@@ -156,7 +152,7 @@ def _test(args: argparse.Namespace) -> None:
     with user_errors(SettingsError, BuildError), build_errors():
         metrics = runner.test()
     if is_first_process():
-        _report(args, metrics)
+        _report(cfg, args, metrics)
 
 
 def _compare(args: argparse.Namespace, metrics: Mapping[str, Any]) -> None:
@@ -169,12 +165,19 @@ def _compare(args: argparse.Namespace, metrics: Mapping[str, Any]) -> None:
             print(model_zoo.compare_with_published(model, metrics) or '')
 
 
-def _report(args: argparse.Namespace, metrics: Mapping[str, Any]) -> None:
+def _report(
+    cfg: Config, args: argparse.Namespace, metrics: Mapping[str, Any]
+) -> None:
     """Write the metrics; print where results are, and what to do next."""
+    from swahr_mmpose.datasets.checks.nested import has_own_metainfo
+
     if args.out_file:
         write_metrics(args.out_file, metrics)
     _compare(args, metrics)
     if args.show_dir:
         print(f'images are in {os.path.abspath(args.show_dir)}')
-    for line in format_next_steps(args.config, args.checkpoint):
+    own = has_own_metainfo(cfg.test_dataloader.dataset)
+    for line in format_next_steps(
+        args.config, args.checkpoint, own_keypoints=own
+    ):
         print(line)

@@ -148,6 +148,8 @@ def _train(args: argparse.Namespace) -> None:
 
 def _print_next_steps(cfg: Config, args: argparse.Namespace) -> None:
     """Print commands that use the trained model."""
+    from swahr_mmpose.datasets.checks.nested import has_own_metainfo
+
     checkpoint = _find_checkpoint(cfg)
     if checkpoint is None:
         return
@@ -155,5 +157,6 @@ def _print_next_steps(cfg: Config, args: argparse.Namespace) -> None:
     if args.cfg_options or args.input_size:  # MMEngine wrote the result
         written = osp.join(cfg.work_dir, osp.basename(config))
         config = written if osp.isfile(written) else config
-    for line in format_next_steps(config, checkpoint, tested=False):
+    own = has_own_metainfo(cfg.train_dataloader.dataset)
+    for line in format_next_steps(config, checkpoint, False, own):
         print(line)

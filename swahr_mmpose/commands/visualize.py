@@ -2,6 +2,8 @@
 r"""Draw predicted poses and scale maps of test images.
 
   %(prog)s CONFIG CHECKPOINT --out-dir figures
+  # published weights, fetched at the first use
+  %(prog)s swahr-w32
   # forty images of the training set, and the scale map of one keypoint
   %(prog)s CONFIG CHECKPOINT --max-images 40 --split train \
       --keypoint left_ankle
@@ -28,10 +30,10 @@ from swahr_mmpose.utils.atomic_write import replaced_file
 from swahr_mmpose.utils.cli import (
     Argv,
     add_cfg_options,
+    add_model_arguments,
     make_parser,
     merge_options,
     parse_count,
-    read_config,
     user_errors,
 )
 from swahr_mmpose.utils.progress import track
@@ -46,8 +48,7 @@ __all__ = ['draw_people', 'draw_targets', 'main']
 def parse_args(argv: Argv = None) -> argparse.Namespace:
     """Parse the command line."""
     parser = make_parser(__doc__)
-    parser.add_argument('config', help='config file')
-    parser.add_argument('checkpoint', help='checkpoint file')
+    add_model_arguments(parser)
     parser.add_argument(
         '--out-dir', default='figures', help='folder of the figures'
     )
@@ -235,14 +236,15 @@ def main(argv: Argv = None) -> None:
         load_dataset,
         load_model,
     )
+    from swahr_mmpose.checkpoints.model_zoo import resolve_model
     from swahr_mmpose.utils.device import find_default_device
     from swahr_mmpose.visualization.target_figures import figure_to_image
 
     with user_errors():
-        cfg = read_config(args.config)
+        cfg, checkpoint = resolve_model(args.config, args.checkpoint)
         merge_options(cfg, args.cfg_options)
         device = args.device or find_default_device()
-        model = load_model(cfg, args.checkpoint, device)
+        model = load_model(cfg, checkpoint, device)
         dataset = load_dataset(cfg, args.split, training=args.targets)
         keypoint_index(dataset.metainfo, args.keypoint)
     draw = draw_targets if args.targets else draw_people

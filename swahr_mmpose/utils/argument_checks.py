@@ -8,12 +8,21 @@ reported at once. Reading the files may still fail later.
 from __future__ import annotations
 
 import os.path as osp
-from typing import Optional
+from typing import Optional, Tuple
 
 from swahr_mmpose.utils import model_index
-from swahr_mmpose.utils.config import require_config
+from swahr_mmpose.utils.config import (
+    describe_other_file,
+    is_config_file,
+    require_config,
+)
 
-__all__ = ['require_checkpoint', 'require_file', 'require_model']
+__all__ = [
+    'require_checkpoint',
+    'require_file',
+    'require_model',
+    'require_onnx',
+]
 
 
 def require_file(path: str, name: str, remedy: str) -> None:
@@ -67,3 +76,36 @@ def require_model(config: str, checkpoint: Optional[str]) -> None:
             )
     if checkpoint is not None:
         require_checkpoint(checkpoint)
+
+
+def require_onnx(path: str) -> None:
+    """Raise if an exported model does not exist, or is another file.
+
+    Args:
+        path (str): Path of a file. Only known endings are recognized, such as
+            those of checkpoints and configs.
+
+    Raises:
+        FileNotFoundError: If there is no such file.
+        ValueError: If it is a file of another type, or no file.
+    """
+    kind, source = _describe_source(path)
+    remedy = f'make one with `swahr onnx export {source}`'
+    if kind not in ('', 'an ONNX model'):
+        raise ValueError(
+            f'{path} is {kind}, expected an ONNX file (.onnx); {remedy}'
+        )
+    remedy = f'give the path of a file .onnx, or {remedy}'
+    require_file(path, 'model file', remedy)
+
+
+def _describe_source(path: str) -> Tuple[str, str]:
+    """Describe a file, and the arguments that export it to ONNX."""
+    kind = describe_other_file(path)
+    if kind == 'a checkpoint':
+        return kind, f'CONFIG {path}'
+    if is_config_file(path):
+        return 'a config', f'{path} CHECKPOINT'
+    if not kind and not osp.exists(path) and path in model_index.list_models():
+        return 'the name of published weights', path
+    return kind, 'CONFIG CHECKPOINT'

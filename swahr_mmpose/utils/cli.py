@@ -20,6 +20,7 @@ from swahr_mmpose.utils.command_parser import (
 from swahr_mmpose.utils.config import find_config, read_config
 from swahr_mmpose.utils.config_options import ConfigAction, find_misspelt_keys
 from swahr_mmpose.utils.input_size import parse_input_size, set_input_size
+from swahr_mmpose.utils.launchers import get_local_rank, is_first_process
 from swahr_mmpose.utils.progress import track
 from swahr_mmpose.utils.screen import require_screen
 
@@ -34,6 +35,7 @@ __all__ = [
     'add_common_arguments',
     'add_input_size',
     'add_measurement_arguments',
+    'add_model_arguments',
     'find_config',
     'format_next_steps',
     'is_first_process',
@@ -75,7 +77,10 @@ def name_command(name: str) -> str:
 
 
 def format_next_steps(
-    config: str, checkpoint: str, tested: bool = True
+    config: str,
+    checkpoint: str,
+    tested: bool = True,
+    own_keypoints: bool = False,
 ) -> List[str]:
     """Format commands that use a trained model.
 
@@ -83,6 +88,8 @@ def format_next_steps(
         config (str): Config of the model.
         checkpoint (str): Checkpoint of the model.
         tested (bool): Whether the model has been tested. Defaults to True.
+        own_keypoints (bool): Whether the model is of keypoints of the user.
+            Defaults to False.
 
     Returns:
         list[str]: Lines to print.
@@ -94,11 +101,12 @@ def format_next_steps(
         ('without PyTorch', 'onnx export', model),
         ('your own keypoints', 'dataset new', '--help'),
     ]
+    done = {'test': tested, 'dataset new': own_keypoints}
+    steps = [step for step in steps if not done.get(step[1])]
     width = max(len(title) for title, *_ in steps)
     return ['next:'] + [
         f'  {title:<{width}}  {name_command(name)} {arguments}'
         for title, name, arguments in steps
-        if not (tested and name == 'test')
     ]
 
 
@@ -122,14 +130,27 @@ def parse_count(text: str) -> int:
     return int(text)
 
 
+def add_model_arguments(parser: argparse.ArgumentParser) -> None:
+    """Add the arguments that :func:`.model_zoo.resolve_model` resolves.
+
+    Args:
+        parser (argparse.ArgumentParser): Parser to extend.
+    """
+    parser.add_argument(
+        'config',
+        help='config file, or a name of "swahr fetch", such as '
+        'higherhrnet-w32, without a checkpoint',
+    )
+    parser.add_argument('checkpoint', nargs='?', help='checkpoint file or URL')
+
+
 def add_measurement_arguments(parser: argparse.ArgumentParser) -> None:
     """Add the options of commands that measure a model on a dataset split.
 
     Args:
         parser (argparse.ArgumentParser): Parser to extend.
     """
-    parser.add_argument('config', help='config file')
-    parser.add_argument('checkpoint', help='checkpoint file or URL')
+    add_model_arguments(parser)
     parser.add_argument(
         '--out-file', metavar='FILE', help='results file (.json)'
     )
@@ -327,7 +348,8 @@ def load_config(
     Returns:
         Config: Config to run.
     """
-    os.environ.setdefault('LOCAL_RANK', str(args.local_rank))
+    local_rank = args.local_rank or get_local_rank()
+    os.environ.setdefault('LOCAL_RANK', str(local_rank))
     cfg = read_config(args.config) if cfg is None else cfg
     cfg.launcher = args.launcher
     if getattr(args, 'work_dir', None):
@@ -348,18 +370,6 @@ def _has_process_group() -> bool:
     from swahr_mmpose.utils.device import supports_distributed
 
     return supports_distributed()
-
-
-def is_first_process() -> bool:
-    """Whether this process has rank 0, which runs checks and prints.
-
-    Returns:
-        bool: True without a launcher.
-    """
-    # Open MPI's goes before Slurm's, which numbers the nodes under mpirun.
-    names = ('RANK', 'OMPI_COMM_WORLD_RANK', 'SLURM_PROCID')
-    ranks = (os.environ.get(name) for name in names)
-    return int(next(filter(None, ranks), 0)) == 0
 
 
 def _enable_visualization(cfg: Any, args: argparse.Namespace) -> None:

@@ -13,8 +13,8 @@ from typing import Any, Callable, Iterator, NoReturn, Optional, Sequence, Type
 import swahr_mmpose
 from swahr_mmpose.utils.argument_checks import (
     require_checkpoint,
-    require_file,
     require_model,
+    require_onnx,
 )
 from swahr_mmpose.utils.config import require_config
 from swahr_mmpose.utils.quiet import ignore_warnings_of_others
@@ -129,7 +129,7 @@ class CommandParser(argparse.ArgumentParser):
         if 'source' in names:
             require_checkpoint(args.source)
         if 'model' in names:
-            require_file(args.model, 'model file', 'give another path')
+            require_onnx(args.model)
 
 
 def make_parser(description: Optional[str]) -> CommandParser:

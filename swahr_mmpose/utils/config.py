@@ -15,6 +15,7 @@ if TYPE_CHECKING:
 __all__ = [
     'describe_other_file',
     'find_config',
+    'is_config_file',
     'name_types',
     'read_config',
     'require_config',
@@ -48,6 +49,19 @@ def find_config(name: str) -> str:
     return str(shipped) if shipped.is_file() else name
 
 
+def is_config_file(name: str) -> bool:
+    """Whether a text names an existing config file.
+
+    Args:
+        name (str): See :func:`find_config`.
+
+    Returns:
+        bool: False for files of other types, such as checkpoints.
+    """
+    file = find_config(name)
+    return osp.isfile(file) and file.lower().endswith(_CONFIG_TYPES)
+
+
 def require_config(name: str) -> str:
     """Find a config file, or raise.
 
@@ -68,7 +82,7 @@ def require_config(name: str) -> str:
             'shipped configs; give the path of a file, or a name such as '
             'coco/NAME.py'
         )
-    if not file.lower().endswith(_CONFIG_TYPES):
+    if not is_config_file(file):
         kind = describe_other_file(name) or 'a file of another type'
         raise ValueError(
             f'{name} is {kind}, expected a config ({", ".join(_CONFIG_TYPES)})'

@@ -1,17 +1,31 @@
 # Copyright (c) swahr_mmpose contributors. Licensed under Apache-2.0.
-"""No warnings of other packages that no user can act upon."""
+"""No warnings and messages of other packages that no user can act upon."""
 
 from __future__ import annotations
 
+import io
 import sys
 import warnings
-from contextlib import contextmanager
-from typing import Iterator
+from contextlib import contextmanager, redirect_stdout
+from typing import Iterator, TextIO
 
-__all__ = ['ignore_warnings_of_others', 'import_quietly']
+__all__ = ['hide_coco_messages', 'ignore_warnings_of_others', 'import_quietly']
 
 # Names of modules that are not of this package.
 _OTHERS = r'(?!swahr_mmpose\b)'
+# Beginnings of the lines that pycocotools and xtcocotools print.
+_COCO_MESSAGES = (
+    'loading annotations into memory...',
+    'creating index...',
+    'index created!',
+    'loading and preparing results...',
+    'running per image evaluation...',
+    'evaluate annotation type ',
+    'accumulating evaluation results...',
+    'done (t=',
+    'average precision  (ap) @[',
+    'average recall     (ar) @[',
+)
 
 
 def ignore_warnings_of_others() -> None:
@@ -37,3 +51,46 @@ def import_quietly() -> Iterator[None]:
     with warnings.catch_warnings():
         warnings.filterwarnings('ignore', module=_OTHERS)
         yield
+
+
+@contextmanager
+def hide_coco_messages() -> Iterator[None]:
+    """Hide what pycocotools and xtcocotools print within the context.
+
+    Other lines on standard output, such as those of a dataset class of the
+    user, are printed.
+    """
+    lines = _LineFilter(sys.stdout)
+    try:
+        with redirect_stdout(lines):
+            yield
+    finally:
+        lines.finish()
+
+
+class _LineFilter(io.TextIOBase):
+    """Stream that drops the lines of ``_COCO_MESSAGES``.
+
+    Args:
+        stream (TextIO): Stream of the other lines.
+    """
+
+    def __init__(self, stream: TextIO) -> None:
+        self.stream, self.rest = stream, ''
+
+    def write(self, text: str) -> int:
+        """Write complete lines; keep the rest."""
+        *lines, self.rest = (self.rest + text).split('\n')
+        for line in lines:
+            if not line.strip().lower().startswith(_COCO_MESSAGES):
+                self.stream.write(f'{line}\n')
+        return len(text)
+
+    def flush(self) -> None:
+        """Flush the stream."""
+        self.stream.flush()
+
+    def finish(self) -> None:
+        """Write a last line without an end."""
+        self.stream.write(self.rest)
+        self.rest = ''

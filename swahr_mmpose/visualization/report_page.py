@@ -39,7 +39,7 @@ h2 { margin: 2.5rem 0 .5rem; font-size: 1.2rem;
 p.note, dl { color: #56636f; font-size: .9rem; }
 dl { display: grid; grid-template-columns: max-content 1fr; gap: 0 1rem; }
 dd { margin: 0; overflow-wrap: anywhere; }
-.headline { display: flex; flex-wrap: wrap; gap: .75rem; margin: 1rem 0; }
+.headline { display: flex; flex-wrap: wrap; gap: .75rem; margin: .75rem 0; }
 .headline div { flex: 1 1 7rem; background: #f3f6f9; border-radius: .5rem;
   padding: .6rem .9rem; }
 .headline b { display: block; font-size: 1.5rem; }
@@ -60,7 +60,7 @@ figcaption { font-size: .85rem; color: #56636f; overflow-wrap: anywhere; }
 <body>
 <h1>$title</h1>
 <dl>$facts</dl>
-<div class="headline">$headline</div>
+$headline
 $sections
 </body>
 </html>
@@ -96,7 +96,7 @@ class ImagePair(NamedTuple):
 def make_page(
     title: str,
     facts: Sequence[Tuple[str, str]],
-    headline: Sequence[Tuple[str, str]],
+    headline: Sequence[Sequence[Tuple[str, str]]],
     sections: Iterable[Section],
 ) -> str:
     """Make the page.
@@ -104,7 +104,8 @@ def make_page(
     Args:
         title (str): Title.
         facts (Sequence[tuple]): Names and values: config, checkpoint, date.
-        headline (Sequence[tuple]): Names and values of the main metrics.
+        headline (Sequence[Sequence[tuple]]): Rows of names and values, the
+            metrics under the title.
         sections (Iterable[Section]): Sections in order.
 
     Returns:
@@ -116,12 +117,18 @@ def make_page(
             f'<dt>{escape(name)}</dt><dd>{escape(value)}</dd>'
             for name, value in facts
         ),
-        headline=''.join(
-            f'<div><b>{escape(value)}</b>{escape(name)}</div>'
-            for name, value in headline
-        ),
+        headline='\n'.join(_format_cards(row) for row in headline if row),
         sections='\n'.join(_format_section(s) for s in sections),
     )
+
+
+def _format_cards(row: Sequence[Tuple[str, str]]) -> str:
+    """Format a row of metrics as HTML."""
+    cards = ''.join(
+        f'<div><b>{escape(value)}</b>{escape(name)}</div>'
+        for name, value in row
+    )
+    return f'<div class="headline">{cards}</div>'
 
 
 def _format_section(section: Section) -> str:

@@ -15,14 +15,17 @@ from mmengine.registry import init_default_scope
 from mmpose.registry import MODELS
 from PIL import Image
 
-from swahr_mmpose.apis.evaluation_report import _find_filled, _show_scales
+from swahr_mmpose.apis.evaluation_report import (
+    _find_filled,
+    _show_scales,
+    _split_metrics,
+)
 from swahr_mmpose.commands.report import _read_results, main
 from swahr_mmpose.evaluation.scale_statistics import PersonScales
 
 IGNORE = 'ignore_orientation'
 
 SECTIONS = [
-    'Metrics',
     'Precision and recall',
     'AP by size',
     'AP by number of people in the image',
@@ -76,7 +79,8 @@ def results(synthetic, tmp_path):
 def test_ground_truth_as_prediction_is_perfect(synthetic, tmp_path, results):
     page, titles = report(synthetic, tmp_path, '--results', results)
     assert titles == SECTIONS
-    assert '<td>coco/AP</td><td>1.000</td>' in page
+    assert page.count('<b>1.000</b>AP</div>') == 1
+    assert 'coco/AP' not in page
     (total,) = re.findall('<tr><td>all</td>(.*?)</tr>', page)
     good, *errors = map(int, re.findall(r'<td>(\d+)</td>', total))
     assert good > 0
@@ -86,6 +90,34 @@ def test_ground_truth_as_prediction_is_perfect(synthetic, tmp_path, results):
     assert all(
         'score 1.00' in c and '0 missed, 0 false' in c for c in captions
     )
+
+
+@pytest.mark.parametrize(
+    ('names', 'rows', 'others'),
+    [
+        (
+            ['coco/AP', 'coco/AP (M)', 'coco/AR', 'coco/AR .5'],
+            [['AP', 'AP (M)'], ['AR', 'AR .5']],
+            [],
+        ),
+        (
+            ['crowdpose/AP', 'crowdpose/AR', 'crowdpose/AP(E)'],
+            [['AP', 'AP(E)'], ['AR']],
+            [],
+        ),
+        (['PCK', 'x/AUC'], [[], []], ['PCK', 'x/AUC']),
+        (
+            ['all/AP', 'small/AP', 'all/AR'],
+            [['all/AP', 'small/AP'], ['AR']],
+            [],
+        ),
+    ],
+)
+def test_each_metric_is_shown_once(names, rows, others):
+    metrics = dict.fromkeys(names, 0.25)
+    headline, rest = _split_metrics(metrics)
+    assert [[name for name, _ in row] for row in headline] == rows
+    assert rest == [(name, '0.250') for name in others]
 
 
 def test_the_number_of_images_can_be_bounded(synthetic, tmp_path, results):

@@ -61,7 +61,7 @@ def test_scales_are_measured_by_level(model, sample):
 
 
 @pytest.mark.parametrize(
-    'unbiased, cells', [(False, [7, 14.5]), (True, [7.125, 14.75])]
+    ('unbiased', 'cells'), [(False, [7, 14.5]), (True, [7.125, 14.75])]
 )
 def test_scales_are_read_at_the_cells_of_the_convention(
     model, sample, monkeypatch, unbiased, cells

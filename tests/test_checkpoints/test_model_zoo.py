@@ -2,6 +2,7 @@
 
 import hashlib
 import io
+import json
 import os
 import re
 import shutil
@@ -10,7 +11,7 @@ import numpy as np
 import pytest
 import torch
 from helpers import ROOT
-from helpers.tools import CONFIG, build
+from helpers.tools import CONFIG, build, data_options
 from mmengine.registry import init_default_scope
 from mmpose.registry import MODELS
 from PIL import Image
@@ -29,10 +30,18 @@ from swahr_mmpose.checkpoints.model_zoo import (
     is_model_name,
     list_models,
     read_zoo_config,
+    resolve_config,
     resolve_model,
 )
+from swahr_mmpose.commands import (
+    evaluate_onnx,
+    evaluate_uncertainty,
+    infer,
+    measure_localization,
+    scale_statistics,
+    visualize,
+)
 from swahr_mmpose.commands import fetch as command
-from swahr_mmpose.commands import infer
 from swahr_mmpose.utils import model_index
 from swahr_mmpose.utils.config import read_config
 
@@ -170,13 +179,19 @@ def test_without_a_network_the_message_says_what_to_do(tiny):
     assert '\n' not in text
 
 
-def test_processes_of_a_job_do_not_fetch_at_the_same_time(tiny, monkeypatch):
-    monkeypatch.setenv('WORLD_SIZE', '2')
+@pytest.mark.parametrize(
+    'name', ['WORLD_SIZE', 'OMPI_COMM_WORLD_SIZE', 'SLURM_STEP_NUM_TASKS']
+)
+def test_processes_of_a_job_do_not_fetch_at_the_same_time(
+    tiny, monkeypatch, name
+):
+    monkeypatch.delenv('WORLD_SIZE')
+    monkeypatch.setenv(name, '2')
     with pytest.raises(ValueError, match='run `swahr fetch tiny` before'):
         fetch(tiny)
-    monkeypatch.setenv('WORLD_SIZE', '1')
+    monkeypatch.setenv(name, '1')
     path = fetch(tiny)
-    monkeypatch.setenv('WORLD_SIZE', '2')
+    monkeypatch.setenv(name, '2')
     assert fetch(tiny) == path
 
 
@@ -257,6 +272,60 @@ def test_infer_without_a_checkpoint_says_what_it_expects(monkeypatch):
     monkeypatch.setattr('sys.excepthook', None)
     with pytest.raises(SystemExit, match=f'no checkpoint for {CONFIG}; give'):
         infer.parse_args([CONFIG, 'a.jpg'])
+
+
+@pytest.mark.parametrize(
+    'module',
+    [visualize, scale_statistics, measure_localization, evaluate_uncertainty],
+)
+def test_commands_that_measure_take_a_name(monkeypatch, module):
+    monkeypatch.setattr('sys.excepthook', None)
+    args = module.parse_args(['higherhrnet-w32'])
+    assert (args.config, args.checkpoint) == ('higherhrnet-w32', None)
+    with pytest.raises(SystemExit, match="did you mean 'higherhrnet-w32'"):
+        module.parse_args(['higherhrnet-w33'])
+    with pytest.raises(SystemExit, match=f'no checkpoint for {CONFIG}; give'):
+        module.parse_args([CONFIG])
+
+
+def test_an_exported_model_is_evaluated_with_the_config_of_a_name(
+    tmp_path, monkeypatch
+):
+    monkeypatch.setattr('sys.excepthook', None)
+    path = tmp_path / 'a.onnx'
+    path.touch()
+    args = evaluate_onnx.parse_args(['higherhrnet-w32-640', str(path)])
+    cfg = resolve_config(args.config)
+    assert cfg.model.head.decoder.input_size == (640, 640)
+    for config, model, message in (
+        ('higherhrnet-w33', path, "did you mean 'higherhrnet-w32'"),
+        ('absent.py', path, 'config absent.py does not exist'),
+        ('higherhrnet-w32', 'a.pth', 'a.pth is a checkpoint, expected an ON'),
+    ):
+        with pytest.raises(SystemExit, match=message):
+            evaluate_onnx.parse_args([config, str(model)])
+
+
+@pytest.mark.usefixtures('tiny')
+def test_a_name_is_measured_and_drawn(
+    synthetic, tmp_path, monkeypatch, capsys
+):
+    monkeypatch.setattr('sys.excepthook', None)
+    options = ['--max-images', '1', '--device', 'cpu']
+    data = ['--cfg-options', *data_options(synthetic)]
+    measure_localization.main(['tiny', *options, *data])
+    result = json.loads(capsys.readouterr().out)  # and nothing else
+    assert 'jitter' in result
+    figures = tmp_path / 'figures'
+    options += ['--out-dir', str(figures)]
+    visualize.main(['tiny', *options, *data])
+    assert len(list(figures.iterdir())) == 1
+    assert capsys.readouterr().out == f'figures are in {figures}\n'
+    for command_of_scales in (scale_statistics, evaluate_uncertainty):
+        with pytest.raises(
+            SystemExit, match='tiny has no scale branch .*such'
+        ):
+            command_of_scales.main(['tiny', *data])
 
 
 def run(*words):

@@ -71,5 +71,7 @@ def test_a_port_in_use_is_named_with_the_remedy(tmp_path):
     (tmp_path / 'a.onnx').touch()
     with socket.create_server(('127.0.0.1', 0)) as taken:
         port = str(taken.getsockname()[1])
-        with pytest.raises(SystemExit, match=f'port {port} .*--port 0'):
+        with pytest.raises(SystemExit, match=f'port {port} .*--port 0') as end:
             main([str(tmp_path / 'a.onnx'), '--port', port])
+    assert str(end.value).count('127.0.0.1') == 1
+    assert str(end.value).count(port) == 1

@@ -6,6 +6,7 @@ from swahr_mmpose.utils.argument_checks import (
     require_checkpoint,
     require_file,
     require_model,
+    require_onnx,
 )
 
 CONFIG = 'synthetic/swahr_higherhrnet-tiny_1xb2-14e_synthetic-192x192.py'
@@ -51,3 +52,24 @@ def test_models_that_exist_pass(tmp_path):
     (tmp_path / 'a.pth').touch()
     assert require_model('higherhrnet-w32', None) is None
     assert require_model(CONFIG, str(tmp_path / 'a.pth')) is None
+
+
+@pytest.mark.parametrize(
+    ('given', 'message'),
+    [
+        ('a.pth', 'a.pth is a checkpoint, expected .*export CONFIG a.pth`'),
+        (CONFIG, f'is a config, expected an ONNX file .*{CONFIG} CHECKPOINT`'),
+        ('swahr-w32', 'is the name of .* `swahr onnx export swahr-w32`'),
+        ('a.jpg', 'a.jpg is an image, expected .*export CONFIG CHECKPOINT`'),
+        ('a.onnx', 'model file a.onnx does not .*export CONFIG CHECKPOINT`'),
+    ],
+)
+def test_the_command_that_makes_an_exported_model_is_named(given, message):
+    with pytest.raises((OSError, ValueError), match=message):
+        require_onnx(given)
+
+
+def test_exported_models_that_exist_pass(tmp_path):
+    for name in ('a.onnx', 'b.ort', 'swahr-w32'):
+        (tmp_path / name).touch()
+        assert require_onnx(str(tmp_path / name)) is None

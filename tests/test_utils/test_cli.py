@@ -1,38 +1,49 @@
 """Options and samples that several commands share."""
 
 import argparse
+import os
+import re
 
 import pytest
+from mmengine.config import Config
 
-from swahr_mmpose.utils.cli import is_first_process, parse_count, read_samples
-
-RANKS = ('RANK', 'OMPI_COMM_WORLD_RANK', 'SLURM_PROCID')
+from swahr_mmpose.utils.cli import (
+    add_common_arguments,
+    format_next_steps,
+    load_config,
+    parse_count,
+    read_samples,
+)
 
 
 @pytest.mark.parametrize(
-    ('variables', 'first'),
+    ('options', 'rank'), [([], '2'), (['--local_rank', '1'], '1')]
+)
+def test_downloads_are_of_one_process_per_machine_with_mpi(
+    monkeypatch, options, rank
+):
+    monkeypatch.setenv('LOCAL_RANK', '')  # to be restored
+    monkeypatch.delenv('LOCAL_RANK')
+    monkeypatch.setenv('OMPI_COMM_WORLD_LOCAL_RANK', '2')
+    parser = argparse.ArgumentParser()
+    add_common_arguments(parser)
+    load_config(parser.parse_args([*options, '--work-dir', 'x']), Config())
+    assert os.environ['LOCAL_RANK'] == rank
+
+
+@pytest.mark.parametrize(
+    ('tested', 'own', 'titles'),
     [
-        ({}, True),
-        ({'RANK': '0'}, True),
-        ({'RANK': '1'}, False),
-        ({'SLURM_PROCID': '2'}, False),
-        ({'OMPI_COMM_WORLD_RANK': '1'}, False),
-        # mpirun in an allocation of Slurm: one task of Slurm, four processes.
-        ({'OMPI_COMM_WORLD_RANK': '3', 'SLURM_PROCID': '0'}, False),
-        ({'OMPI_COMM_WORLD_RANK': '0', 'SLURM_PROCID': '1'}, True),
-        # torchrun, started by Slurm on two nodes.
-        ({'RANK': '0', 'SLURM_PROCID': '1'}, True),
-        ({'RANK': '5', 'SLURM_PROCID': '0'}, False),
+        (True, False, ['without PyTorch', 'your own keypoints']),
+        (False, True, ['metrics', 'without PyTorch']),
+        (True, True, ['without PyTorch']),
     ],
 )
-def test_one_process_of_each_launcher_is_the_first(
-    monkeypatch, variables, first
-):
-    for name in RANKS:
-        monkeypatch.delenv(name, raising=False)
-    for name, value in variables.items():
-        monkeypatch.setenv(name, value)
-    assert is_first_process() == first
+def test_steps_that_are_done_are_not_next(tested, own, titles):
+    header, *lines = format_next_steps('c.py', 'a.pth', tested, own)
+    names = [re.split('  +', line.strip())[0] for line in lines]
+    assert header == 'next:'
+    assert names == ['your own image', *titles]
 
 
 def test_a_number_of_images_is_at_least_one():

@@ -1,10 +1,12 @@
-"""Warnings of other packages are not printed, those of this one are."""
+"""Warnings and messages of others are not printed, those of this one are."""
 
 import subprocess
 import sys
 
 import pytest
 from helpers import ROOT
+
+from swahr_mmpose.utils.quiet import hide_coco_messages
 
 PROGRAM = """
 import sys, warnings
@@ -72,3 +74,23 @@ def test_importing_the_package_prints_nothing():
         text=True,
     )
     assert (done.returncode, done.stdout, done.stderr) == (0, '', '')
+
+
+def test_messages_of_pycocotools_are_hidden_and_other_lines_are_not(
+    tmp_path, capsys
+):
+    from pycocotools.coco import COCO
+    from xtcocotools.coco import COCO as XTCOCO
+
+    path = tmp_path / 'a.json'
+    path.write_text('{"images": [], "annotations": [], "categories": []}')
+    COCO(str(path))
+    assert 'loading annotations' in capsys.readouterr().out
+    with hide_coco_messages():
+        print('of a dataset class')
+        COCO(str(path))
+        XTCOCO(str(path))
+        print('without an end', end='')
+    print('; after')
+    out = capsys.readouterr().out
+    assert out == 'of a dataset class\nwithout an end; after\n'

@@ -51,7 +51,7 @@ def test_texts_are_escaped_everywhere():
     page = make_page(
         HOSTILE,
         [(HOSTILE, HOSTILE)],
-        [(HOSTILE, HOSTILE)],
+        [[(HOSTILE, HOSTILE)]],
         [
             Section(HOSTILE, make_table([HOSTILE], [[HOSTILE]]), HOSTILE),
             Section('images', make_gallery([ImagePair(image, HOSTILE)])),

@@ -38,7 +38,7 @@ except ImportError:  # Windows
 # Parse the arguments before torch and MMPose are imported.
 __swahr_command__ = True
 
-from ablation_settings import (
+from studying.settings import (
     CONFIG,
     DATA,
     MAIN_METHODS,

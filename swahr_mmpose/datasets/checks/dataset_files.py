@@ -25,7 +25,7 @@ from .plausibility import find_implausible
 from .text import escape
 from .trial import select_sample
 
-__all__ = ['DatasetReport', 'check_dataset']
+__all__ = ['DatasetReport', 'check_dataset', 'require_annotation_file']
 
 _ANNOTATION_REMEDY = (
     'Correct the annotation file, or the dataset type in the config.'
@@ -171,13 +171,25 @@ def _list_paths(content: dict, image_dir: str) -> List[str]:
     ]
 
 
-def _read_json(ann_file: str) -> Any:
-    """Parse an annotation file; name the file in errors."""
+def require_annotation_file(ann_file: str) -> None:
+    """Raise if an annotation file does not exist.
+
+    Args:
+        ann_file (str): Path of a file.
+
+    Raises:
+        FileNotFoundError: If there is no such file.
+    """
     if not osp.isfile(ann_file):
         raise FileNotFoundError(
             f'annotation file {ann_file} does not exist; set data_root and '
             'ann_file in the config, or correct the path'
         )
+
+
+def _read_json(ann_file: str) -> Any:
+    """Parse an annotation file; name the file in errors."""
+    require_annotation_file(ann_file)
     if osp.getsize(ann_file) == 0:
         raise ValueError(
             f'annotation file {ann_file} is empty; download it again'

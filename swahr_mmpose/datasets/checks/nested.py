@@ -10,7 +10,13 @@ from __future__ import annotations
 import os.path as osp
 from typing import Any, Iterator, NamedTuple, Optional, Sequence, Tuple
 
-__all__ = ['Leaf', 'get_type_name', 'iter_leaves', 'iter_pipelines']
+__all__ = [
+    'Leaf',
+    'get_type_name',
+    'has_own_metainfo',
+    'iter_leaves',
+    'iter_pipelines',
+]
 
 # Transforms that load an image file, and their argument for its orientation.
 _LOADERS = ('BottomupLoadImage', 'LoadImage', 'LoadImageFromFile')
@@ -141,3 +147,17 @@ def iter_pipelines(
         yield from iter_pipelines(dataset['dataset'], f'{key}.dataset')
     for n, part in enumerate(dataset.get('datasets') or ()):
         yield from iter_pipelines(part, f'{key}.datasets[{n}]')
+
+
+def has_own_metainfo(dataset: Any) -> bool:
+    """Whether a config states the keypoints, instead of a dataset class.
+
+    Args:
+        dataset (dict): Config of a dataset or wrapper.
+
+    Returns:
+        bool: True if any dataset with an annotation file has ``metainfo``, as
+        in configs of custom datasets.
+    """
+    leaves = iter_leaves(dataset, '')
+    return any(leaf.dataset.get('metainfo') for leaf in leaves)

@@ -340,8 +340,9 @@ def _load_session(
         first = ascii(str(error).splitlines()[0] if str(error) else '')
         raise ValueError(
             f'{path} cannot be loaded by ONNX Runtime '
-            f'({type(error).__name__}: {first[:200]}); export the model again '
-            'with tools/deployment/export_onnx.py, or update onnxruntime'
+            f'({type(error).__name__}: {first[:200]}), expected a file .onnx '
+            'of tools/deployment/export_onnx.py; export the model again with '
+            'it, or update onnxruntime'
         ) from error
 
 

@@ -267,7 +267,8 @@ def open_socket(host: str, port: int) -> Tuple[socket.socket, str]:
     try:
         address = socket.create_server((host, port), family=family)
     except OSError as error:
-        reason = error.strerror or str(error)
+        # Newer versions of Python append the address.
+        reason = (error.strerror or str(error)).partition(' (while ')[0]
         raise OSError(
             f'cannot listen on {host}, port {port} ({reason}); choose another '
             'with --port, or a free one with --port 0'

@@ -9,6 +9,7 @@ from mmengine.config import Config
 from mmpose.registry import KEYPOINT_CODECS
 from PIL import Image
 
+from swahr_mmpose.datasets.checks.nested import has_own_metainfo
 from swahr_mmpose.datasets.checks.preflight import (
     check_before_run,
     check_config,
@@ -390,6 +391,16 @@ def test_wrapped_datasets_are_checked(synthetic, tmp_path, capsys, name):
     leaf['ann_file'] = bad
     with pytest.raises(ValueError, match='1 numbers in keypoints, expected'):
         check_before_run(cfg, ('train',))
+
+
+@pytest.mark.parametrize('name', WRAPPERS)
+def test_own_keypoints_are_found_inside_of_wrappers(synthetic, name):
+    wrap = WRAPPERS[name]
+    dataset = make_wrapped(synthetic, wrap).train_dataloader.dataset
+    assert not has_own_metainfo(dataset)
+    own = dict(from_file='my/metainfo.py')
+    cfg = make_wrapped(synthetic, lambda leaf: wrap(dict(leaf, metainfo=own)))
+    assert has_own_metainfo(cfg.train_dataloader.dataset)
 
 
 def test_a_wrapper_that_cannot_be_built_is_named(synthetic):
