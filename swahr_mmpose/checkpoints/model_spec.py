@@ -36,8 +36,10 @@ class ModelShape(NamedTuple):
         channels (int): C, channels of the features at level 0.
         num_basic_blocks (int): Residual blocks per deconvolution stage.
         scale_maps (bool): Whether there is a scale branch (SWAHR).
-        tag_per_keypoint (bool): Whether there are K tag maps, or one.
+        tag_per_keypoint (bool): Whether each keypoint has its own tag maps,
+            L*K in all, or all share L of them.
         num_levels (int): Heatmap levels, 1 + deconvolution stages.
+        tag_dim (int): L, dimensions of a tag. Defaults to 1.
     """
 
     num_keypoints: int
@@ -46,6 +48,7 @@ class ModelShape(NamedTuple):
     scale_maps: bool
     tag_per_keypoint: bool
     num_levels: int
+    tag_dim: int = 1
 
 
 def read_model_shape(state_dict: Mapping[str, Tensor]) -> ModelShape:
@@ -66,22 +69,36 @@ def read_model_shape(state_dict: Mapping[str, Tensor]) -> ModelShape:
     _check_prefixes(state_dict)
     k = _get_shape(state_dict, f'{_FINAL}1.weight')[0]
     maps, c = _get_shape(state_dict, f'{_FINAL}0.weight')[:2]
-    if maps not in (2 * k, k + 1):
-        raise ValueError(
-            f'{_FINAL}0.weight has shape {(maps, c, 1, 1)}, but {_FINAL}1.'
-            f'weight has {k} keypoints; expected {2 * k} (or {k + 1}) maps, '
-            'heatmaps and tags'
-        )
+    per_keypoint, tag_dim = _find_tags((maps, c), k)
     model = ModelShape(
         num_keypoints=k,
         channels=c,
         num_basic_blocks=_count_layers(state_dict, f'{_DECONV}0.') - 1,
         scale_maps=_count_layers(state_dict, _SCALE) > 0,
-        tag_per_keypoint=maps == 2 * k,
+        tag_per_keypoint=per_keypoint,
         num_levels=_count_levels(state_dict),
+        tag_dim=tag_dim,
     )
     _check_head(state_dict, model)
     return model
+
+
+def _find_tags(shape: Tuple[int, ...], num_keypoints: int) -> Tuple[bool, int]:
+    """Find whether tags are per keypoint, and their dimensions.
+
+    Raises:
+        ValueError: If the number of maps of level 0 does not fit K.
+    """
+    num_tags = shape[0] - num_keypoints
+    if num_tags > 0 and num_tags % num_keypoints == 0:
+        return True, num_tags // num_keypoints
+    if 0 < num_tags < num_keypoints:
+        return False, num_tags
+    raise ValueError(
+        f'{_FINAL}0.weight has shape {(*shape, 1, 1)}, but {_FINAL}1.weight '
+        f'has {num_keypoints} keypoints; expected {2 * num_keypoints} (or '
+        f'{num_keypoints + 1}) maps, heatmaps and tags'
+    )
 
 
 def is_hrnet(state_dict: Mapping[str, Tensor]) -> bool:
@@ -205,7 +222,7 @@ def _list_head_shapes(
     The output channels of a deconvolution are read from the state dict.
     """
     k, c = model.num_keypoints, model.channels
-    maps = 2 * k if model.tag_per_keypoint else k + 1
+    maps = k + model.tag_dim * (k if model.tag_per_keypoint else 1)
     shapes: Shapes = {}
     for level in range(model.num_levels):
         if level > 0:

@@ -34,6 +34,7 @@ METHODS = dict(
     ),
     unbiased=(dict(unbiased=True), {}),
     shared_tags=({}, dict(tag_per_keypoint=False)),
+    two_tags=({}, dict(tag_dim=2)),
 )
 
 

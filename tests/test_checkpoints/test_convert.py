@@ -196,18 +196,20 @@ def test_a_level_without_its_scale_branch_is_refused(official):
         convert(part)
 
 
+@pytest.mark.parametrize('tag_dim', [1, 2])
 @pytest.mark.parametrize('outputs', [None, 6, (8, 6), (8, 6, 4)])
 @pytest.mark.parametrize(
     ('blocks', 'scale_maps', 'tag_per_keypoint'),
     [(1, True, True), (0, False, True), (2, True, False)],
 )
 def test_the_shape_of_any_head_is_inferred(
-    outputs, blocks, scale_maps, tag_per_keypoint
+    outputs, blocks, scale_maps, tag_per_keypoint, tag_dim
 ):
     settings = dict(
         num_basic_blocks=blocks,
         scale_maps=scale_maps,
         tag_per_keypoint=tag_per_keypoint,
+        tag_dim=tag_dim,
     )
     head = make_head(deconv_out_channels=outputs, **settings)
     state = {f'head.{k}': v for k, v in head.state_dict().items()}

@@ -407,6 +407,20 @@ def test_a_head_of_three_levels_is_exported(model, tmp_path, fused):
     assert_same(found(make_image()), torch_people(deep, make_image()))
 
 
+@pytest.mark.parametrize('fused', [True, False])
+def test_tags_of_two_dimensions_are_exported(model, tmp_path, fused):
+    torch.manual_seed(0)
+    wide = make_model()
+    wide.backbone = model.backbone
+    wide.head = make_head(tag_dim=2)
+    wide.head.decoder = model.head.decoder
+    make_lively(wide)
+    found = PoseModel(export(tmp_path, wide, fused=fused), threads=1)
+    people = torch_people(wide, make_image())
+    assert len(people.pred_instances) > 1
+    assert_same(found(make_image()), people)
+
+
 def test_tool_refuses_checkpoints_that_would_run_code(monkeypatch, tmp_path):
     class Evil:
         def __reduce__(self):

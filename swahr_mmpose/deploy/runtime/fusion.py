@@ -139,22 +139,25 @@ def fuse(
         heatmaps (Sequence[np.ndarray]): Heatmaps per level, coarse to fine,
             float32 (B, K, h, w); with flip test B images followed by the same
             images flipped horizontally, (2*B, K, h, w).
-        tags (np.ndarray): Tags of the same images, (B, K, h, w) or
-            (2*B, K, h, w).
+        tags (np.ndarray): Tags of the same images, L groups of K maps,
+            (B, L*K, h, w) or (2*B, L*K, h, w).
         size (Sequence[int]): Size ``(H, W)`` of the fused heatmaps.
         levels (Sequence[int]): Indices of the levels to average.
         flip_indices (Sequence[int], optional): Index of the mirrored
             counterpart of each keypoint; None without flip test.
 
     Returns:
-        tuple[np.ndarray, np.ndarray]: Heatmaps (B, K, H, W) and tags
-        (B, L*K, h, w), not resized; L = 2 with flip test.
+        tuple[np.ndarray, np.ndarray]: Heatmaps (B, K, H, W) and tags, not
+        resized, (B, L*K, h, w), with flip test (B, 2*L*K, h, w).
     """
     maps = list(heatmaps)
     if flip_indices is not None:
         maps = [average_views(level, flip_indices) for level in maps]
         image, flipped = np.split(tags, 2)
-        restored = flipped[:, list(flip_indices), :, ::-1]
+        count = len(flip_indices)
+        groups = np.arange(0, flipped.shape[1], count)[:, None]
+        order = (groups + np.asarray(flip_indices)).ravel()
+        restored = flipped[:, order, :, ::-1]
         tags = np.concatenate([image, restored], axis=1)
     finest = maps[-1].shape[-2:]
     selected = [resize(maps[level], finest) for level in levels]

@@ -59,8 +59,8 @@ def merge_flipped(
             each keypoint, K of them.
 
     Returns:
-        HeadOutput: Heatmaps (B, K, h, w) per level and tags (B, 2*K, h, w) in
-        image orientation. Scale maps are averaged like heatmaps, if both
+        HeadOutput: Heatmaps (B, K, h, w) per level and tags (B, 2*L*K, h, w)
+        in image orientation. Scale maps are averaged like heatmaps, if both
         views have them.
     """
     order = list(flip_indices)
@@ -74,7 +74,9 @@ def merge_flipped(
             (output.scale_maps, flipped.scale_maps),
         )
     )
-    tags = [output.tags, flipped.tags[:, order].flip(-1)]
+    groups = range(0, flipped.tags.shape[1], len(order))
+    tag_order = [first + k for first in groups for k in order]
+    tags = [output.tags, flipped.tags[:, tag_order].flip(-1)]
     return HeadOutput(heatmaps, torch.cat(tags, dim=1), scale_maps or None)
 
 

@@ -57,8 +57,9 @@ class HigherHRNetHead(BaseHead):
         scale_maps (bool): Whether to build the scale branch; ``False`` for
             HigherHRNet and WAHR, whose loss does not use it. Defaults to
             True.
-        tag_per_keypoint (bool): Whether each keypoint has its own tag map;
-            ``False``: all share one. Defaults to True.
+        tag_per_keypoint (bool): Whether each keypoint has its own tag maps;
+            ``False``: all share one set. Defaults to True.
+        tag_dim (int): L, dimensions of a tag. Defaults to 1.
         keypoint_loss (dict, optional): Config of the heatmap loss. Defaults
             to ``None``, ``SWAHRLoss`` with ``scale_adaptive=scale_maps``.
         tag_loss (dict, optional): Config of the tag loss. Defaults to
@@ -83,6 +84,7 @@ class HigherHRNetHead(BaseHead):
         dilations: Optional[Sequence[int]] = None,
         scale_maps: bool = True,
         tag_per_keypoint: bool = True,
+        tag_dim: int = 1,
         keypoint_loss: Optional[dict] = None,
         tag_loss: Optional[dict] = None,
         decoder: Optional[dict] = None,
@@ -90,6 +92,7 @@ class HigherHRNetHead(BaseHead):
     ) -> None:
         super().__init__(_INIT if init_cfg is None else init_cfg)
         self.num_keypoints = num_keypoints
+        self.tag_per_keypoint, self.tag_dim = tag_per_keypoint, tag_dim
         self.keypoint_loss = MODELS.build(
             keypoint_loss or dict(type='SWAHRLoss', scale_adaptive=scale_maps)
         )
@@ -102,7 +105,8 @@ class HigherHRNetHead(BaseHead):
 
         self._build(
             channels,
-            num_keypoints + (num_keypoints if tag_per_keypoint else 1),
+            num_keypoints
+            + tag_dim * (num_keypoints if tag_per_keypoint else 1),
             expand_dilations(dilations, num_basic_blocks),
             scale_maps,
         )
@@ -205,7 +209,7 @@ class HigherHRNetHead(BaseHead):
 
         Returns:
             HeadOutput: Heatmaps and scale maps per level, (B, K, h, w), and
-            tags of level 0, (B, K, H/4, W/4).
+            tags of level 0, L groups of K maps, (B, L*K, H/4, W/4).
         """
         first, *finals = self.final_layers
         level_feats, maps = [feats[0]], [first(feats[0])]
@@ -223,8 +227,15 @@ class HigherHRNetHead(BaseHead):
             scale_maps = [
                 branch(x) for branch, x in zip(self.scale_layers, level_feats)
             ]
-        tags = tags.expand(-1, self.num_keypoints, -1, -1)
-        return HeadOutput(maps, tags, scale_maps)
+        return HeadOutput(maps, self._repeat_tags(tags), scale_maps)
+
+    def _repeat_tags(self, tags: Tensor) -> Tensor:
+        """Give each keypoint the tag maps that all share."""
+        if self.tag_per_keypoint:
+            return tags
+        if self.tag_dim == 1:
+            return tags.expand(-1, self.num_keypoints, -1, -1)
+        return tags.repeat_interleave(self.num_keypoints, dim=1)
 
     def loss(
         self,
@@ -282,7 +293,8 @@ class HigherHRNetHead(BaseHead):
 
         Returns:
             tuple[Tensor, Tensor]: Heatmaps (B, K, h, w) and tags (B, L*K,
-            H/4, W/4), not resized; L is 2 with a flip test, else 1.
+            H/4, W/4), not resized; L is ``tag_dim``, with a flip test twice
+            that.
 
         Raises:
             ValueError: If ``levels`` is empty or has a level that does not

@@ -209,6 +209,23 @@ def test_one_tag_map_serves_all_keypoints():
     assert (out.tags == out.tags[:, :1]).all()
 
 
+@pytest.mark.parametrize('per_keypoint', [True, False])
+def test_tags_may_have_several_dimensions(per_keypoint):
+    head = make_head(tag_dim=3, tag_per_keypoint=per_keypoint)
+    features = (torch.randn(2, 8, 8, 8),)
+    tags = head(features).tags
+    assert head.final_layers[0].out_channels == 17 + 3 * 17**per_keypoint
+    assert tags.shape == (2, 3 * 17, 8, 8)
+    # Dimension by dimension, as losses and decoding read them.
+    dims = tags.unflatten(1, (3, 17))
+    assert (dims == dims[:, :, :1]).all() == (not per_keypoint)
+    assert not torch.equal(dims[:, 0], dims[:, 1])
+    losses = head.loss(features, random_samples((3, 1)))
+    (losses['loss_pull'] + losses['loss_push']).backward()
+    gradient = head.final_layers[0].weight.grad[17:].flatten(1).abs().sum(1)
+    assert (gradient > 0).all()
+
+
 def test_levels_are_fused_in_two_steps():
     output = HeadOutput(
         [torch.randn(1, 2, 4, 6), torch.randn(1, 2, 8, 12)],
@@ -221,13 +238,15 @@ def test_levels_are_fused_in_two_steps():
     torch.testing.assert_close(tags, output.tags)
 
 
-def test_merging_a_flipped_view_of_the_same_maps_changes_nothing():
+@pytest.mark.parametrize('dim', [1, 2])
+def test_merging_a_flipped_view_of_the_same_maps_changes_nothing(dim):
     maps = [torch.randn(1, 4, 3, 6), torch.randn(1, 4, 6, 12)]
-    tags, order = torch.randn(1, 4, 3, 6), [1, 0, 3, 2]
-    flipped = [m.flip(-1)[:, order] for m in (*maps, tags)]
+    tags, order = torch.randn(1, dim * 4, 3, 6), [1, 0, 3, 2]
+    flipped = [m.flip(-1)[:, order] for m in maps]
+    flipped_tags = tags.unflatten(1, (dim, 4))[:, :, order].flip(-1)
     merged = merge_flipped(
         HeadOutput(maps, tags, None),
-        HeadOutput(flipped[:2], flipped[2], None),
+        HeadOutput(flipped, flipped_tags.flatten(1, 2), None),
         order,
     )
     for ours, expected in zip(merged.heatmaps, maps):
