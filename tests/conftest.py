@@ -1,4 +1,5 @@
 import random
+import signal
 import subprocess
 import sys
 
@@ -15,6 +16,13 @@ import swahr_mmpose  # noqa: F401  (registers everything)
 settings.register_profile(
     'mutation', derandomize=True, phases=[Phase.explicit, Phase.generate]
 )
+
+
+def pytest_configure():
+    # A script starts its background jobs with SIGINT ignored; processes that
+    # tests start and interrupt would inherit this.
+    if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
+        signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
 def pytest_collection_modifyitems(config, items):
