@@ -7,7 +7,8 @@ A run is one entry of the study's JSON document, see
 
 from __future__ import annotations
 
-from typing import Any, Dict, List, Mapping, Optional, Sequence, Tuple
+from collections import Counter
+from typing import Any, Dict, List, Mapping, Sequence, Tuple
 
 import numpy as np
 from matplotlib.figure import Figure
@@ -64,32 +65,33 @@ def study_figure(runs: Mapping[str, Run]) -> Figure:
 
 
 def _select_conditions(runs: Sequence[Run]) -> Dict[str, Dict[str, List[Run]]]:
-    """Group the longest runs that most methods have, by noise and method."""
+    """Group runs by noise, length and method."""
     conditions = {}
     for title, suffix in _CONDITIONS.items():
         groups = {
             method: [r for r in runs if r['method'] == method + suffix]
             for method in _COLOURS
         }
-        length = _find_common_length(list(groups.values()))
-        groups = {
-            method: [r for r in group if r['epochs'] == length]
-            for method, group in groups.items()
-        }
-        groups = {method: group for method, group in groups.items() if group}
-        if groups:
-            conditions[f'{title},\n{length} epochs'] = groups
+        for length in _list_lengths(list(groups.values())):
+            selected = {
+                method: [r for r in group if r['epochs'] == length]
+                for method, group in groups.items()
+            }
+            conditions[f'{title},\n{length} epochs'] = {
+                method: group for method, group in selected.items() if group
+            }
     return conditions
 
 
-def _find_common_length(groups: Sequence[Sequence[Run]]) -> Optional[int]:
-    """Find the length that most groups have; the longest among equals."""
-    lengths = [{run['epochs'] for run in group} for group in groups]
-    return max(
-        set().union(*lengths),
-        key=lambda n: (sum(n in known for known in lengths), n),
-        default=None,
+def _list_lengths(groups: Sequence[Sequence[Run]]) -> List[int]:
+    """List the lengths that three methods have, or else most methods."""
+    counts = Counter(
+        length
+        for group in groups
+        for length in {run['epochs'] for run in group}
     )
+    enough = min(3, max(counts.values(), default=0))
+    return sorted(length for length, n in counts.items() if n >= enough)
 
 
 def _plot_curves(axes: Any, runs: Sequence[Run]) -> None:

@@ -58,6 +58,16 @@ def test_lengths_are_not_mixed():
     assert legend == ['baseline', 'SWAHR']
 
 
+def test_a_length_that_three_methods_have_gets_a_panel():
+    methods = 'baseline', 'SAHR', 'WAHR', 'SWAHR'
+    runs = {m: run(m, 0.4) for m in methods}
+    runs.update({f'{m}80': run(m, 0.6, epochs=80) for m in methods[:3]})
+    runs['one'] = run('SHR', 0.9, epochs=5)
+    _, short, long = study_figure(runs).axes
+    assert '20 epochs' in short.get_title() and len(read_points(short)) == 4
+    assert '80 epochs' in long.get_title() and len(read_points(long)) == 3
+
+
 def test_amounts_of_noise_have_a_panel_each():
     runs = {'a': run('SAHR', 0.5), 'b': run('SAHR-noise4', 0.1)}
     _, normal, noisy = study_figure(runs).axes
