@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+import os.path as osp
 from typing import Any, Mapping, Optional, Union
 
 import torch
@@ -105,6 +106,7 @@ def load_dataset(
     _require_annotation_files(settings, f'{split}_dataloader.dataset')
     with build_errors(), hide_coco_messages():
         dataset = DATASETS.build(settings)
+        dataset.full_init()  # lazy_init=True would print later
     refuse_paths_outside(dataset)
     return dataset
 
@@ -113,7 +115,9 @@ def _require_annotation_files(dataset: Any, key: str) -> None:
     """Raise if a local annotation file of a dataset does not exist."""
     for leaf in iter_leaves(dataset, key):
         name = leaf.dataset.get('ann_file')
-        if name and isinstance(name, str) and '://' not in leaf.ann_file:
+        if not name or not isinstance(name, str) or '://' in leaf.ann_file:
+            continue
+        if not osp.exists(leaf.ann_file):  # a folder for other classes
             require_annotation_file(leaf.ann_file)
 
 

@@ -90,6 +90,11 @@ def convert(
     if not scale_maps:
         ours = {k: v for k, v in ours.items() if not k.startswith(_SCALE)}
     model = read_model_shape(ours)
+    if to != 'mmpose' and model.tag_dim > 1:
+        raise ValueError(
+            f'the tags have {model.tag_dim} dimensions (tag_dim), which the '
+            f"layout {to} does not have; use to='mmpose'"
+        )
     if layout != 'mmpose' or to != 'mmpose' or is_hrnet(ours):
         check_hrnet(ours)
     halves = [

@@ -17,7 +17,7 @@ from urllib.error import HTTPError, URLError
 from urllib.parse import urlparse
 
 import torch
-from mmengine.dist import barrier
+from mmengine.dist import barrier, is_distributed
 
 from swahr_mmpose.utils.launchers import get_local_rank
 
@@ -71,7 +71,9 @@ def local_file(checkpoint: str, folder: Optional[str] = None) -> str:
     mmengine_path = osp.join(osp.dirname(hub), 'checkpoints', name)
     if not osp.isfile(path) and osp.isfile(mmengine_path):
         return mmengine_path  # already downloaded by MMEngine
-    if get_local_rank() == 0 and not osp.isfile(path):
+    # Without a process group nothing waits for the first process.
+    alone = not is_distributed() or get_local_rank() == 0
+    if alone and not osp.isfile(path):
         os.makedirs(folder, exist_ok=True)
         _download(checkpoint, path)
     barrier()

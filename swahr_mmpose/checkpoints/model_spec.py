@@ -97,7 +97,8 @@ def _find_tags(shape: Tuple[int, ...], num_keypoints: int) -> Tuple[bool, int]:
     raise ValueError(
         f'{_FINAL}0.weight has shape {(*shape, 1, 1)}, but {_FINAL}1.weight '
         f'has {num_keypoints} keypoints; expected {2 * num_keypoints} (or '
-        f'{num_keypoints + 1}) maps, heatmaps and tags'
+        f'{num_keypoints + 1}) maps, heatmaps and tags, or more for tags of '
+        'several dimensions'
     )
 
 

@@ -110,7 +110,9 @@ def resolve_model(
     return cfg, checkpoint
 
 
-def fetch(model: ZooModel, file: Optional[str] = None) -> str:
+def fetch(
+    model: ZooModel, file: Optional[str] = None, in_parallel: bool = False
+) -> str:
     """Download, verify, convert and check published weights.
 
     Args:
@@ -118,6 +120,8 @@ def fetch(model: ZooModel, file: Optional[str] = None) -> str:
         file (str, optional): Published file that was downloaded manually; a
             cached result is replaced. Defaults to None, which downloads the
             file unless the result is in the cache.
+        in_parallel (bool): Whether to download also in one of several
+            processes of a launcher. Defaults to False.
 
     Returns:
         str: Converted checkpoint in the cache.
@@ -130,7 +134,7 @@ def fetch(model: ZooModel, file: Optional[str] = None) -> str:
     path = get_cached_path(model)
     if file is None and osp.isfile(path):
         return path
-    if file is None:
+    if file is None and not in_parallel:
         _refuse_parallel_fetch(model)
     source = file or _download(model)
     _verify_hash(source, model)

@@ -15,9 +15,10 @@ names that leave the image folder, missing or duplicate ids, missing boxes and
 crowdIndex, values that are not finite numbers, masks of another size, and
 images too long for testing. All problems are found in one pass, counted by
 kind, and the first ones of each kind are listed. The exit status is 1 if there
-are any. A config states folders, keypoints and sizes itself: of the options it
-accepts --cfg-options. The config itself, and images that are in more than one
-split, are checked as well.
+are any. The datasets of a config are checked one after another, up to the
+first that has problems; the config itself, and images that are in more than
+one split, are checked as well. A config states folders, keypoints and sizes
+itself: of the options it accepts --cfg-options.
 """
 
 from __future__ import annotations
@@ -107,6 +108,10 @@ def check_args(args: argparse.Namespace, defaults: Dict[str, Any]) -> None:
                 'config with --cfg-options'
             )
         return
+    if args.num_keypoints is not None and args.num_keypoints < 1:
+        raise ValueError(
+            f'--num-keypoints is {args.num_keypoints}, expected 1 or more'
+        )
     kind = describe_other_file(args.ann_file)
     expected = 'a COCO annotation file (.json) or a config (.py, .yml, .yaml)'
     if kind:
@@ -193,7 +198,9 @@ def _check_file(args: argparse.Namespace) -> None:
         make_plain_dataset,
     )
 
-    num_keypoints = args.num_keypoints or (14 if args.crowdpose else 17)
+    num_keypoints = args.num_keypoints
+    if num_keypoints is None:
+        num_keypoints = 14 if args.crowdpose else 17
     ignore = dict(auto=None, true=True, false=False)[args.ignore_orientation]
     report = check_dataset(
         args.ann_file,

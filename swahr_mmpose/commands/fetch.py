@@ -76,7 +76,7 @@ def main(argv: Argv = None) -> None:
 
     with user_errors():
         model = model_index.find_model(args.name)
-        path = fetch(model, args.file)
+        path = fetch(model, args.file, in_parallel=True)
         print('\n'.join(describe(model, path)))
 
 

@@ -171,18 +171,16 @@ def _is_compared(method: str) -> bool:
 
 def _list_noise_methods(methods: Sequence[str]) -> List[str]:
     """List methods trained with several amounts of noise, by amount."""
-    suffixes = ('', *_NOISE)
+    amounts = {'-clean': 0, '': 1, '-noise4': 2}
 
-    def find_amount(method: str) -> int:
-        return max(i for i, x in enumerate(suffixes) if method.endswith(x))
+    def split(method: str) -> Tuple[str, str]:
+        suffix = next((x for x in _NOISE if method.endswith(x)), '')
+        return method[: len(method) - len(suffix)], suffix
 
-    def remove_amount(method: str) -> str:
-        return method[: len(method) - len(suffixes[find_amount(method)])]
-
-    bases = [remove_amount(m) for m in methods if find_amount(m)]
+    bases = [split(m)[0] for m in methods if split(m)[1]]
     return sorted(
-        (m for m in methods if remove_amount(m) in bases),
-        key=lambda m: (find_amount(m), _sort_key(m)),
+        (m for m in methods if split(m)[0] in bases),
+        key=lambda m: (amounts[split(m)[1]], _sort_key(m)),
     )
 
 

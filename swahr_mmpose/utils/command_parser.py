@@ -8,7 +8,16 @@ import os.path as osp
 import sys
 from contextlib import contextmanager
 from difflib import get_close_matches
-from typing import Any, Callable, Iterator, NoReturn, Optional, Sequence, Type
+from typing import (
+    Any,
+    Callable,
+    Iterator,
+    List,
+    NoReturn,
+    Optional,
+    Sequence,
+    Type,
+)
 
 import swahr_mmpose
 from swahr_mmpose.utils.argument_checks import (
@@ -82,7 +91,10 @@ class CommandParser(argparse.ArgumentParser):
         Returns:
             argparse.Namespace: Options.
         """
-        result = super().parse_args(args, namespace)
+        result, rest = self.parse_known_args(args, namespace)
+        self._assign_checkpoint(result, rest)
+        if rest:
+            self.error(f'unrecognized arguments: {" ".join(rest)}')
         with user_errors():
             (self.check or self._check_positionals)(result)
         if swahr_mmpose.IS_COMMAND and not getattr(result, 'verbose', False):
@@ -90,6 +102,20 @@ class CommandParser(argparse.ArgumentParser):
         if self.needs_torch is None or self.needs_torch(result):
             swahr_mmpose.register_all()
         return result
+
+    def _assign_checkpoint(
+        self, args: argparse.Namespace, rest: List[str]
+    ) -> None:
+        """Take an optional checkpoint that follows options.
+
+        argparse leaves it over.
+        """
+        optional = any(
+            a.dest == 'checkpoint' and a.nargs == '?' for a in self._actions
+        )
+        if optional and args.checkpoint is None and len(rest) == 1:
+            if not rest[0].startswith('-'):
+                args.checkpoint = rest.pop()
 
     def error(self, message: str) -> NoReturn:
         """Print the usage and the message, and exit with 2.

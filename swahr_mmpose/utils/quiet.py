@@ -3,11 +3,10 @@
 
 from __future__ import annotations
 
-import io
 import sys
 import warnings
 from contextlib import contextmanager, redirect_stdout
-from typing import Iterator, TextIO
+from typing import Any, Iterator, TextIO, cast
 
 __all__ = ['hide_coco_messages', 'ignore_warnings_of_others', 'import_quietly']
 
@@ -60,16 +59,21 @@ def hide_coco_messages() -> Iterator[None]:
     Other lines on standard output, such as those of a dataset class of the
     user, are printed.
     """
+    if sys.stdout is None:  # a program without a console on Windows
+        yield
+        return
     lines = _LineFilter(sys.stdout)
     try:
-        with redirect_stdout(lines):
+        with redirect_stdout(cast(TextIO, lines)):
             yield
     finally:
         lines.finish()
 
 
-class _LineFilter(io.TextIOBase):
+class _LineFilter:
     """Stream that drops the lines of ``_COCO_MESSAGES``.
+
+    Other attributes are those of the stream.
 
     Args:
         stream (TextIO): Stream of the other lines.
@@ -86,11 +90,11 @@ class _LineFilter(io.TextIOBase):
                 self.stream.write(f'{line}\n')
         return len(text)
 
-    def flush(self) -> None:
-        """Flush the stream."""
-        self.stream.flush()
-
     def finish(self) -> None:
         """Write a last line without an end."""
-        self.stream.write(self.rest)
+        if self.rest:
+            self.stream.write(self.rest)
         self.rest = ''
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self.stream, name)

@@ -222,6 +222,19 @@ def test_the_shape_of_any_head_is_inferred(
     assert read_model_shape(state) == expected
 
 
+@pytest.mark.parametrize('to', ['official', 'mmpose-0.x'])
+def test_layouts_without_tag_dim_are_refused_for_several(official, to):
+    ours = convert(official).state_dict
+    for key in ('weight', 'bias'):
+        first = ours[f'head.final_layers.0.{key}']
+        ours[f'head.final_layers.0.{key}'] = torch.cat([first, first[17:]])
+    stage = ours['head.deconv_layers.0.0.0.weight']
+    ours['head.deconv_layers.0.0.0.weight'] = torch.cat([stage, stage[-17:]])
+    assert convert(ours).model.tag_dim == 2
+    with pytest.raises(ValueError, match='tags have 2 dimensions'):
+        convert(ours, to=to)
+
+
 BACKBONES = {
     'ResNet': (dict(type='ResNet', depth=18), 512),
     'SwinTransformer': (

@@ -80,6 +80,15 @@ def test_files_are_downloaded_once(site):
         local_file(f'{url}/b.pth')
 
 
+def test_without_a_process_group_no_process_waits_for_another(
+    site, monkeypatch
+):
+    folder, url = site
+    torch.save(1, folder / 'a.pth')
+    monkeypatch.setenv('SLURM_LOCALID', '1')
+    assert torch.load(local_file(f'{url}/a.pth')) == 1
+
+
 def test_local_files_stay_where_they_are(tmp_path):
     assert local_file(str(tmp_path / 'x.pth')) == str(tmp_path / 'x.pth')
     with pytest.raises(FileNotFoundError, match=r'x\.pth does not exist'):

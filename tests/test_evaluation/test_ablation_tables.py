@@ -88,9 +88,11 @@ def test_both_assignments_and_other_noise_have_their_tables():
 
 def test_the_table_of_noise_is_ordered_by_noise():
     names = 'WAHR', 'baseline-noise4', 'baseline', 'WAHR-noise4', 'SHR'
+    names = (*names, 'WAHR-clean')
     table = format_tables({name: run(name, 0.5) for name in names})['noise']
     rows = [line.split(',')[0][2:] for line in table.splitlines()[2:]]
-    assert rows == ['baseline', 'WAHR', 'baseline-noise4', 'WAHR-noise4']
+    assert rows[:3] == ['WAHR-clean', 'baseline', 'WAHR']
+    assert rows[3:] == ['baseline-noise4', 'WAHR-noise4']
 
 
 def test_the_table_of_parameters_has_the_noise_of_oks_only():

@@ -111,6 +111,19 @@ def test_a_variable_that_is_not_set_keeps_its_value(checkout):
     assert not [c for c in calls if c.startswith('venv')]
 
 
+@pytest.mark.parametrize('torch', ['torch==2.13.0', 'torch==2.8.0'])
+def test_an_environment_of_an_earlier_version_keeps_its_torch(checkout, torch):
+    install(checkout)
+    mine = add_file(checkout)
+    stamp = checkout / '.venv/.complete'
+    stamp.write_text(f'1 2 python3 {torch} https://host.invalid/cpu\n')
+    _, calls = install(checkout)
+    index = 'https://host.invalid/cpu'
+    assert [c for c in calls if torch in c and index in c]
+    assert mine.exists()
+    assert install(checkout) == (0, [])
+
+
 def test_another_value_makes_it_again(checkout):
     install(checkout)
     mine = add_file(checkout)

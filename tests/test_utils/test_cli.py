@@ -9,8 +9,10 @@ from mmengine.config import Config
 
 from swahr_mmpose.utils.cli import (
     add_common_arguments,
+    add_model_arguments,
     format_next_steps,
     load_config,
+    make_parser,
     parse_count,
     read_samples,
 )
@@ -44,6 +46,18 @@ def test_steps_that_are_done_are_not_next(tested, own, titles):
     names = [re.split('  +', line.strip())[0] for line in lines]
     assert header == 'next:'
     assert names == ['your own image', *titles]
+
+
+@pytest.mark.parametrize('words', ['{0} {1} --seed 3', '{0} --seed 3 {1}'])
+def test_a_checkpoint_may_follow_options(tmp_path, words):
+    parser = make_parser('Test.')
+    add_model_arguments(parser)
+    parser.add_argument('--seed')
+    parser.check = parser.needs_torch = lambda args: False
+    args = parser.parse_args(words.format('a.py', 'b.pth').split())
+    assert (args.config, args.checkpoint, args.seed) == ('a.py', 'b.pth', '3')
+    with pytest.raises(SystemExit):
+        parser.parse_args(['a.py', '--seed', '3', 'b.pth', 'c.pth'])
 
 
 def test_a_number_of_images_is_at_least_one():

@@ -76,6 +76,20 @@ def test_importing_the_package_prints_nothing():
     assert (done.returncode, done.stdout, done.stderr) == (0, '', '')
 
 
+def test_the_stream_without_messages_is_the_stream_otherwise(capfd):
+    stream = sys.stdout
+    with hide_coco_messages():
+        assert sys.stdout.encoding == stream.encoding
+        subprocess.run(['echo', 'of a process'], stdout=sys.stdout)
+    assert capfd.readouterr().out == 'of a process\n'
+
+
+def test_a_program_without_standard_output_is_accepted(monkeypatch):
+    monkeypatch.setattr(sys, 'stdout', None)
+    with hide_coco_messages():
+        assert sys.stdout is None
+
+
 def test_messages_of_pycocotools_are_hidden_and_other_lines_are_not(
     tmp_path, capsys
 ):

@@ -38,6 +38,14 @@ if [ -f "$_root/.venv/.complete" ]; then
         read -r _old_index
     } < "$_root/.venv/.complete" || true # of fewer lines
 fi
+# Earlier versions wrote all in one line, the defaults too.
+if [ -n "$_old_sum" ] && [ "$(wc -l < "$_root/.venv/.complete")" -eq 1 ]; then
+    read -r _old_sum _old_size _old_python _old_torch _old_index \
+        <<< "$_old_sum"
+    _old_sum="$_old_sum $_old_size"
+    [ "$_old_python" != python3 ] || _old_python=''
+    [ "$_old_torch" != torch==2.13.0 ] || _old_torch=''
+fi
 _set_python=${PYTHON:-$_old_python}
 _set_torch=${TORCH:-$_old_torch}
 _set_index=${TORCH_INDEX_URL:-$_old_index}

@@ -91,6 +91,10 @@ class HigherHRNetHead(BaseHead):
         init_cfg: Any = None,
     ) -> None:
         super().__init__(_INIT if init_cfg is None else init_cfg)
+        if not isinstance(tag_dim, int) or tag_dim < 1:
+            raise ValueError(
+                f'tag_dim is {tag_dim!r}, expected an int of 1 or more'
+            )
         self.num_keypoints = num_keypoints
         self.tag_per_keypoint, self.tag_dim = tag_per_keypoint, tag_dim
         self.keypoint_loss = MODELS.build(

@@ -226,6 +226,12 @@ def test_tags_may_have_several_dimensions(per_keypoint):
     assert (gradient > 0).all()
 
 
+@pytest.mark.parametrize('tag_dim', [0, -1, 1.5])
+def test_a_tag_has_one_dimension_or_more(tag_dim):
+    with pytest.raises(ValueError, match='tag_dim is .*expected'):
+        make_head(tag_dim=tag_dim)
+
+
 def test_levels_are_fused_in_two_steps():
     output = HeadOutput(
         [torch.randn(1, 2, 4, 6), torch.randn(1, 2, 8, 12)],
