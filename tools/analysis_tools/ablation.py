@@ -196,7 +196,7 @@ class Study:
                 check=False,
             )
         if process.returncode:
-            raise RuntimeError(f'{command[0]} failed; see {log}')
+            raise SystemExit(f'error: {command[0]} failed; see {log}')
 
     def run(self, name, method, seed, epochs):
         """Train a run unless it is complete, and add missing measurements."""
