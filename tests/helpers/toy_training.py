@@ -139,6 +139,24 @@ def make_loaders(sampler, workers):
     )
 
 
+def make_hooks(kill, hooks, **opts):
+    """Make the default and the custom hooks of a runner."""
+    checkpoint = SafeCheckpointHook(
+        **{**dict(interval=1, max_keep_ckpts=2, save_best='acc'), **opts}
+    )
+    return dict(
+        default_hooks=dict(
+            checkpoint=checkpoint, logger=dict(type='LoggerHook', interval=99)
+        ),
+        custom_hooks=[
+            CheckCheckpointHook(),
+            *hooks,
+            KillHook(kill, 'HIGHEST'),
+            KillHook(kill, 'LOWEST'),
+        ],
+    )
+
+
 def make_runner(
     work_dir,
     kill=None,
@@ -152,10 +170,6 @@ def make_runner(
 ):
     """Make the runner of a training of a few epochs of four iterations."""
     loaders = make_loaders(sampler or dict(type='DefaultSampler'), workers)
-    kill = kill or Kill()
-    checkpoint = SafeCheckpointHook(
-        **{**dict(interval=1, max_keep_ckpts=2, save_best='acc'), **opts}
-    )
     sgd = dict(type='SGD', lr=0.05, momentum=0.9)
     return Runner(
         Model(),
@@ -168,15 +182,7 @@ def make_runner(
         param_scheduler=dict(
             type='MultiStepLR', milestones=[2], by_epoch=True
         ),
-        default_hooks=dict(
-            checkpoint=checkpoint, logger=dict(type='LoggerHook', interval=99)
-        ),
-        custom_hooks=[
-            CheckCheckpointHook(),
-            *hooks,
-            KillHook(kill, 'HIGHEST'),
-            KillHook(kill, 'LOWEST'),
-        ],
+        **make_hooks(kill or Kill(), hooks, **opts),
         randomness=dict(seed=seed),
         resume=True,
         default_scope='mmpose',

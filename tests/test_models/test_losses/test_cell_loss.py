@@ -214,6 +214,15 @@ def draw_levels(share, dtype=torch.float64):
     return preds, alphas, [t * (z < share) for t, z in zip(targets, zeros)]
 
 
+def differentiate(losses, leaves, adaptive):
+    """Differentiate the losses of all levels, with other factors for each."""
+    total = sum(
+        (n + 1) * x + (n + 3) * (y if adaptive else 0)
+        for n, (x, y) in enumerate(losses)
+    )
+    return torch.autograd.grad(total, leaves)
+
+
 @pytest.mark.parametrize('last', [False, True], ids=['nchw', 'nhwc'])
 @pytest.mark.parametrize('partly', [False, True], ids=['all', 'partly'])
 @pytest.mark.parametrize('share', [0.2, 0.0], ids=['people', 'nobody'])
@@ -253,16 +262,8 @@ def test_levels_together_have_the_losses_of_each(
     ]
     for pair in zip(found, expected):
         torch.testing.assert_close(*pair, rtol=1e-10, atol=1e-13)
-    # Other factors for each loss.
     gradients = [
-        torch.autograd.grad(
-            sum(
-                (n + 1) * x + (n + 3) * (y if adaptive else 0)
-                for n, (x, y) in enumerate(losses)
-            ),
-            leaves,
-        )
-        for losses in (found, expected)
+        differentiate(losses, leaves, adaptive) for losses in (found, expected)
     ]
     torch.testing.assert_close(*gradients, rtol=1e-10, atol=1e-13)
 
