@@ -75,3 +75,12 @@ def test_a_port_in_use_is_named_with_the_remedy(tmp_path):
             main([str(tmp_path / 'a.onnx'), '--port', port])
     assert str(end.value).count('127.0.0.1') == 1
     assert str(end.value).count(port) == 1
+
+
+@pytest.mark.parametrize('host', ['192.0.2.1', 'host.invalid'])
+def test_an_address_of_no_machine_is_named_with_the_remedy(host, tmp_path):
+    pytest.importorskip('uvicorn')
+    (tmp_path / 'a.onnx').touch()
+    message = f'cannot listen on {host}, .*this machine as --host$'
+    with pytest.raises(SystemExit, match=message):
+        main([str(tmp_path / 'a.onnx'), '--host', host])

@@ -18,6 +18,7 @@ from __future__ import annotations
 
 import argparse
 import asyncio
+import errno
 import logging
 import os
 import socket
@@ -261,7 +262,8 @@ def open_socket(host: str, port: int) -> Tuple[socket.socket, str]:
         tuple[socket.socket, str]: Socket, and the URL of the service.
 
     Raises:
-        OSError: If the port is in use or must not be used.
+        OSError: If the port is in use or must not be used, or the address is
+            not one of this machine.
     """
     family = socket.AF_INET6 if ':' in host else socket.AF_INET
     try:
@@ -269,9 +271,13 @@ def open_socket(host: str, port: int) -> Tuple[socket.socket, str]:
     except OSError as error:
         # Newer versions of Python append the address.
         reason = (error.strerror or str(error)).partition(' (while ')[0]
+        remedy = (
+            'choose another with --port, or a free one with --port 0'
+            if error.errno in (errno.EADDRINUSE, errno.EACCES)
+            else 'pass an address of this machine as --host'
+        )
         raise OSError(
-            f'cannot listen on {host}, port {port} ({reason}); choose another '
-            'with --port, or a free one with --port 0'
+            f'cannot listen on {host}, port {port} ({reason}); {remedy}'
         ) from error
     name, number = address.getsockname()[:2]
     name = f'[{name}]' if ':' in name else name
