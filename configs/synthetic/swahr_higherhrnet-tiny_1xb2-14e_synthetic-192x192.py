@@ -2,7 +2,7 @@
 _base_ = [
     '../_base_/datasets/synthetic_clothed.py',
     '../_base_/inputs/192x192_synthetic.py',
-    '../_base_/models/higherhrnet-tiny_strong-tags.py',
+    '../_base_/models/higherhrnet-tiny.py',
     '../_base_/schedules/adam_14e.py',
 ]
 codec = dict(_base_.codec, decode_keypoint_order=_base_.keypoint_order)

@@ -15,7 +15,7 @@ Examples:
   %(prog)s data/synthetic
   # the dataset of the quick start: people in clothes
   %(prog)s data/quickstart --kind clothed_people --num-train 512 \
-      --min-height 48 --max-height 220
+      --min-height 48 --max-height 220 --max-people 3
   # a few images to look at
   %(prog)s /tmp/few --num-train 8 --num-val 4
   # larger people, in place of the dataset made before
@@ -71,7 +71,7 @@ def parse_args(argv: Argv = None) -> argparse.Namespace:
     add(
         '--overwrite',
         action='store_true',
-        help='replace a dataset made by this command',
+        help='replace another dataset made by this command',
     )
     return parser.parse_args(argv)
 
@@ -100,6 +100,13 @@ def _add_scene_arguments(parser: argparse.ArgumentParser) -> None:
         default=SyntheticConfig.max_height,
         metavar='PX',
         help='maximum standing height in px',
+    )
+    add(
+        '--max-people',
+        type=int,
+        default=SyntheticConfig.max_people,
+        metavar='N',
+        help='maximum number of people or beetles in an image, 1 to 6',
     )
     add(
         '--seed',
@@ -166,7 +173,7 @@ def main(argv: Argv = None) -> None:
     out_dir = arguments.pop('out_dir')
     overwrite = arguments.pop('overwrite')
     with user_errors():
-        if not overwrite and is_complete(out_dir, **arguments):
+        if is_complete(out_dir, **arguments):
             print(f'{out_dir} already holds this dataset; nothing to do.')
             return
         total = arguments['num_train'] + arguments['num_val']

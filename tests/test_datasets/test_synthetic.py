@@ -6,6 +6,7 @@ import json
 import os
 import subprocess
 import sys
+from collections import Counter
 from pathlib import Path
 
 import cv2
@@ -15,7 +16,7 @@ from pycocotools import mask as mask_utils
 from pycocotools.coco import COCO
 from pycocotools.cocoeval import COCOeval
 
-from swahr_mmpose.commands.make_synthetic_dataset import format_counts
+from swahr_mmpose.commands.make_synthetic_dataset import format_counts, main
 from swahr_mmpose.datasets.synthetic import (
     KEYPOINT_NAMES,
     SyntheticConfig,
@@ -349,6 +350,17 @@ def test_the_tool_writes_a_dataset_and_prints_its_path(tmp_path):
     assert is_complete(out, num_train=4, num_val=2)
 
 
+def test_the_tool_overwrites_another_dataset_only(tmp_path, capsys):
+    out, few = tmp_path / 'data', ['--num-train', '1', '--num-val', '1']
+    main([str(out), *few])
+    main([str(out), *few, '--overwrite'])
+    assert 'nothing to do' in capsys.readouterr().out
+    with pytest.raises(SystemExit, match='pass overwrite'):
+        main([str(out), *few, '--seed', '1'])
+    main([str(out), *few, '--seed', '1', '--overwrite'])
+    assert is_complete(out, num_train=1, num_val=1, seed=1)
+
+
 @pytest.mark.parametrize(
     ('crowds', 'text'),
     [
@@ -476,9 +488,37 @@ def test_clothed_people_are_people_for_coco(tmp_path):
     assert not is_complete(tmp_path / 'clothed', **NOISY)
 
 
-def test_noise_and_difficulty_must_be_in_range(tmp_path):
-    for arguments in ({'annotation_noise': -1}, {'small_difficulty': 1.5}):
-        with pytest.raises(ValueError, match='got (annot|small)'):
+def test_no_image_has_more_people_than_the_maximum(tmp_path):
+    people = {}
+    for number in (1, 3, 6):
+        out = tmp_path / str(number)
+        make_synthetic_dataset(
+            out, num_train=24, num_val=0, kind='beetles', max_people=number
+        )
+        path = out / 'annotations/beetle_keypoints_train.json'
+        document = json.loads(path.read_text())
+        counts = Counter(a['image_id'] for a in document['annotations'])
+        people[number] = sorted(set(counts.values()))
+    assert people[1] == [1]
+    assert people[3] == [1, 2, 3]
+    assert max(people[6]) > 4
+
+
+def test_the_maximum_is_part_of_the_dataset(tmp_path):
+    make(tmp_path / 'a', max_people=2)
+    assert is_complete(tmp_path / 'a', **NOISY, max_people=2)
+    assert not is_complete(tmp_path / 'a', **NOISY)
+
+
+def test_arguments_must_be_in_range(tmp_path):
+    for arguments in (
+        {'annotation_noise': -1},
+        {'small_difficulty': 1.5},
+        {'max_people': 0},
+        {'max_people': 7},
+        {'max_people': 2.0},
+    ):
+        with pytest.raises(ValueError, match='got (annot|small|max_people)'):
             make_synthetic_dataset(tmp_path / 'a', **FEW, **arguments)
     assert not (tmp_path / 'a').exists()
 

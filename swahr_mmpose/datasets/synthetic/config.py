@@ -16,6 +16,8 @@ from .coco_records import COCO_SIGMAS, KEYPOINT_NAMES, SKELETON
 from .people import draw_person
 
 _MIN_HEIGHT = 16  # px; in smaller people the joints share one pixel
+# Probabilities of one to six people.
+PEOPLE_ODDS = (0.15, 0.2, 0.2, 0.2, 0.15, 0.1)
 
 
 class Kind(NamedTuple):
@@ -85,6 +87,8 @@ class SyntheticConfig:
             ``sigma_k * sqrt(area)`` of OKS. Defaults to 0.
         small_difficulty (float): Loss of contrast and sharpness of small
             people, 0 to 1. Defaults to 0.
+        max_people (int): Maximum number of instances of an image, 1 to 6.
+            Defaults to 6.
 
     Raises:
         ValueError: If an argument is out of its range.
@@ -100,6 +104,7 @@ class SyntheticConfig:
     bare: bool = False
     annotation_noise: float = 0.0
     small_difficulty: float = 0.0
+    max_people: int = len(PEOPLE_ODDS)
 
     def __post_init__(self) -> None:
         """Check the arguments."""
@@ -137,6 +142,12 @@ class SyntheticConfig:
                 0 <= self.small_difficulty <= 1,
                 f'got small_difficulty {self.small_difficulty}, expected 0 '
                 'to 1',
+            ),
+            (
+                isinstance(self.max_people, Integral)
+                and 1 <= self.max_people <= len(PEOPLE_ODDS),
+                f'got max_people {self.max_people}, expected an integer from '
+                f'1 to {len(PEOPLE_ODDS)}',
             ),
         ):
             if not valid:

@@ -36,7 +36,7 @@ import numpy as np
 from . import scene
 from .canvas import Person
 from .coco_records import make_crowd_record, make_document, make_person_record
-from .config import KINDS, SyntheticConfig
+from .config import KINDS, PEOPLE_ODDS, SyntheticConfig
 from .difficulty import move_labels, reduce_quality
 
 __all__ = ['FORMAT_VERSION', 'is_complete', 'make_synthetic_dataset']
@@ -48,8 +48,6 @@ ANNOTATION_FILE = 'annotations/{}_keypoints_{}.json'
 OPTIONAL_KEYS = ('area', 'bbox', 'iscrowd', 'num_keypoints', 'segmentation')
 EMPTY_EVERY, EMPTY_AT = 12, 7  # images 7, 19, 31.. of a split have no instance
 CROWD_EVERY, CROWD_AT = 8, 2  # images 2, 10, 18.. have a crowd; never both
-# Probabilities of one to six people.
-PEOPLE_ODDS = (0.15, 0.2, 0.2, 0.2, 0.15, 0.1)
 MIN_VISIBLE = 0.3  # minimum fraction of visible keypoints of a person
 NUM_GREYS = 6  # shades of clothes, black to white
 MAX_TRIES = 8  # positions tried for a person before it is omitted
@@ -79,6 +77,7 @@ def make_synthetic_dataset(
     bare: bool = SyntheticConfig.bare,
     annotation_noise: float = SyntheticConfig.annotation_noise,
     small_difficulty: float = SyntheticConfig.small_difficulty,
+    max_people: int = SyntheticConfig.max_people,
     overwrite: bool = False,
     progress: Progress = None,
 ) -> Dict:
@@ -107,6 +106,8 @@ def make_synthetic_dataset(
         small_difficulty (float): Loss of contrast and sharpness of the
             smallest people, from 0 to 1; the tallest lose nothing. Defaults
             to 0.
+        max_people (int): Maximum number of instances of an image, 1 to 6.
+            Defaults to 6.
         overwrite (bool): Whether to replace a dataset made by this function.
             Defaults to False.
         progress (Callable, optional): Called as ``progress(done, total)``
@@ -132,6 +133,7 @@ def make_synthetic_dataset(
         bare,
         annotation_noise,
         small_difficulty,
+        max_people,
     )
     out = Path(out_dir).resolve()
     _check_target(out, overwrite)
@@ -162,8 +164,7 @@ def is_complete(out_dir: Union[str, Path], **arguments: Any) -> bool:
     Args:
         out_dir (str | Path): Folder to check.
         **arguments: Arguments of :func:`make_synthetic_dataset`, from
-            ``num_train`` to
-            ``small_difficulty``.
+            ``num_train`` to ``max_people``.
 
     Returns:
         bool: Whether format version, arguments and number of files agree.
@@ -249,6 +250,7 @@ def _describe(config: SyntheticConfig) -> Dict:
         ('bare', False),
         ('annotation_noise', 0),
         ('small_difficulty', 0),
+        ('max_people', len(PEOPLE_ODDS)),
     ):
         if arguments[key] == default:
             del arguments[key]
@@ -323,7 +325,7 @@ def _label_people(
 def _place_people(
     rng: np.random.Generator, config: SyntheticConfig, bars: np.ndarray
 ) -> List[Person]:
-    """Draw up to six people, the tallest first so that small ones show.
+    """Draw some people, the tallest first so that small ones show.
 
     A person who would be hardly visible, or would hide another one too much,
     is tried at other positions and then omitted.
@@ -336,7 +338,8 @@ def _place_people(
     Returns:
         list[Person]: People with visibility, in the order of drawing.
     """
-    number = 1 + rng.choice(len(PEOPLE_ODDS), p=PEOPLE_ODDS)
+    odds = np.array(PEOPLE_ODDS[: config.max_people])
+    number = 1 + rng.choice(len(odds), p=odds / odds.sum())
     # One height from each of `number` equal parts of the logarithmic range:
     # uniform overall, and very different within an image.
     parts = (np.arange(number)[::-1] + rng.random(number)) / number
