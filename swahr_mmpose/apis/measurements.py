@@ -6,7 +6,7 @@ N people, K keypoints.
 
 from __future__ import annotations
 
-from typing import Any, Iterable, List
+from typing import Any, Iterable, List, Tuple
 
 import numpy as np
 import torch
@@ -25,6 +25,7 @@ from swahr_mmpose.evaluation.scale_statistics import (
     PersonScales,
     person_confidences,
     person_scales,
+    person_target_changes,
 )
 
 __all__ = ['list_strides', 'measure_localization', 'measure_scales']
@@ -44,54 +45,59 @@ def measure_scales(model: Any, samples: Iterable[dict]) -> PersonScales:
         samples (Iterable[dict]): Samples of the test pipeline.
 
     Returns:
-        PersonScales: Sizes, scales and confidences of the people.
+        PersonScales: Measurements of the people.
     """
     parts = [_measure_people(model, sample) for sample in samples]
-    empty = PersonScales(
-        np.zeros(0), *np.zeros((2, len(model.head.scale_layers), 0))
-    )
-    sizes, scales, confidences = zip(empty, *parts)
-    return PersonScales(
-        np.concatenate(sizes),
-        np.concatenate(scales, axis=1),
-        np.concatenate(confidences, axis=1),
-    )
+    columns = zip(_measure_nobody(model), *parts)
+    return PersonScales(*(np.concatenate(c, axis=-1) for c in columns))
+
+
+def _measure_nobody(model: Any) -> PersonScales:
+    """Make the measurements of no people."""
+    levels = len(model.head.scale_layers)
+    return PersonScales(np.zeros(0), *np.zeros((4, levels, 0)))
 
 
 @torch.no_grad()
 def _measure_people(model: Any, sample: dict) -> PersonScales:
     """Measure the annotated people of a sample."""
-    sigma = float(getattr(model.head.decoder, 'sigma', 2.0))
     data = model.data_preprocessor(pseudo_collate([sample]))
     images, info = data['inputs'], data['data_samples'][0].metainfo
     people = read_people(info, model.head.num_keypoints)
-    levels = len(model.head.scale_layers)
     if not len(people.areas):
-        return PersonScales(np.zeros(0), *np.zeros((2, levels, 0)))
+        return _measure_nobody(model)
     if isinstance(images, list):
         images = images[info['pyramid_scales'].index(1.0)]
     geometry = SampleGeometry.from_metainfo(info)
     pixels = geometry.to_input(people.keypoints)
     output = model.head(model.extract_feat(images), with_scale_maps=True)
-    scales, confidences = (
-        np.stack(
-            [
-                function(
-                    level[0].float().cpu().numpy(),
-                    _to_cells(model, pixels, geometry.size[0], level),
-                    people.visible,
-                    sigma,
-                )
-                for level in maps
-            ]
+    levels = [
+        _measure_level(
+            alpha[0].float().cpu().numpy(),
+            heatmaps[0].float().cpu().numpy(),
+            _to_cells(model, pixels, geometry.size[0], alpha),
+            people.visible,
+            float(getattr(model.head.decoder, 'sigma', 2.0)),
         )
-        for function, maps in (
-            (person_scales, output.scale_maps),
-            (person_confidences, output.heatmaps),
-        )
-    )
+        for alpha, heatmaps in zip(output.scale_maps, output.heatmaps)
+    ]
     sizes = np.sqrt(people.boxes[:, 2] * people.boxes[:, 3])
-    return PersonScales(sizes * geometry.zoom[0], scales, confidences)
+    return PersonScales(sizes * geometry.zoom[0], *map(np.array, zip(*levels)))
+
+
+def _measure_level(
+    alpha: np.ndarray,
+    heatmaps: np.ndarray,
+    cells: np.ndarray,
+    visible: np.ndarray,
+    sigma: float,
+) -> Tuple[np.ndarray, ...]:
+    """Measure scales, confidences, changes and errors of one level."""
+    return (
+        person_scales(alpha, cells, visible, sigma),
+        person_confidences(heatmaps, cells, visible, sigma),
+        *person_target_changes(alpha, heatmaps, cells, visible, sigma),
+    )
 
 
 def _find_offset(model: Any) -> float:

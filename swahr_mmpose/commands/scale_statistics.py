@@ -15,7 +15,10 @@ paper. Spearman's rank correlation of s and size is 1 if a larger person always
 has a larger s; its 95-percent interval is of a bootstrap over people.
 
 s is read where it acts: over the Gaussian H of each keypoint, with the weights
-H |ln H|. At the keypoint itself H is 1 and no scale changes it.
+H |ln H|. At the keypoint itself H is 1 and no scale changes it. target_change
+and error are root mean squares of H' - H and P - H, with the adapted target H'
+and the predicted heatmap P: scales have little effect where the former is far
+below the latter.
 """
 
 from __future__ import annotations

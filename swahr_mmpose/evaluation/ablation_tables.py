@@ -284,33 +284,7 @@ def _format_curves(rows: Sequence[Row]) -> str:
 
 
 def _format_scales(rows: Sequence[Row]) -> str:
-    """Format correlations of s, spread, and mean s of small and large."""
-    lines = []
-    for label, group in rows:
-        for level in ('1/4', '1/2'):
-            thirds = [
-                run['scales'][level]['scale_of_thirds_by_size']
-                for run in group
-                if 'scales' in run
-            ]
-            lines.append(
-                [
-                    label,
-                    level,
-                    *(
-                        '; '.join(
-                            _format_correlation(run['scales'][level][key])
-                            for run in group
-                            if 'scales' in run
-                        )
-                        for key in ('size', 'confidence')
-                    ),
-                    *(
-                        _format_values([t[i] for t in thirds], 3)
-                        for i in (0, 1, 2)
-                    ),
-                ]
-            )
+    """Format what scales follow, their means by size, and their effect."""
     return _format_table(
         [
             'training',
@@ -320,9 +294,35 @@ def _format_scales(rows: Sequence[Row]) -> str:
             's of the smallest third',
             's of the middle third',
             's of the largest third',
+            'change of the target, % of the error',
         ],
-        lines,
+        [
+            [label, level, *_format_level(levels)]
+            for label, group in rows
+            for level in ('1/4', '1/2')
+            for levels in [
+                [r['scales'][level] for r in group if 'scales' in r]
+            ]
+        ],
     )
+
+
+def _format_level(levels: Sequence[Mapping[str, Any]]) -> List[str]:
+    """Format the scales of one level of some runs."""
+    thirds = [found['scale_of_thirds_by_size'] for found in levels]
+    effects = [
+        100 * found['target_change'] / found['error']
+        for found in levels
+        if found.get('error')
+    ]
+    return [
+        *(
+            '; '.join(_format_correlation(found[key]) for found in levels)
+            for key in ('size', 'confidence')
+        ),
+        *(_format_values([t[i] for t in thirds], 3) for i in (0, 1, 2)),
+        _format_values(effects, 1),
+    ]
 
 
 def _format_correlation(found: Mapping[str, Any]) -> str:

@@ -12,7 +12,7 @@ are largest at ``sqrt(2) * sigma`` from the keypoint.
 from __future__ import annotations
 
 import math
-from typing import Any, Dict, Iterator, NamedTuple, Sequence, Tuple
+from typing import Any, Dict, Iterator, NamedTuple, Optional, Sequence, Tuple
 
 import numpy as np
 from scipy.stats import spearmanr
@@ -22,6 +22,7 @@ __all__ = [
     'bootstrap_interval',
     'person_confidences',
     'person_scales',
+    'person_target_changes',
     'rank_correlation',
     'summarize_scales',
 ]
@@ -38,11 +39,17 @@ class PersonScales(NamedTuple):
         scales (np.ndarray): Scales s by level, shape (levels, N).
         confidences (np.ndarray): Mean heights of the predicted peaks by
             level, shape (levels, N).
+        changes (np.ndarray): Mean squares of the change of the target by its
+            scale, shape (levels, N).
+        errors (np.ndarray): Mean squares of the error of the heatmap, shape
+            (levels, N).
     """
 
     sizes: np.ndarray
     scales: np.ndarray
     confidences: np.ndarray
+    changes: np.ndarray
+    errors: np.ndarray
 
 
 def person_scales(
@@ -71,11 +78,7 @@ def person_scales(
     sums = np.zeros((2, len(keypoints)))
     windows = _iterate_windows(alpha.shape[1:], keypoints, visible, 3 * sigma)
     for n, k, rows, columns in windows:
-        x, y = keypoints[n, k]
-        squared = (np.arange(rows.start, rows.stop)[:, None] - y) ** 2 + (
-            np.arange(columns.start, columns.stop) - x
-        ) ** 2
-        log = squared / (2 * sigma**2)  # of 1/H
+        log = _log_gaussian(keypoints[n, k], rows, columns, sigma)
         weights = log * np.exp(-log)
         sums[0, n] += weights.sum()
         sums[1, n] += (weights * alpha[k, rows, columns]).sum()
@@ -115,6 +118,67 @@ def person_confidences(
         totals[n] += heatmaps[k, rows, columns].max()
         counts[n] += 1
     return totals / np.where(counts > 0, counts, np.nan)
+
+
+def person_target_changes(
+    alpha: np.ndarray,
+    heatmaps: np.ndarray,
+    keypoints: np.ndarray,
+    visible: np.ndarray,
+    sigma: float = 2.0,
+) -> Tuple[np.ndarray, np.ndarray]:
+    """Compute by how much scales change the targets of each person.
+
+    With the target H and its adaptation ``H' = H + alpha H ln H + (alpha
+    ln H)^2 H / 2`` (Eq. 8), these are the means of ``(H' - H)^2`` and of
+    ``(P - H)^2`` over the cells within three standard deviations of the
+    person's keypoints in x and in y. The first is far below the second where
+    scales have little effect on the loss.
+
+    Args:
+        alpha (np.ndarray): Scale map of one level, shape (K, h, w).
+        heatmaps (np.ndarray): Predicted heatmaps P, shape (K, h, w).
+        keypoints (np.ndarray): Cells ``(x, y)``, shape (N, K, 2).
+        visible (np.ndarray): Visibility, shape (N, K); labelled keypoints
+            have values above 0.
+        sigma (float): Standard deviation of the Gaussians in cells. Defaults
+            to 2.
+
+    Returns:
+        tuple: Changes and errors, shape (N,) each; NaN for people without a
+        labelled keypoint on the map.
+    """
+    windows = list(
+        _iterate_windows(alpha.shape[1:], keypoints, visible, 3 * sigma)
+    )
+    logs = np.full(alpha.shape, np.inf)  # ln(1/H)
+    for n, k, rows, columns in windows:
+        log = _log_gaussian(keypoints[n, k], rows, columns, sigma)
+        logs[k, rows, columns] = np.minimum(logs[k, rows, columns], log)
+    targets = np.exp(-logs)
+    logs[np.isinf(logs)] = 0
+    power = alpha * logs
+    squares = (
+        ((power**2 / 2 - power) * targets) ** 2,
+        (heatmaps - targets) ** 2,
+    )
+    totals = np.zeros((3, len(keypoints)))
+    for n, k, rows, columns in windows:
+        cells = [maps[k, rows, columns] for maps in squares]
+        totals[:, n] += cells[0].sum(), cells[1].sum(), cells[0].size
+    known = np.where(totals[2] > 0, totals[2], np.nan)
+    return totals[0] / known, totals[1] / known
+
+
+def _log_gaussian(
+    keypoint: np.ndarray, rows: slice, columns: slice, sigma: float
+) -> np.ndarray:
+    """Compute ln(1/H) of the Gaussian of a keypoint in a window."""
+    x, y = keypoint
+    squared = (np.arange(rows.start, rows.stop)[:, None] - y) ** 2 + (
+        np.arange(columns.start, columns.stop) - x
+    ) ** 2
+    return squared / (2 * sigma**2)
 
 
 def _iterate_windows(
@@ -222,8 +286,9 @@ def summarize_scales(
         dict: JSON content: ``people`` and ``left_out`` (counts), and by level
         (``'1/4'``, ``'1/2'``) the rank correlations of s with ``size`` and
         ``confidence``, each with its 95 % bootstrap interval, the ``spread``
-        (range of the central 90 % of s, relative to its median) and
-        ``scale_of_thirds_by_size``.
+        (range of the central 90 % of s, relative to its median),
+        ``scale_of_thirds_by_size``, and the root mean squares
+        ``target_change`` of ``H' - H`` and ``error`` of ``P - H``.
     """
     known = np.isfinite(people.scales).all(axis=0)
     known &= np.isfinite(people.confidences).all(axis=0)
@@ -243,8 +308,15 @@ def summarize_scales(
             'scale_of_thirds_by_size': [
                 float(s[t].mean()) if len(t) else None for t in thirds
             ],
+            'target_change': _root_mean(people.changes[level, known]),
+            'error': _root_mean(people.errors[level, known]),
         }
     return result
+
+
+def _root_mean(squares: np.ndarray) -> Optional[float]:
+    """Compute the root of a mean of squares; None without values."""
+    return float(np.sqrt(squares.mean())) if len(squares) else None
 
 
 def _correlate(a: np.ndarray, b: np.ndarray) -> Dict[str, Any]:

@@ -206,7 +206,7 @@ def test_scales_that_are_not_finite_are_left_out():
     people = PersonScales(
         np.array([10.0, 20, 30, 40]),
         np.array([[1, np.nan, 1.1, 1.2], [1, 1, np.inf, 1.3], [1, 1, 1, 1.4]]),
-        np.ones((3, 4)),
+        *np.ones((3, 3, 4)),
     )
     section = _show_scales(people, [4, 2, 1])
     assert section.note.startswith('Scale s of 2 annotated people')
@@ -217,7 +217,7 @@ def test_without_a_finite_scale_there_is_no_section_of_them(
     synthetic, tmp_path, results, monkeypatch
 ):
     people = PersonScales(
-        np.array([10.0, 20]), np.full((2, 2), np.nan), np.ones((2, 2))
+        np.array([10.0, 20]), np.full((2, 2), np.nan), *np.ones((3, 2, 2))
     )
     monkeypatch.setattr(
         'swahr_mmpose.commands.report._read_results',

@@ -11,6 +11,8 @@ LEVEL = {
     'size': CORRELATION,
     'confidence': {'rank_correlation': None, 'interval': None},
     'scale_of_thirds_by_size': [0.9, 1.0, 1.1],
+    'target_change': 0.01,
+    'error': 0.2,
 }
 
 
@@ -70,6 +72,7 @@ def test_each_level_of_the_scales_has_a_row():
     lines = table.splitlines()
     assert len(lines) == 4
     assert '| 1/4 | 0.50 (0.40 to 0.60) | - | 0.900 | 1.000 |' in lines[2]
+    assert lines[2].endswith('| 5.0 |')
 
 
 def test_both_assignments_and_other_noise_have_their_tables():

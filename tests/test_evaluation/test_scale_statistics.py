@@ -2,6 +2,7 @@ import math
 
 import numpy as np
 import pytest
+import torch
 from scipy.stats import spearmanr
 
 from swahr_mmpose.evaluation.scale_statistics import (
@@ -9,9 +10,11 @@ from swahr_mmpose.evaluation.scale_statistics import (
     bootstrap_interval,
     person_confidences,
     person_scales,
+    person_target_changes,
     rank_correlation,
     summarize_scales,
 )
+from swahr_mmpose.models.losses.functional import scale_adapted_target
 
 CENTRE = np.array([[[10.0, 10.0]]])
 LABELLED = np.ones((1, 1))
@@ -82,6 +85,44 @@ def test_confidence_is_the_mean_height_of_the_peaks_nearby():
     assert found == pytest.approx([0.7])
 
 
+def test_changes_of_targets_are_those_of_the_loss():
+    """Eq. 8 of dense targets; two people share the map of a keypoint."""
+    rng = np.random.default_rng(0)
+    alpha = rng.uniform(-0.3, 0.3, (2, 31, 31))
+    heatmaps = rng.uniform(0, 1, (2, 31, 31))
+    keypoints = np.array([[[9.0, 12.0], [15, 15]], [[13.4, 12.0], [0, 0]]])
+    visible = np.array([[2, 1], [2, 0]])
+    y, x = np.mgrid[:31, :31]
+    targets, windows = np.zeros((2, 31, 31)), np.zeros((2, 2, 31, 31), bool)
+    for n, k in ((0, 0), (0, 1), (1, 0)):
+        px, py = keypoints[n, k]
+        inside = np.maximum(abs(x - round(px)), abs(y - round(py))) <= 6
+        gaussian = np.exp(-((x - px) ** 2 + (y - py) ** 2) / 8) * inside
+        targets[k] = np.maximum(targets[k], gaussian)
+        windows[n, k] = inside
+    adapted = scale_adapted_target(*map(torch.as_tensor, (targets, alpha)))
+    changes, errors = person_target_changes(
+        alpha, heatmaps, keypoints, visible
+    )
+    for n in range(2):
+        for found, maps in ((changes, adapted.numpy()), (errors, heatmaps)):
+            expected = ((maps - targets)[windows[n]] ** 2).mean()
+            assert found[n] == pytest.approx(expected)
+
+
+def test_scales_of_one_change_no_target():
+    heatmaps = np.zeros((1, 21, 21))
+    changes, errors = person_target_changes(
+        0 * heatmaps, heatmaps, CENTRE, LABELLED
+    )
+    assert changes.tolist() == [0]
+    assert errors[0] > 0
+    changes, errors = person_target_changes(
+        heatmaps, heatmaps, CENTRE, 0 * LABELLED
+    )
+    assert np.isnan([changes, errors]).all()
+
+
 def test_rank_correlation_is_spearmans():
     rng = np.random.default_rng(0)
     for _ in range(50):
@@ -120,7 +161,8 @@ def test_levels_are_named_by_their_stride_and_unknown_people_left_out():
     sizes = np.arange(1.0, 11)
     scales = np.stack([sizes / 10, -sizes / 10 + 2])
     scales[0, 3], scales[1, 6] = np.nan, np.inf
-    people = PersonScales(sizes, scales, np.tile(sizes[::-1], (2, 1)))
+    falling = np.tile(sizes[::-1], (2, 1))
+    people = PersonScales(sizes, scales, falling, scales**2, falling**2)
     result = summarize_scales(people, [4, 2])
     assert (result['people'], result['left_out']) == (8, 2)
     quarter, half = result['1/4'], result['1/2']
@@ -131,11 +173,15 @@ def test_levels_are_named_by_their_stride_and_unknown_people_left_out():
         quarter['scale_of_thirds_by_size']
     )
     assert 0.5 < quarter['spread'] < 2
+    known = [i for i in range(10) if i not in (3, 6)]
+    for key, values in (('target_change', sizes / 10), ('error', sizes[::-1])):
+        expected = math.sqrt(np.mean(values[known] ** 2))
+        assert quarter[key] == pytest.approx(expected)
 
 
 @pytest.mark.filterwarnings('error')
 def test_without_people_nothing_is_known():
-    people = PersonScales(np.zeros(0), np.zeros((1, 0)), np.zeros((1, 0)))
+    people = PersonScales(np.zeros(0), *np.zeros((4, 1, 0)))
     result = summarize_scales(people, [4])
     assert result['people'] == 0
     assert result['1/4'] == {
@@ -143,4 +189,6 @@ def test_without_people_nothing_is_known():
         'confidence': {'rank_correlation': None, 'interval': None},
         'spread': None,
         'scale_of_thirds_by_size': [None] * 3,
+        'target_change': None,
+        'error': None,
     }

@@ -39,6 +39,9 @@ VARIANTS = {
     'SAHR-lambda0.5': {**NO_WEIGHTS, LOSS + 'regularizer_weight': 0.5},
     'SAHR-lambda0.1': {**NO_WEIGHTS, LOSS + 'regularizer_weight': 0.1},
     'SWAHR-lambda0.1': {LOSS + 'regularizer_weight': 0.1},
+    # Controls: a scale branch that is kept at s = 1.
+    'SAHR-lambda100': {**NO_WEIGHTS, LOSS + 'regularizer_weight': 100},
+    'SWAHR-lambda100': {LOSS + 'regularizer_weight': 100},
     'WAHR-gamma0.1': {**NO_SCALES, LOSS + 'gamma': 0.1},
     'WAHR-gamma1': {**NO_SCALES, LOSS + 'gamma': 1.0},
 }
