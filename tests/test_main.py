@@ -343,6 +343,14 @@ def test_a_script_runs_with_its_arguments(monkeypatch, tmp_path, capsys):
     assert capsys.readouterr().out == f'__main__ 7 {expected}\n'
 
 
+def test_run_requires_a_script_alone(swahr, monkeypatch):
+    monkeypatch.setattr(sys, 'excepthook', sys.excepthook)
+    status, _, err = swahr('run')
+    assert status == 2
+    assert 'error: expected a script: SCRIPT [ARGUMENTS ...]' in err
+    assert 'required' not in err
+
+
 def test_a_missing_script_is_named(swahr, monkeypatch):
     monkeypatch.setattr(sys, 'excepthook', sys.excepthook)
     status, _, _ = swahr('run', 'tools/nowhere.py')

@@ -38,7 +38,9 @@ from mmengine.dataset import Compose, pseudo_collate
 
 from swahr_mmpose.checkpoints.model_zoo import resolve_model
 from swahr_mmpose.evaluation.pose_nms import select_people
+from swahr_mmpose.utils.argument_checks import require_fraction
 from swahr_mmpose.utils.config import name_types
+from swahr_mmpose.utils.config_options import check_option_values
 from swahr_mmpose.utils.device import find_default_device
 from swahr_mmpose.utils.registry_errors import build_errors
 
@@ -68,13 +70,18 @@ class _LoadedItem:
         return tuple(tuple(level.shape) for level in levels)
 
 
-def _check_arguments(nms: Optional[float], **counts: Optional[int]) -> None:
+def _check_arguments(
+    threshold: float, nms: Optional[float], **counts: Optional[int]
+) -> None:
     """Raise ValueError for arguments out of range."""
     for name, number in counts.items():
-        if number is not None and number < 1:
-            raise ValueError(f'{name} must be 1 or more, got {number}')
-    if nms is not None and not 0 <= nms <= 1:
-        raise ValueError(f'nms must be an OKS from 0 to 1, got {nms}')
+        if number is None:
+            continue
+        if not isinstance(number, (int, np.integer)) or number < 1:
+            raise ValueError(f'{name} must be 1 or more, got {number!r}')
+    require_fraction('threshold', threshold)
+    if nms is not None:
+        require_fraction('nms', nms, 'an OKS')
 
 
 def _load_config(
@@ -87,19 +94,17 @@ def _load_config(
         cfg, path = name_types(config), checkpoint
     else:
         raise ValueError('a Config needs a checkpoint; give its path')
+    check_option_values(cfg, options)
     cfg.merge_from_dict(options)
     return cfg, path
 
 
 def _set_options(
-    model: Any,
-    flip: Optional[bool],
-    fill_missing: Optional[bool],
-    output_scales: Optional[bool],
+    model: Any, flip: Optional[bool], fill_missing: Optional[bool]
 ) -> None:
     """Override settings of a model; None leaves them as in the config."""
-    options = dict(flip_test=flip, output_scales=output_scales)
-    model.test_cfg.update({k: v for k, v in options.items() if v is not None})
+    if flip is not None:
+        model.test_cfg['flip_test'] = flip
     if fill_missing is not None:
         model.head.decoder.decode_fill_missing = fill_missing
 
@@ -116,7 +121,7 @@ class Inferencer:
             fetched at the first use.
         device (str, optional): Device of the model. Defaults to None, a GPU
             if available.
-        threshold (float): Minimum instance score. Defaults to 0.2.
+        threshold (float): Minimum instance score, 0 to 1. Defaults to 0.2.
         max_people (int, optional): Maximum number of people per image, best
             scores first. Defaults to None, no limit.
         nms (float, optional): OKS from 0 to 1: of people that are more
@@ -166,13 +171,19 @@ class Inferencer:
         cfg_options: Optional[dict] = None,
     ) -> None:
         _check_arguments(
-            nms, batch_size=batch_size, max_people=max_people, workers=workers
+            threshold,
+            nms,
+            batch_size=batch_size,
+            max_people=max_people,
+            workers=workers,
         )
         cfg, path = _load_config(config, checkpoint, cfg_options or {})
-        model = load_model(cfg, path, device or find_default_device())
+        model = load_model(
+            cfg, path, device or find_default_device(), output_scales
+        )
         self.model = cast(Any, model)
         self.metainfo: Dict[str, Any] = self.model.dataset_meta
-        _set_options(self.model, flip, fill_missing, output_scales)
+        _set_options(self.model, flip, fill_missing)
         with build_errors():
             self.pipeline = Compose(cfg.test_dataloader.dataset.pipeline)
         self.selection: Dict[str, Any] = dict(
@@ -203,18 +214,21 @@ class Inferencer:
             every (int): Step between images or frames: 2 takes every second
                 one. Ignored for a :class:`Source`. Defaults to 1.
             on_error (Callable, optional): Function of item and error, called
-                for each item that cannot be read; the iteration continues.
-                Defaults to None, which raises the error.
+                for each item that cannot be read, also for image files of a
+                list that do not exist; the iteration continues. Ignored for
+                a missing single file or folder. Defaults to None, which
+                raises the error.
 
         Returns:
             Iterator[Result]: Results in the order of the inputs.
 
         Raises:
-            FileNotFoundError: If an input does not exist.
+            FileNotFoundError: If inputs do not exist; before the first image,
+                unless ``inputs`` is an iterable.
             ValueError: If an input cannot be read; names the image.
         """
         if not isinstance(inputs, Source):
-            inputs = open_source(inputs, every)
+            inputs = open_source(inputs, every, on_error is not None)
         return self._iterate_results(inputs, on_error)
 
     def _iterate_results(

@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+import os
 import os.path as osp
 import re
 from collections import Counter
@@ -15,6 +16,7 @@ import numpy as np
 
 from swahr_mmpose.datasets.checks.image_files import LARGEST_RATIO
 from swahr_mmpose.datasets.transforms.loading import read_image
+from swahr_mmpose.utils.argument_checks import describe_missing
 
 from .image_inputs import (
     PILLOW_TYPES,
@@ -113,7 +115,9 @@ class Source:
     skipped_files: Sequence[str] = ()
 
 
-def open_source(inputs: Inputs, every: int = 1) -> Source:
+def open_source(
+    inputs: Inputs, every: int = 1, allow_missing: bool = False
+) -> Source:
     """Determine the kind of the inputs and open them.
 
     Args:
@@ -125,12 +129,15 @@ def open_source(inputs: Inputs, every: int = 1) -> Source:
             (3, h, w) in RGB order, PIL images.
         every (int): Step between items: 2 takes every second one. Defaults to
             1.
+        allow_missing (bool): Whether image files in a list may be missing;
+            reading such an item raises FileNotFoundError. Defaults to False.
 
     Returns:
         Source: At least one item, unless ``inputs`` is an iterable.
 
     Raises:
-        FileNotFoundError: If a file does not exist.
+        FileNotFoundError: If a file or folder does not exist; names all that
+            are missing.
         ValueError: If an input is the URL of an image, a folder without
             images or a video or stream that cannot be opened, if a video,
             camera or stream is not the only input, or if ``every`` is below
@@ -145,7 +152,7 @@ def open_source(inputs: Inputs, every: int = 1) -> Source:
     if isinstance(inputs, (str, int)):
         if isinstance(inputs, int) or _is_video_or_camera(inputs):
             return _open_video(inputs, every)
-        inputs = [inputs]
+        inputs, allow_missing = [inputs], False
     if not isinstance(inputs, (list, tuple)):
         return Source('arrays', _iterate_items(inputs, every))
     if not all(isinstance(entry, (str, Path)) for entry in inputs):
@@ -153,7 +160,9 @@ def open_source(inputs: Inputs, every: int = 1) -> Source:
         return Source('arrays', _iterate_items(inputs, every), count)
     if len(inputs) == 1 and _is_video_or_camera(str(inputs[0])):
         return open_source(inputs[0], every)
-    return _list_images([str(entry) for entry in inputs], every)
+    entries = [str(entry) for entry in inputs]
+    _refuse_missing(entries, allow_missing)
+    return _list_images(entries, every)
 
 
 def _list_batch(images: Any) -> List[Any]:
@@ -215,10 +224,7 @@ def _list_images(entries: List[str], every: int) -> Source:
             files = [str(p) for p in sorted(Path(entry).iterdir())]
             images = [p for p in files if _extension(p) in IMAGE_TYPES]
             if not images:
-                raise ValueError(
-                    f'folder {entry} has no images: none of its {len(files)} '
-                    f'files ends with one of {" ".join(IMAGE_TYPES)}'
-                )
+                raise ValueError(_describe_folder(entry, files))
             skipped += [p for p in files if _extension(p) not in IMAGE_TYPES]
             paths += images
         else:
@@ -231,6 +237,25 @@ def _list_images(entries: List[str], every: int) -> Source:
     return Source(
         'images', items, len(items), name=name, skipped_files=skipped
     )
+
+
+def _describe_folder(folder: str, entries: Paths) -> str:
+    """Describe a folder without images; name a subfolder that has some."""
+    message = (
+        f'folder {folder} has no images: none of its files '
+        f'({sum(map(osp.isfile, entries))}) ends with one of '
+        f'{" ".join(IMAGE_TYPES)}'
+    )
+    folders = [entry for entry in entries if osp.isdir(entry)]
+    if not folders:
+        return message
+    full = [
+        f
+        for f in folders
+        if any(_extension(name) in IMAGE_TYPES for name in os.listdir(f))
+    ]
+    given = full or ['another folder']
+    return f'{message}; subfolders are not searched, give {given[0]}'
 
 
 def _name_files(paths: Paths) -> List[str]:
@@ -265,8 +290,19 @@ def _check_entry(entry: str, count: int) -> None:
             f'must be the only input, '
             f'got {count} inputs; process one at a time'
         )
-    if not osp.exists(entry):
-        raise FileNotFoundError(f'{entry} does not exist')
+
+
+def _refuse_missing(entries: Paths, allow_images: bool) -> None:
+    """Raise for entries that do not exist, except image files if allowed."""
+    missing = [
+        entry
+        for entry in entries
+        if not osp.exists(entry)
+        and not ('://' in entry or _is_video_or_camera(entry))
+        and not (allow_images and _extension(entry) in IMAGE_TYPES)
+    ]
+    if missing:
+        raise FileNotFoundError(describe_missing(missing))
 
 
 def _iterate_items(entries: Iterable[Any], every: int) -> Iterator[Item]:

@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 import os.path as osp
+from copy import copy
 from typing import Any, Mapping, Optional, Union
 
 import torch
@@ -11,6 +12,7 @@ from mmengine.config import Config
 from mmengine.registry import init_default_scope
 from mmengine.runner.checkpoint import _load_checkpoint_to_model
 from mmpose.apis.inference import dataset_meta_from_config
+from mmpose.models.pose_estimators import PoseLifter, TopdownPoseEstimator
 from mmpose.registry import DATASETS, MODELS
 from torch import nn
 
@@ -18,6 +20,10 @@ from swahr_mmpose.checkpoints.averaged import report_averaged_weights
 from swahr_mmpose.checkpoints.compare import refuse_other_weights
 from swahr_mmpose.checkpoints.download import local_file
 from swahr_mmpose.checkpoints.io import read_checkpoint
+from swahr_mmpose.checkpoints.scale_branch import (
+    match_scale_branch,
+    require_scale_branch,
+)
 from swahr_mmpose.datasets.checks.dataset_files import require_annotation_file
 from swahr_mmpose.datasets.checks.image_files import refuse_paths_outside
 from swahr_mmpose.datasets.checks.nested import iter_leaves
@@ -35,11 +41,16 @@ __all__ = [
 
 
 def load_model(
-    cfg: Config, checkpoint: str, device: Union[str, torch.device] = 'cpu'
+    cfg: Config,
+    checkpoint: str,
+    device: Union[str, torch.device] = 'cpu',
+    output_scales: Optional[bool] = None,
 ) -> nn.Module:
     """Build the model of a config and load a checkpoint, for inference.
 
-    Dataset files are not read.
+    Dataset files are not read. Without scale branch in the checkpoint the
+    model has none either (``head.scale_layers`` is None): that of the config
+    is not trained.
 
     Args:
         cfg (Config): Complete config.
@@ -47,6 +58,9 @@ def load_model(
             model.
         device (str | torch.device): Device of the model. Defaults to
             ``'cpu'``.
+        output_scales (bool, optional): Value of ``test_cfg.output_scales``;
+            True requires a scale branch. Defaults to None, that of the
+            config.
 
     Returns:
         nn.Module: Pose estimator in evaluation mode. Its ``dataset_meta`` is
@@ -56,7 +70,8 @@ def load_model(
         FileNotFoundError: If the checkpoint does not exist.
         ValueError: If weights are missing, unexpected or of another shape,
             if the file holds more than weights, if the config has an unknown
-            type or argument, or if the device cannot be used.
+            type or argument or a top-down model, if the device cannot be
+            used, or if a scale branch is required and there is none.
     """
     require_device(device)
     cfg = name_types(cfg)
@@ -65,9 +80,16 @@ def load_model(
     settings.backbone.init_cfg = None
     with build_errors():
         model = MODELS.build(settings)
+    _refuse_top_down(model, cfg.filename)
+    if output_scales is not None:
+        model.test_cfg = copy(model.test_cfg)  # that of the config
+        model.test_cfg['output_scales'] = output_scales
     content = read_checkpoint(local_file(checkpoint))
     # Before MMEngine lists every difference.
     refuse_other_weights(model, content, checkpoint)
+    if model.test_cfg.get('output_scales'):
+        require_scale_branch(model, content, cfg.filename, checkpoint)
+    match_scale_branch(model, content)
     _load_checkpoint_to_model(model, content)
     report_averaged_weights(content, checkpoint)
     meta = (content.get('meta') or {}).get('dataset_meta')
@@ -75,6 +97,16 @@ def load_model(
     model.to(device)
     model.eval()
     return model
+
+
+def _refuse_top_down(model: nn.Module, name: Optional[str]) -> None:
+    """Raise ValueError for a model that needs boxes or poses of people."""
+    if isinstance(model, (TopdownPoseEstimator, PoseLifter)):
+        raise ValueError(
+            f'config {name or ""}: {type(model).__name__} is not a bottom-up '
+            'model, and needs the box or pose of each person; use a config '
+            "of this package, or MMPose's own inferencer (MMPoseInferencer)"
+        )
 
 
 def load_dataset(

@@ -23,6 +23,7 @@ from typing import (
 import cv2
 import numpy as np
 
+from swahr_mmpose.datasets.checks.text import count as plural
 from swahr_mmpose.evaluation.coco_results import (
     CocoResultsWriter,
     image_ids,
@@ -70,6 +71,11 @@ def refuse_to_overwrite(
                 f'drawings would overwrite the inputs in {output}; choose '
                 'another folder'
             )
+
+
+def _count_people(number: int) -> str:
+    """Write a number of people."""
+    return '1 person' if number == 1 else f'{number} people'
 
 
 class ImageFolder:
@@ -318,7 +324,7 @@ class OutputSinks:
         """
         self.num_images += 1
         self.num_people += len(result.scores)
-        self.progress.update(f'{self.num_people} people')
+        self.progress.update(_count_people(self.num_people))
         if self.results:
             self._write_results(self.results, result)
         if not (self.draw or self.window):
@@ -345,7 +351,7 @@ class OutputSinks:
             error (Exception): Error of reading it.
         """
         self.skipped.append(item.path or item.name)
-        self.progress.update(f'{self.num_people} people')
+        self.progress.update(_count_people(self.num_people))
         self.progress.write(f'skipped: {error}')
 
     def __exit__(self, *error: Any) -> Optional[bool]:
@@ -355,16 +361,17 @@ class OutputSinks:
     def summarize(self) -> Iterator[str]:
         """Yield lines with counts, speed and the paths of written files."""
         seconds = time.monotonic() - self.started
-        images = 'image' if self.num_images == 1 else 'images'
-        people = 'person' if self.num_people == 1 else 'people'
         yield (
-            f'{self.num_images} {images}, {self.num_people} {people}, '
+            f'{plural(self.num_images, "image")}, '
+            f'{_count_people(self.num_people)}, '
             f'{seconds:.1f} s '
             f'({self.num_images / max(seconds, 1e-9):.1f} images/s)'
         )
         if self.skipped:
             names = ', '.join(self.skipped[:5])
-            yield f'{len(self.skipped)} images were skipped: {names}'
+            were = 'was' if len(self.skipped) == 1 else 'were'
+            skipped = plural(len(self.skipped), 'image')
+            yield f'{skipped} {were} skipped: {names}'
         for kind, path in self.written:
             yield f'{kind} are in {osp.abspath(path)}'
         yield from self.notes

@@ -13,6 +13,7 @@ import numpy as np
 
 from swahr_mmpose.evaluation.coco_results import results_of
 from swahr_mmpose.evaluation.pose_nms import boxes_of
+from swahr_mmpose.utils.argument_checks import require_fraction
 from swahr_mmpose.visualization.drawing import draw_poses
 
 from . import result_formats
@@ -90,8 +91,8 @@ class Result:
         """Draw the skeletons on the image.
 
         Args:
-            threshold (float): Score above which keypoints are drawn. Defaults
-                to 0.1.
+            threshold (float): Score above which keypoints are drawn, 0 to 1.
+                Defaults to 0.1.
             draw_filled (bool): Whether to draw keypoints that were filled in.
                 Defaults to False.
             draw_sigmas (bool): Whether to draw a circle with a radius of one
@@ -100,7 +101,11 @@ class Result:
 
         Returns:
             np.ndarray: BGR uint8, shape (h, w, 3).
+
+        Raises:
+            ValueError: If the threshold is out of range.
         """
+        require_fraction('threshold', threshold)
         hidden = self.filled & (not draw_filled)
         rgb = draw_poses(
             self.image[..., ::-1],
@@ -173,8 +178,8 @@ class Result:
         Args:
             image_url (str, optional): Address of the image for Label Studio.
                 Defaults to None, the name of the image.
-            threshold (float): Score above which keypoints are written.
-                Defaults to 0.1.
+            threshold (float): Score above which keypoints are written, 0 to
+                1. Defaults to 0.1.
             from_name (str): Name of the ``KeyPointLabels`` tag; that of the
                 ``RectangleLabels`` tag has ``_bbox`` appended. Defaults to
                 ``'keypoints'``.
@@ -184,7 +189,11 @@ class Result:
 
         Returns:
             dict: Task with ``data`` and ``predictions``.
+
+        Raises:
+            ValueError: If the threshold is out of range.
         """
+        require_fraction('threshold', threshold)
         scores = np.where(self.filled, 0, self.keypoint_scores)
         regions = result_formats.to_labelstudio_regions(
             self.keypoints,

@@ -8,12 +8,14 @@ from typing import Any, List, Mapping, Optional
 import torch
 from torch import Tensor, nn
 
+from .scale_branch import PREFIX, has_scale_branch, normalize_key
+
 __all__ = ['compare_state_dicts', 'refuse_non_finite', 'refuse_other_weights']
 
-
-# The scale branch is needed in training only: published baselines have none,
-# and a model without it accepts weights that have one.
-_OPTIONAL = 'head.scale_layers.'
+_REMEDY = (
+    'Use the config that it was trained with, or convert the checkpoint '
+    '(swahr convert).'
+)
 
 
 def compare_state_dicts(
@@ -21,7 +23,7 @@ def compare_state_dicts(
 ) -> List[str]:
     """List the differences between two state dicts.
 
-    The scale branch may be absent on either side.
+    The complete scale branch may be absent on either side.
 
     Args:
         given (Mapping[str, Tensor]): State dict of the checkpoint.
@@ -32,9 +34,10 @@ def compare_state_dicts(
         entry; empty if everything fits.
     """
     problems = []
+    has_scales = has_scale_branch(given) and has_scale_branch(expected)
     for key, tensor in expected.items():
         if key not in given:
-            if not key.startswith(_OPTIONAL):
+            if has_scales or not key.startswith(PREFIX):
                 problems.append(f'{key} is missing')
         elif not isinstance(given[key], Tensor):
             problems.append(f'{key} is {type(given[key]).__name__}, no tensor')
@@ -46,7 +49,7 @@ def compare_state_dicts(
     problems += [
         f'{key} is not part of the model'
         for key in given
-        if key not in expected and not key.startswith(_OPTIONAL)
+        if key not in expected and (has_scales or not key.startswith(PREFIX))
     ]
     return problems
 
@@ -79,6 +82,7 @@ def refuse_other_weights(
     checkpoint: dict,
     name: Optional[str],
     fine_tuning: bool = False,
+    remedy: str = _REMEDY,
 ) -> None:
     """Raise unless the weights of a checkpoint fit a model and are finite.
 
@@ -88,6 +92,8 @@ def refuse_other_weights(
         name (str, optional): File name, for the message.
         fine_tuning (bool): Whether the head may differ. At least one entry
             must still fit. Defaults to False.
+        remedy (str): What to do if they do not fit. Defaults to another
+            config, or conversion.
 
     Raises:
         ValueError: If entries are missing, unexpected or of another shape
@@ -99,7 +105,7 @@ def refuse_other_weights(
             f'checkpoint {name or ""}: state_dict is {type(state).__name__}, '
             'expected a dict of tensors'
         )
-    given = {_normalize_key(k): v for k, v in state.items() if _is_weight(k)}
+    given = {normalize_key(k): v for k, v in state.items() if _is_weight(k)}
     expected = {k: v for k, v in model.state_dict().items() if _is_weight(k)}
     problems = compare_state_dicts(given, expected)
     if fine_tuning and any(_fits(given, expected, k) for k in expected):
@@ -115,9 +121,7 @@ def refuse_other_weights(
     shown = '\n  '.join(problems[:5])
     raise ValueError(
         f'checkpoint {name or ""} does not fit the model: {len(problems)} '
-        f'difference(s)\n  {shown}\nUse the config that it was trained '
-        'with, or convert the checkpoint '
-        '(swahr convert).'
+        f'difference(s)\n  {shown}\n{remedy}'
     )
 
 
@@ -133,12 +137,6 @@ def _fits(
     )
 
 
-def _normalize_key(key: str) -> str:
-    """Strip the prefix of DDP and rename ``keypoint_head`` to ``head``."""
-    key = key[len('module.') :] if key.startswith('module.') else key
-    return key.replace('keypoint_head', 'head')
-
-
 def _is_weight(key: str) -> bool:
     """Whether a key belongs to the network, not to the preprocessor."""
-    return not _normalize_key(key).startswith('data_preprocessor.')
+    return not normalize_key(key).startswith('data_preprocessor.')

@@ -76,7 +76,12 @@ def refuse_other_config(cfg: Config, converted: Converted, name: str) -> None:
     init_default_scope(cfg.default_scope)
     with torch.device('meta'):
         model = MODELS.build(cfg.model)
-    refuse_other_weights(model, converted.state_dict, name)
+    refuse_other_weights(
+        model,
+        converted.state_dict,
+        name,
+        remedy='Give checkpoint and config of the same model.',
+    )
     if (model.head.scale_layers is not None) != converted.model.scale_maps:
         has = 'has a' if converted.model.scale_maps else 'has no'
         print(f'note: {name} {has} scale branch, unlike {cfg.filename}')

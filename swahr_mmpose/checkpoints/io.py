@@ -13,6 +13,7 @@ from typing import Any, Union
 
 import torch
 
+from swahr_mmpose.utils.argument_checks import describe_wrong_checkpoint
 from swahr_mmpose.utils.atomic_write import replaced_file
 from swahr_mmpose.utils.text import escape
 
@@ -43,9 +44,9 @@ def read_checkpoint(path: Path, map_location: Any = 'cpu') -> Any:
 
     Raises:
         FileNotFoundError: If the file does not exist.
-        ValueError: If it is not a checkpoint, is truncated or damaged,
-            declares more data than the file has, or holds other objects than
-            those listed above.
+        ValueError: If it is a folder or not a checkpoint, is truncated or
+            damaged, declares more data than the file has, or holds other
+            objects than those listed above.
     """
     is_zip = _check_format(path)
     try:
@@ -88,6 +89,9 @@ def read_checkpoint(path: Path, map_location: Any = 'cpu') -> Any:
 
 def _check_format(path: Path) -> bool:
     """Check for the two formats of ``torch.save``; return True for zip."""
+    problem = describe_wrong_checkpoint(str(path))
+    if problem:
+        raise ValueError(problem)
     if not osp.isfile(path):
         raise FileNotFoundError(f'checkpoint {path} does not exist')
     with open(path, 'rb') as stream:

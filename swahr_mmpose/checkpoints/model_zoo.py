@@ -137,7 +137,7 @@ def fetch(
     if file is None and not in_parallel:
         _refuse_parallel_fetch(model)
     source = file or _download(model)
-    _verify_hash(source, model)
+    _verify_hash(source, model, downloaded=file is None)
     convert_file(source, path, cfg=read_zoo_config(model), overwrite=True)
     return path
 
@@ -200,8 +200,14 @@ def _download(model: ZooModel) -> str:
         ) from error
 
 
-def _verify_hash(path: str, model: ZooModel) -> None:
+def _verify_hash(path: str, model: ZooModel, downloaded: bool) -> None:
     """Compare the SHA-256 of a file with the digits in its published name.
+
+    Args:
+        path (str): File.
+        model (ZooModel): Entry of the model zoo.
+        downloaded (bool): Whether this package downloaded the file, which may
+            then be removed.
 
     Raises:
         FileNotFoundError: If the file does not exist.
@@ -212,8 +218,12 @@ def _verify_hash(path: str, model: ZooModel) -> None:
     hashed = re.search(r'-([0-9a-f]{8,64})(_\d{8})?\.\w+$', model.file_name)
     digest = file_sha256(path) if hashed else ''
     if hashed and not digest.startswith(hashed[1]):
+        remedy = (
+            'remove it and download it again'
+            if downloaded
+            else 'give the downloaded file as --file'
+        )
         raise ValueError(
             f'{path} is not {model.file_name}: its SHA-256 begins with '
-            f'{digest[:8]}, expected {hashed[1]}; remove it and download it '
-            'again'
+            f'{digest[:8]}, expected {hashed[1]}; {remedy}'
         )

@@ -25,9 +25,12 @@ from __future__ import annotations
 
 import argparse
 from functools import partial
-from typing import Any, Dict
+from typing import Any, Dict, Iterator, Optional, Tuple
 
-from swahr_mmpose.utils.argument_checks import require_file
+from swahr_mmpose.utils.annotation_paths import (
+    require_annotation_file,
+    require_image_dir,
+)
 from swahr_mmpose.utils.cli import (
     Argv,
     add_cfg_options,
@@ -40,6 +43,9 @@ from swahr_mmpose.utils.config import describe_other_file, is_config_file
 
 __all__ = ['check_args', 'main']
 
+# Keys that `swahr dataset new` fills in, which annotations may lack.
+_FILLABLE = ('id', 'category_id', 'bbox', 'keypoints')
+_COCO = 'configs/_base_/datasets/coco.py'
 _SPLITS = ('train', 'val', 'test')
 # Options of annotation files; a config has settings in their place.
 _FILE_OPTIONS = (
@@ -67,8 +73,8 @@ def parse_args(argv: Argv = None) -> argparse.Namespace:
     parser.add_argument(
         '--num-keypoints',
         type=int,
-        help='number of keypoints per person (default: 17, with --crowdpose '
-        '14)',
+        help='number of keypoints per instance (default: that of the '
+        'category in the file; without names in it 17, with --crowdpose 14)',
     )
     parser.add_argument(
         '--crowdpose',
@@ -116,8 +122,10 @@ def check_args(args: argparse.Namespace, defaults: Dict[str, Any]) -> None:
     expected = 'a COCO annotation file (.json) or a config (.py, .yml, .yaml)'
     if kind:
         raise ValueError(f'{args.ann_file} is {kind}, expected {expected}')
-    require_file(
-        args.ann_file, 'annotation file', f'give the path of {expected}'
+    require_annotation_file(
+        args.ann_file,
+        f'give the path of {expected}',
+        [args.img_dir] if args.img_dir else [],
     )
     if args.img_dir is None:
         raise ValueError(
@@ -129,6 +137,7 @@ def check_args(args: argparse.Namespace, defaults: Dict[str, Any]) -> None:
             f'--cfg-options is for configs, got the annotation file '
             f'{args.ann_file}; leave it out'
         )
+    require_image_dir(args.img_dir, 'correct --img-dir')
 
 
 def _is_config(args: argparse.Namespace) -> bool:
@@ -191,16 +200,14 @@ def _check_config(args: argparse.Namespace) -> None:
 
 def _check_file(args: argparse.Namespace) -> None:
     """Check an annotation file and print its counts and warnings."""
-    from swahr_mmpose.datasets.checks.preflight import check_dataset
-    from swahr_mmpose.datasets.checks.text import count as plural
-    from swahr_mmpose.datasets.checks.trial import (
-        draw_samples,
-        make_plain_dataset,
+    from swahr_mmpose.datasets.checks.dataset_files import (
+        check_dataset,
+        read_annotation_file,
     )
+    from swahr_mmpose.datasets.checks.text import count as plural
 
-    num_keypoints = args.num_keypoints
-    if num_keypoints is None:
-        num_keypoints = 14 if args.crowdpose else 17
+    content = read_annotation_file(args.ann_file)
+    num_keypoints, is_own = _choose_keypoints(args, content)
     ignore = dict(auto=None, true=True, false=False)[args.ignore_orientation]
     report = check_dataset(
         args.ann_file,
@@ -211,11 +218,10 @@ def _check_file(args: argparse.Namespace) -> None:
         test_side=args.input_size,
         max_shown=args.max_shown,
         ignore_orientation=ignore,
+        fillable=_FILLABLE if is_own else (),
+        content=content,
     )
-    dataset = make_plain_dataset(
-        args.ann_file, args.img_dir, num_keypoints, ignore
-    )
-    drawn = draw_samples(dataset, 'dataset', [report.sample], 'mmpose')
+    drawn = _draw_samples(args, report.sample, num_keypoints, ignore)
     count = len(report.warnings)
     print(
         f'{args.ann_file}: {plural(report.images, "image")}, '
@@ -225,3 +231,76 @@ def _check_file(args: argparse.Namespace) -> None:
     )
     for warning in report.warnings:
         print(f'warning: {warning.strip()}')
+    if is_own:
+        for note in _describe_missing(content):
+            print(note)
+
+
+def _choose_keypoints(
+    args: argparse.Namespace, content: Any
+) -> Tuple[int, bool]:
+    """Choose the number of keypoints, and whether they are one's own.
+
+    Own keypoints are trained with the config and the complete file that
+    ``swahr dataset new`` makes.
+
+    Raises:
+        ValueError: If the categories of the file have different numbers.
+    """
+    from mmpose.datasets.datasets.utils import parse_pose_metainfo
+
+    from swahr_mmpose.datasets.checks.annotations import read_keypoint_lists
+
+    given = args.num_keypoints
+    if args.crowdpose:
+        return (14 if given is None else given), False
+    lists = read_keypoint_lists(content)
+    counts = sorted({len(names) for names in lists})
+    if given is None and len(counts) > 1:
+        raise ValueError(
+            f'{args.ann_file} has categories with different numbers of '
+            f'keypoints, {", ".join(map(str, counts))}; give the number of '
+            'those to check, --num-keypoints, in a file of their annotations'
+        )
+    number = given or next(iter(counts), 17)
+    info = parse_pose_metainfo(dict(from_file=_COCO))
+    coco = list(info['keypoint_name2id'])
+    return number, counts == [number] and lists[0] != coco
+
+
+def _describe_missing(content: Any) -> Iterator[str]:
+    """Describe keys that are missing from annotations of own keypoints."""
+    people = content['annotations']
+    keys = [k for k in _FILLABLE if any(p.get(k) is None for p in people)]
+    count = sum(any(p.get(k) is None for k in keys) for p in people)
+    if count:
+        yield (
+            f'note: {count} of {len(people)} annotations have no '
+            f'{", ".join(keys)}; `swahr dataset new` fills this in and makes '
+            'the config for the training'
+        )
+
+
+def _draw_samples(
+    args: argparse.Namespace,
+    sample: Dict[str, Any],
+    num_keypoints: int,
+    ignore_orientation: Optional[bool],
+) -> int:
+    """Draw samples of a file, complete as `swahr dataset new` makes it."""
+    from swahr_mmpose.datasets.checks.trial import (
+        draw_samples,
+        make_plain_dataset,
+    )
+    from swahr_mmpose.datasets.custom.completion import (
+        clean_keypoints,
+        complete_annotations,
+    )
+
+    if any(a.get(k) is None for a in sample['annotations'] for k in _FILLABLE):
+        cleaned, _ = clean_keypoints(sample)
+        sample, _ = complete_annotations(cleaned, num_keypoints)
+    dataset = make_plain_dataset(
+        args.ann_file, args.img_dir, num_keypoints, ignore_orientation
+    )
+    return draw_samples(dataset, 'dataset', [sample], 'mmpose')

@@ -19,9 +19,15 @@ checkpoint is stored in its "meta".
 from __future__ import annotations
 
 import argparse
+import os.path as osp
 from typing import TYPE_CHECKING
 
+from swahr_mmpose.utils.argument_checks import (
+    require_checkpoint,
+    require_output,
+)
 from swahr_mmpose.utils.cli import Argv, make_parser, read_config, user_errors
+from swahr_mmpose.utils.config import require_config
 
 if TYPE_CHECKING:
     from swahr_mmpose.checkpoints.convert import Converted
@@ -51,7 +57,29 @@ def parse_args(argv: Argv = None) -> argparse.Namespace:
         action='store_true',
         help='replace the target if it exists',
     )
+    parser.check = check_args
     return parser.parse_args(argv)
+
+
+def check_args(args: argparse.Namespace) -> None:
+    """Check the files, without torch.
+
+    Args:
+        args (argparse.Namespace): Parsed command line.
+
+    Raises:
+        OSError, ValueError: If an input does not exist, or the target exists
+            or cannot be written.
+    """
+    require_checkpoint(args.source)
+    if args.config:
+        require_config(args.config)
+    require_output('target', args.target)
+    if osp.exists(args.target) and not args.overwrite:
+        raise FileExistsError(
+            f'{args.target} exists; choose another name, or replace it with '
+            '--overwrite'
+        )
 
 
 def convert(args: argparse.Namespace) -> Converted:

@@ -49,7 +49,13 @@ def parse_args(argv: Argv = None) -> argparse.Namespace:
     )
     parser.add_argument('--gpu', type=float, help='memory of the GPU in GiB')
     add_cfg_options(parser)
-    return parser.parse_args(argv)
+    args = parser.parse_args(argv)
+    if args.batch_size is not None and args.batch_size < 1:
+        parser.error(
+            f'--batch-size is {args.batch_size}, expected 1 or more; leave it '
+            'out for that of the config'
+        )
+    return args
 
 
 def count_saved_bytes(model: Any, images: Tensor, amp: bool) -> int:
@@ -108,7 +114,9 @@ def main(argv: Argv = None) -> None:
     kind = cfg.optim_wrapper.optimizer.type
     fixed = weights * (1 + STATE_TENSORS.get(kind, 3)) / GIB
     fixed += one / GIB - each  # weights in 16 bits
-    batch = args.batch_size or cfg.train_dataloader.batch_size
+    batch = args.batch_size
+    if batch is None:
+        batch = cfg.train_dataloader.batch_size
     print(f'weights, gradients and {kind}: {fixed:.2f} GiB')
     print(f'per image of {width} x {height}: {each:.2f} GiB')
     print(f'batch of {batch}: {fixed + batch * each:.1f} GiB')

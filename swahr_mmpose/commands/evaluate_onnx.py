@@ -16,10 +16,15 @@ from __future__ import annotations
 import argparse
 import copy
 import time
-from typing import TYPE_CHECKING, Any, Callable, Dict, List
+from itertools import zip_longest
+from typing import TYPE_CHECKING, Any, Callable, Dict, List, Mapping, Sequence
 
 from swahr_mmpose.deploy.requirements import require_packages
-from swahr_mmpose.utils.argument_checks import require_checkpoint, require_onnx
+from swahr_mmpose.utils.argument_checks import (
+    require_checkpoint,
+    require_onnx,
+    require_output,
+)
 from swahr_mmpose.utils.atomic_write import replaced_file
 from swahr_mmpose.utils.cli import (
     Argv,
@@ -91,6 +96,7 @@ def check_args(args: argparse.Namespace) -> None:
     require_onnx(args.model)
     if args.checkpoint is not None:
         require_checkpoint(args.checkpoint)
+    require_output('--out-file', args.out_file, ['.json'])
 
 
 class ExportedPredictor:
@@ -150,6 +156,7 @@ def main(argv: Argv = None) -> None:
 
     from swahr_mmpose.apis.loading import load_dataset
     from swahr_mmpose.checkpoints.model_zoo import resolve_config
+    from swahr_mmpose.datasets.checks.preflight import check_evaluators
 
     if args.threads:
         torch.set_num_threads(args.threads)
@@ -158,6 +165,7 @@ def main(argv: Argv = None) -> None:
         cfg = resolve_config(args.config)
         merge_options(cfg, args.cfg_options)
         dataset = load_dataset(cfg)
+        check_evaluators(cfg, 'test')
         predictors = _load_predictors(args, cfg, dataset)
     results = evaluate(predictors, dataset, cfg.test_evaluator)
     _print_results(results)
@@ -175,6 +183,9 @@ def _load_predictors(
     from swahr_mmpose.deploy.runtime import PoseModel
 
     exported = PoseModel(args.model, threads=args.threads)
+    refuse_other_keypoints(
+        exported.settings.keypoints, dataset.metainfo, args.model
+    )
     predictors: Dict[str, Predictor] = {
         'exported': ExportedPredictor(exported)
     }
@@ -182,6 +193,31 @@ def _load_predictors(
         model = load_model(cfg, args.checkpoint)
         predictors['PyTorch'] = TorchPredictor(model, dataset.pipeline)
     return predictors
+
+
+def refuse_other_keypoints(
+    names: Sequence[str], metainfo: Mapping[str, Any], path: str
+) -> None:
+    """Raise unless an exported model has the keypoints of the dataset.
+
+    Args:
+        names (Sequence[str]): Keypoint names of the model, in its order.
+        metainfo (Mapping): Metainfo of the dataset.
+        path (str): ONNX file, for the message.
+
+    Raises:
+        ValueError: If number, names or order differ.
+    """
+    expected = metainfo['keypoint_id2name']
+    pairs = zip_longest(names, (expected[k] for k in sorted(expected)))
+    for index, (ours, theirs) in enumerate(pairs):
+        if ours != theirs:
+            raise ValueError(
+                f'{path} has {len(names)} keypoints, the dataset of the '
+                f'config {len(expected)}; keypoint {index} is {ours!r} in the '
+                f'model and {theirs!r} in the dataset. Give the config of the '
+                'training, or export the model of this config'
+            )
 
 
 def evaluate(

@@ -23,7 +23,6 @@ import json
 import math
 from typing import TYPE_CHECKING, Any, Dict, List, Optional
 
-from swahr_mmpose.commands.scale_statistics import require_scale_branch
 from swahr_mmpose.utils.atomic_write import replaced_file
 from swahr_mmpose.utils.cli import (
     Argv,
@@ -147,11 +146,8 @@ def main(argv: Argv = None) -> None:
     with user_errors():
         cfg, checkpoint = resolve_model(args.config, args.checkpoint)
         merge_options(cfg, args.cfg_options)
-        model: Any = load_model(
-            cfg, checkpoint, args.device or find_default_device()
-        )
-        require_scale_branch(model, args.config)
-        model.test_cfg['output_scales'] = True
+        device = args.device or find_default_device()
+        model = load_model(cfg, checkpoint, device, output_scales=True)
         dataset = load_dataset(cfg, args.split)
         parts = _measure(model, dataset, args.max_images)
     if not parts:

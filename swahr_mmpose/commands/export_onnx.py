@@ -23,9 +23,14 @@ from __future__ import annotations
 import argparse
 import os
 import os.path as osp
-from typing import TYPE_CHECKING, Any, Iterator, List, Sequence
+from typing import TYPE_CHECKING, Any, Iterator, List, Sequence, Tuple
 
 from swahr_mmpose.deploy.requirements import require_packages
+from swahr_mmpose.utils.argument_checks import (
+    describe_missing,
+    require_model,
+    require_output,
+)
 from swahr_mmpose.utils.cli import (
     Argv,
     add_cfg_options,
@@ -36,6 +41,7 @@ from swahr_mmpose.utils.cli import (
     user_errors,
 )
 from swahr_mmpose.utils.progress import track
+from swahr_mmpose.utils.text import escape
 
 if TYPE_CHECKING:
     import numpy as np
@@ -52,7 +58,7 @@ def parse_args(argv: Argv = None) -> argparse.Namespace:
         '--out-file',
         default='model.onnx',
         metavar='FILE',
-        help='ONNX file to write',
+        help='ONNX file to write (.onnx)',
     )
     _add_graph_options(parser)
     _add_precision_options(parser)
@@ -70,7 +76,51 @@ def parse_args(argv: Argv = None) -> argparse.Namespace:
     )
     add_input_size(parser)
     add_cfg_options(parser)
+    parser.check = check_args
     return parser.parse_args(argv)
+
+
+def check_args(args: argparse.Namespace) -> None:
+    """Check the options, without torch.
+
+    Args:
+        args (argparse.Namespace): Parsed command line.
+
+    Raises:
+        OSError, ValueError: If a file does not exist, or the name of the
+            model does not end with ``.onnx``.
+    """
+    require_model(args.config, args.checkpoint)
+    require_output('--out-file', args.out_file, ['.onnx'])
+    for option, images in _list_images(args):
+        missing = [path for path in images if not osp.exists(path)]
+        if missing:
+            raise FileNotFoundError(f'{option}: {describe_missing(missing)}')
+
+
+def _list_images(args: argparse.Namespace) -> List[Tuple[str, Sequence[str]]]:
+    """List the options that take images, with their files."""
+    return [('--check', args.check), ('--int8', args.int8 or [])]
+
+
+def refuse_unreadable_images(args: argparse.Namespace) -> None:
+    """Raise for images of ``--check`` and ``--int8`` that cannot be read.
+
+    Args:
+        args (argparse.Namespace): Parsed command line.
+
+    Raises:
+        ValueError: If a file is not a complete image.
+    """
+    from swahr_mmpose.datasets.checks.image_files import find_broken_images
+
+    for option, images in _list_images(args):
+        broken = find_broken_images({path: None for path in images})
+        for path, problem in broken.items():
+            raise ValueError(
+                f'{option}: image {escape(path)} {problem}; give another '
+                'image, or leave it out'
+            )
 
 
 def _add_graph_options(parser: argparse.ArgumentParser) -> None:
@@ -134,6 +184,7 @@ def main(argv: Argv = None) -> None:
     from swahr_mmpose.checkpoints.model_zoo import resolve_model
 
     with user_errors():
+        refuse_unreadable_images(args)
         cfg, checkpoint = resolve_model(args.config, args.checkpoint)
         override_config(cfg, args)
         if args.no_flip:

@@ -27,7 +27,12 @@ import signal
 from contextlib import closing, contextmanager
 from typing import TYPE_CHECKING, Any, Iterator, List
 
-from swahr_mmpose.utils.argument_checks import require_model
+from swahr_mmpose.utils.argument_checks import (
+    describe_missing,
+    require_fraction,
+    require_model,
+    require_output,
+)
 from swahr_mmpose.utils.cli import (
     Argv,
     add_cfg_options,
@@ -90,9 +95,25 @@ def check_args(args: argparse.Namespace) -> None:
         require_screen()
     if not (args.out_file or args.out_dir or args.show):
         args.out_dir = 'poses'
-    for path in args.inputs:
-        if not (osp.exists(path) or _may_be_stream(path)):
-            raise FileNotFoundError(f'input {path} does not exist')
+    _check_inputs(args.inputs, args.on_error == 'skip')
+
+
+def _check_inputs(inputs: List[str], skip: bool) -> None:
+    """Raise for inputs that do not exist.
+
+    Missing ones among others may be skipped; which of them are images is
+    found out when they are listed.
+    """
+    missing = [
+        path
+        for path in inputs
+        if not (osp.exists(path) or _may_be_stream(path))
+    ]
+    some_exist = len(missing) < len(inputs)
+    if not missing or (skip and some_exist):
+        return
+    remedy = ', or skip images with --on-error skip' if some_exist else ''
+    raise FileNotFoundError(f'{describe_missing(missing)}{remedy}')
 
 
 def _may_be_stream(text: str) -> bool:
@@ -107,11 +128,16 @@ def _check_options(args: argparse.Namespace) -> None:
         if value is not None and value < 1:
             option = name.replace('_', '-')
             raise ValueError(f'--{option} is {value}, expected 1 or more')
+    require_fraction('--score-thr', args.score_thr)
+    require_fraction('--kpt-thr', args.kpt_thr)
+    if args.pose_nms is not None:
+        require_fraction('--pose-nms', args.pose_nms, 'an OKS')
     if args.out_file and not args.out_file.lower().endswith('.json'):
         raise ValueError(
             f'--out-file is {args.out_file}, expected a name that ends with '
             '.json; drawings go to --out-dir'
         )
+    require_output('--out-file', args.out_file)
     if args.no_fill and args.draw_filled:
         raise ValueError(
             '--draw-filled draws the keypoints that --no-fill leaves out; '
@@ -150,7 +176,7 @@ def _add_output_options(parser: argparse.ArgumentParser) -> None:
         '--kpt-thr',
         type=float,
         default=0.1,
-        help='score above which keypoints are drawn',
+        help='score above which keypoints are drawn, 0 to 1',
     )
     parser.add_argument(
         '--draw-filled',
@@ -162,7 +188,10 @@ def _add_output_options(parser: argparse.ArgumentParser) -> None:
 def _add_selection_options(parser: argparse.ArgumentParser) -> None:
     """Add the options that select people."""
     parser.add_argument(
-        '--score-thr', type=float, default=0.2, help='minimum instance score'
+        '--score-thr',
+        type=float,
+        default=0.2,
+        help='minimum instance score, 0 to 1',
     )
     parser.add_argument(
         '--max-people',
@@ -219,7 +248,8 @@ def _add_processing_options(parser: argparse.ArgumentParser) -> None:
         '--on-error',
         choices=['stop', 'skip'],
         default='stop',
-        help='reaction to an image that cannot be read',
+        help='reaction to an image that cannot be read, or is missing among '
+        'several inputs',
     )
     parser.add_argument(
         '--ignore-exif',
@@ -252,7 +282,8 @@ def run_inference(args: argparse.Namespace) -> None:
     from swahr_mmpose.apis.output_sinks import OutputSinks
     from swahr_mmpose.checkpoints.model_zoo import resolve_model
 
-    source = open_source(args.inputs, args.every)
+    inputs = args.inputs if len(args.inputs) > 1 else args.inputs[0]
+    source = open_source(inputs, args.every, args.on_error == 'skip')
     _report_skipped_files(source)
     cfg, checkpoint = resolve_model(args.config, args.checkpoint)
     override_config(cfg, args)

@@ -20,6 +20,11 @@ import argparse
 import json
 import math
 
+from swahr_mmpose.utils.argument_checks import (
+    require_fraction,
+    require_model,
+    require_output,
+)
 from swahr_mmpose.utils.atomic_write import replaced_file
 from swahr_mmpose.utils.cli import (
     Argv,
@@ -43,7 +48,23 @@ def parse_args(argv: Argv = None) -> argparse.Namespace:
         default=0.1,
         help='height from which a peak of a heatmap counts, 0 to 1',
     )
+    parser.check = check_args
     return parser.parse_args(argv)
+
+
+def check_args(args: argparse.Namespace) -> None:
+    """Check the options, without torch.
+
+    Args:
+        args (argparse.Namespace): Parsed command line.
+
+    Raises:
+        OSError, ValueError: If the model does not exist, the height is out of
+            range, or the results cannot be written.
+    """
+    require_model(args.config, args.checkpoint)
+    require_fraction('--peak-thr', args.peak_thr, 'a height')
+    require_output('--out-file', args.out_file)
 
 
 def main(argv: Argv = None) -> None:

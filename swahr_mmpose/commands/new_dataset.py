@@ -47,7 +47,10 @@ from swahr_mmpose.datasets.custom.prepare import (
 from swahr_mmpose.datasets.custom.reading import as_list
 from swahr_mmpose.datasets.custom.skeleton import SkeletonOptions
 from swahr_mmpose.datasets.custom.writing import check_target, write_dataset
-from swahr_mmpose.utils.argument_checks import require_file
+from swahr_mmpose.utils.annotation_paths import (
+    require_annotation_file,
+    require_image_dir,
+)
 from swahr_mmpose.utils.cli import Argv, make_parser, name_command, user_errors
 
 # Options without a fixed default: absent unless given.
@@ -91,9 +94,16 @@ def parse_args(argv: Argv = None) -> argparse.Namespace:
 
 
 def _check_files(args: argparse.Namespace) -> None:
-    """Raise for annotation files that do not exist."""
-    for path in [*args.ann_file, *getattr(args, 'val_ann_file', [])]:
-        require_file(path, 'annotation file', 'give another path')
+    """Raise for annotation files and image folders that do not exist."""
+    val_dirs = getattr(args, 'val_img_dir', [])
+    for files, folders, option in (
+        (args.ann_file, args.img_dir, '--img-dir'),
+        (getattr(args, 'val_ann_file', []), val_dirs, '--val-img-dir'),
+    ):
+        for path in files:
+            require_annotation_file(path, 'give another path', folders)
+        for path in folders:
+            require_image_dir(path, f'correct {option}')
 
 
 def _add_data_options(add: Callable[..., Any]) -> None:

@@ -20,7 +20,7 @@ import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Dict
 
-from swahr_mmpose.utils.argument_checks import require_file
+from swahr_mmpose.utils.annotation_paths import require_annotation_file
 from swahr_mmpose.utils.cli import (
     Argv,
     add_common_arguments,
@@ -85,7 +85,7 @@ def check_args(args: argparse.Namespace) -> None:
     require_config(args.config)
     if args.ann_file is not None:
         remedy = 'give another --ann-file'
-        require_file(args.ann_file, 'annotation file', remedy)
+        require_annotation_file(args.ann_file, remedy)
 
 
 def select(

@@ -22,7 +22,11 @@ import tempfile
 import time
 from typing import TYPE_CHECKING, Any, Container, Dict, List, Sequence, Tuple
 
-from swahr_mmpose.utils.argument_checks import require_model
+from swahr_mmpose.utils.argument_checks import (
+    require_fraction,
+    require_model,
+    require_output,
+)
 from swahr_mmpose.utils.atomic_write import replaced_file
 from swahr_mmpose.utils.cli import (
     Argv,
@@ -95,7 +99,9 @@ def _add_report_options(parser: argparse.ArgumentParser) -> None:
 
 
 def _check_model(args: argparse.Namespace) -> None:
-    """Raise if the config, or the checkpoint to test, does not exist."""
+    """Raise for missing files, and options out of range."""
+    require_fraction('--score-thr', args.score_thr)
+    require_output('--out-file', args.out_file)
     if args.results:
         require_config(args.config)
     else:

@@ -34,6 +34,7 @@ def parse_args(argv: Argv = None) -> argparse.Namespace:
     parser.add_argument(
         'arguments', nargs=argparse.REMAINDER, help='arguments of the script'
     )
+    parser.expected = 'expected a script: SCRIPT [ARGUMENTS ...]'
     return parser.parse_args(argv)
 
 

@@ -26,7 +26,7 @@ from __future__ import annotations
 import argparse
 import json
 import os
-from typing import TYPE_CHECKING, Any, List
+from typing import TYPE_CHECKING, List
 
 from swahr_mmpose.utils.atomic_write import replaced_file
 from swahr_mmpose.utils.cli import (
@@ -41,7 +41,7 @@ from swahr_mmpose.utils.cli import (
 if TYPE_CHECKING:
     from swahr_mmpose.evaluation.scale_statistics import PersonScales
 
-__all__ = ['main', 'require_scale_branch']
+__all__ = ['main']
 
 
 def parse_args(argv: Argv = None) -> argparse.Namespace:
@@ -93,23 +93,6 @@ def _describe(correlation: dict) -> str:
     )
 
 
-def require_scale_branch(model: Any, name: str) -> None:
-    """Raise if a model has no scale branch.
-
-    Args:
-        model (nn.Module): Pose estimator.
-        name (str): Name of its config for the message.
-
-    Raises:
-        ValueError: If it has none.
-    """
-    if getattr(model.head, 'scale_layers', None) is None:
-        raise ValueError(
-            f'{name} has no scale branch (model.head.scale_maps); use a SAHR '
-            'or SWAHR model, such as swahr-w32'
-        )
-
-
 def main(argv: Argv = None) -> None:
     """Measure all people of a split and write the results."""
     args = parse_args(argv)
@@ -122,10 +105,8 @@ def main(argv: Argv = None) -> None:
     with user_errors():
         cfg, checkpoint = resolve_model(args.config, args.checkpoint)
         merge_options(cfg, args.cfg_options)
-        model: Any = load_model(
-            cfg, checkpoint, args.device or find_default_device()
-        )
-        require_scale_branch(model, args.config)
+        device = args.device or find_default_device()
+        model = load_model(cfg, checkpoint, device, output_scales=True)
         dataset = load_dataset(cfg, args.split)
     people = measure_scales(model, read_samples(dataset, args.max_images))
     result = summarize_scales(people, list_strides(model))

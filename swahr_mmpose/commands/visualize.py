@@ -26,6 +26,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, List, Tuple
 
 from swahr_mmpose.commands.browse_dataset import name_samples
+from swahr_mmpose.utils.argument_checks import require_fraction, require_model
 from swahr_mmpose.utils.atomic_write import replaced_file
 from swahr_mmpose.utils.cli import (
     Argv,
@@ -71,7 +72,22 @@ def parse_args(argv: Argv = None) -> argparse.Namespace:
     )
     _add_drawing_options(parser)
     add_cfg_options(parser)
+    parser.check = check_args
     return parser.parse_args(argv)
+
+
+def check_args(args: argparse.Namespace) -> None:
+    """Check the options, without torch.
+
+    Args:
+        args (argparse.Namespace): Parsed command line.
+
+    Raises:
+        OSError, ValueError: If the model does not exist, or a score is out of
+            range.
+    """
+    require_model(args.config, args.checkpoint)
+    require_fraction('--score-thr', args.score_thr)
 
 
 def _add_drawing_options(parser: argparse.ArgumentParser) -> None:
@@ -244,7 +260,9 @@ def main(argv: Argv = None) -> None:
         cfg, checkpoint = resolve_model(args.config, args.checkpoint)
         merge_options(cfg, args.cfg_options)
         device = args.device or find_default_device()
-        model = load_model(cfg, checkpoint, device)
+        # Scale maps of the checkpoint, if the config has a scale branch.
+        has_scales = cfg.model.head.get('scale_maps', True)
+        model = load_model(cfg, checkpoint, device, has_scales or None)
         dataset = load_dataset(cfg, args.split, training=args.targets)
         keypoint_index(dataset.metainfo, args.keypoint)
     draw = draw_targets if args.targets else draw_people

@@ -18,9 +18,17 @@ from swahr_mmpose.utils.command_parser import (
     user_errors,
 )
 from swahr_mmpose.utils.config import find_config, read_config
-from swahr_mmpose.utils.config_options import ConfigAction, find_misspelt_keys
+from swahr_mmpose.utils.config_options import (
+    ConfigAction,
+    check_option_values,
+    find_misspelt_keys,
+)
 from swahr_mmpose.utils.input_size import parse_input_size, set_input_size
-from swahr_mmpose.utils.launchers import get_local_rank, is_first_process
+from swahr_mmpose.utils.launchers import (
+    get_local_rank,
+    is_first_process,
+    require_launcher,
+)
 from swahr_mmpose.utils.progress import track
 from swahr_mmpose.utils.screen import require_screen
 
@@ -257,8 +265,9 @@ def merge_options(cfg: Config, options: Dict[str, Any]) -> None:
 
     Raises:
         ValueError: If a key goes through a value that is no dict, or through
-            an index that a list does not have.
+            an index that a list does not have, or a text replaces a number.
     """
+    check_option_values(cfg, options)
     for key, part, similar in find_misspelt_keys(cfg, options):
         if is_first_process():
             print(
@@ -348,6 +357,8 @@ def load_config(
     Returns:
         Config: Config to run.
     """
+    tool = 'test' if hasattr(args, 'checkpoint') else 'train'
+    require_launcher(args.launcher, tool)
     local_rank = args.local_rank or get_local_rank()
     os.environ.setdefault('LOCAL_RANK', str(local_rank))
     cfg = read_config(args.config) if cfg is None else cfg

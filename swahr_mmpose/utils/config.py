@@ -6,6 +6,7 @@ from __future__ import annotations
 import os.path as osp
 from typing import TYPE_CHECKING, Any, Dict, Iterator
 
+from swahr_mmpose.utils.config_errors import config_errors
 from swahr_mmpose.utils.input_size import apply_input_size_variable
 from swahr_mmpose.utils.resources import find_resource
 
@@ -16,6 +17,7 @@ __all__ = [
     'describe_other_file',
     'find_config',
     'is_config_file',
+    'look_up_type',
     'name_types',
     'read_config',
     'require_config',
@@ -116,13 +118,16 @@ def read_config(path: str) -> Config:
         applied, see :func:`.apply_input_size_variable`.
 
     Raises:
-        FileNotFoundError, ValueError: See :func:`require_config`.
+        FileNotFoundError, ValueError: See :func:`require_config` and
+            :func:`.config_errors`.
     """
     from mmengine.config import Config
 
-    cfg = Config.fromfile(require_config(str(path)))
-    apply_input_size_variable(cfg)
-    return name_types(cfg)
+    file = require_config(str(path))
+    with config_errors(file):
+        cfg = Config.fromfile(file)
+        apply_input_size_variable(cfg)
+        return name_types(cfg)
 
 
 def name_types(cfg: Config) -> Config:
@@ -188,13 +193,20 @@ def _get_name(value: Any, names: Dict[Any, str]) -> Any:
 def _find_name(value: Any) -> str:
     """Find the registered name of a class, or its import path."""
     name, module = value.__name__, value.__module__
-    if module.split('.')[0] in _PACKAGES and value in _look_up(name):
+    if module.split('.')[0] in _PACKAGES and value in look_up_type(name):
         return name
     return f'{module}.{value.__qualname__}'
 
 
-def _look_up(name: str) -> Iterator[Any]:
-    """Yield what a name stands for in each of MMPose's registries."""
+def look_up_type(name: str) -> Iterator[Any]:
+    """Yield what a name stands for in each of MMPose's registries.
+
+    Args:
+        name (str): Registered name.
+
+    Yields:
+        type | Callable: Registered class or function.
+    """
     from mmengine.registry import Registry
     from mmpose import registry
 

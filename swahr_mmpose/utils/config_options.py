@@ -4,11 +4,14 @@
 from __future__ import annotations
 
 import argparse
+import inspect
 import os.path as osp
-from typing import Any, Dict, Iterator, Optional, Tuple
+from typing import Any, Dict, Iterator, Mapping, Optional, Tuple
 
-__all__ = ['ConfigAction', 'find_misspelt_keys']
+__all__ = ['ConfigAction', 'check_option_values', 'find_misspelt_keys']
 
+# Words that may replace a number or a switch.
+_WORDS = dict(loss_scale=('dynamic',), resume=('auto',))
 # Shorter keys, such as lr, differ from others by one character by chance.
 _MIN_LENGTH = 4
 
@@ -44,6 +47,71 @@ class ConfigAction(argparse.Action):
             raise argparse.ArgumentError(
                 self, f'{error}; close every bracket'
             ) from error
+
+
+def check_option_values(cfg: Any, options: Dict[str, Any]) -> None:
+    """Compare texts with the numbers and switches that they replace.
+
+    Args:
+        cfg (Config): Config without the options.
+        options (dict): Values by dotted key.
+
+    Raises:
+        ValueError: If a value is a text, but that of the config, or else the
+            default of the argument, is a number, True or False.
+    """
+    for key, value in options.items():
+        if not isinstance(value, str):
+            continue
+        old = _find_old_value(cfg, key)
+        if not isinstance(old, (int, float)):
+            continue
+        if value in _WORDS.get(key.rpartition('.')[2], ()):
+            continue
+        kind = 'True or False' if isinstance(old, bool) else 'a number'
+        raise ValueError(
+            f'--cfg-options {key}={value}: got a text, expected {kind} such '
+            f'as {old}'
+        )
+
+
+def _find_old_value(cfg: Any, key: str) -> Any:
+    """Find the value of a dotted key, or the default of the argument."""
+    *parents, name = key.split('.')
+    node = cfg
+    for part in parents:
+        if isinstance(node, (list, tuple)) and part.isdigit():
+            node = node[int(part)] if int(part) < len(node) else None
+        else:
+            node = node.get(part) if hasattr(node, 'get') else None
+    if isinstance(node, (list, tuple)) and name.isdigit():
+        return node[int(name)] if int(name) < len(node) else None
+    if not hasattr(node, 'get'):
+        return None
+    if name in node:
+        return node[name]
+    return _find_default(node.get('type'), name)
+
+
+def _find_default(type_name: Any, argument: str) -> Any:
+    """Find the default of an argument of a registered class."""
+    from swahr_mmpose.utils.config import look_up_type
+
+    name = str(type_name).rpartition('.')[2]
+    for kind in look_up_type(name) if isinstance(type_name, str) else ():
+        for base in inspect.getmro(kind) if inspect.isclass(kind) else (kind,):
+            parameter = _list_parameters(base).get(argument)
+            if parameter is not None:
+                return parameter.default
+    return None
+
+
+def _list_parameters(kind: Any) -> Mapping[str, inspect.Parameter]:
+    """List the parameters of a class or function; none of built-in ones."""
+    try:
+        return inspect.signature(kind).parameters
+    except ValueError:
+        return {}
 
 
 def find_misspelt_keys(

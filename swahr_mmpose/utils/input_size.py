@@ -47,14 +47,22 @@ def parse_input_size(text: str) -> Size:
             '640, or WIDTH,HEIGHT'
         )
     width, height = int(sides[0]), int(sides[-1])
-    for side in (width, height):
+    try:
+        _check_size((width, height))
+    except ValueError as error:
+        raise argparse.ArgumentTypeError(str(error)) from error
+    return width, height
+
+
+def _check_size(size: Size) -> None:
+    """Raise ValueError if a side is not a multiple of 64."""
+    for side in size:
         if side < _MULTIPLE or side % _MULTIPLE:
             near = max(round(side / _MULTIPLE), 1) * _MULTIPLE
-            raise argparse.ArgumentTypeError(
+            raise ValueError(
                 f'input size {side} is not a multiple of {_MULTIPLE}; the '
                 f'nearest one is {near}'
             )
-    return width, height
 
 
 def set_input_size(cfg: Config, size: Size) -> None:
@@ -69,9 +77,10 @@ def set_input_size(cfg: Config, size: Size) -> None:
         size (tuple[int, int]): Size ``(w, h)``.
 
     Raises:
-        ValueError: If the config has no input size, or a transform needs a
-            square one.
+        ValueError: If a side is not a multiple of 64, the config has no
+            input size, or a transform needs a square one.
     """
+    _check_size(size)
     content = cfg._cfg_dict
     places = list(_iter_places(content))
     if not places:
@@ -153,10 +162,28 @@ def apply_input_size_variable(cfg: Config) -> None:
 
     Args:
         cfg (Config): Config as read from a file; changed in place.
+
+    Raises:
+        ValueError: If the size that the variable sets, or that a model with a
+            ``HigherHRNetHead`` shares with it, is not valid.
     """
-    size = find_input_size_variable(cfg)
-    if size is not None:
-        set_input_size(cfg, size)
+    size, variable = find_input_size_variable(cfg), _get_variable(cfg)
+    try:
+        if size is not None:
+            set_input_size(cfg, size)
+        elif variable is not None and _is_shared(cfg, variable):
+            _check_size(variable)
+    except ValueError as error:
+        raise ValueError(
+            f'config {cfg.filename}: input_size = {cfg.input_size}: {error}'
+        ) from error
+
+
+def _is_shared(cfg: Any, size: Size) -> bool:
+    """Whether codec and pipelines of a HigherHRNetHead have the size."""
+    head = (cfg.get('model') or {}).get('head') or {}
+    is_ours = 'HigherHRNetHead' in str(head.get('type'))
+    return is_ours and _list_sizes(cfg) == {size}
 
 
 def find_input_size_variable(cfg: Config) -> Optional[Size]:

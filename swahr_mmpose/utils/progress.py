@@ -25,7 +25,8 @@ class Progress:
     Args:
         total (int, optional): Number of items; None if unknown.
         title (str): Text before the numbers. Defaults to none.
-        unit (str): Plural of what is counted. Defaults to ``'images'``.
+        unit (str): Plural of what is counted, with an s. Defaults to
+            ``'images'``.
     """
 
     def __init__(
@@ -96,7 +97,9 @@ class Progress:
             return
         self._printed = self.count
         total = '' if self.total is None else f'/{self.total}'
-        line = f'{self.count}{total} {self.unit}'
+        single = self.count == 1 and self.total is None
+        unit = self.unit[:-1] if single else self.unit
+        line = f'{self.count}{total} {unit}'
         if self.title:
             line = f'{self.title}: {line}'
         if self.note:

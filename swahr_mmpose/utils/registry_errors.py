@@ -16,7 +16,7 @@ __all__ = ['BuildError', 'build_errors']
 
 
 class BuildError(ValueError):
-    """A setting with an unknown ``type`` or argument."""
+    """A setting with an unknown ``type`` or argument, or a wrong value."""
 
 
 @contextmanager
@@ -24,16 +24,40 @@ def build_errors() -> Iterator[None]:
     """Name the unknown ``type`` or argument when building from a config.
 
     Raises:
-        BuildError: If a registry has no such type, or the type has no such
-            argument or lacks one. Other errors are not changed.
+        BuildError: If a registry has no such type, the type has no such
+            argument or lacks one, or a class of this package or torch's data
+            loader refuses a value. Other errors are not changed.
     """
     try:
         yield
+    except BuildError:
+        raise
+    except ValueError as error:
+        name = _find_refusing_class(error)
+        if name is None:
+            raise
+        raise BuildError(f'{name}: {error}') from error
     except (KeyError, TypeError) as error:
         message = _describe(error)
         if message is None:
             raise
         raise BuildError(message) from error
+
+
+def _find_refusing_class(error: ValueError) -> Optional[str]:
+    """Find the class that refused an argument; None for other errors.
+
+    It is of this package and built by a registry, or torch's data loader.
+    """
+    frame, trace = _find_build_frame(error), error.__traceback__
+    while trace is not None and trace.tb_next is not None:
+        trace = trace.tb_next
+    module = trace.tb_frame.f_globals.get('__name__', '') if trace else ''
+    if module.startswith('torch.utils.data.'):
+        return 'data loader'
+    if frame is None or module.partition('.')[0] != 'swahr_mmpose':
+        return None
+    return getattr(frame.f_locals.get('obj_cls'), '__name__', None)
 
 
 def _describe(error: Exception) -> Optional[str]:

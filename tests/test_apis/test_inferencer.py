@@ -185,6 +185,26 @@ def test_an_unreadable_image_stops_or_is_reported(checkpoint, folder):
         list(infer([image(1), image(1).astype(float)]))
 
 
+def test_missing_images_of_a_list_are_reported_like_broken_ones(
+    checkpoint, folder
+):
+    infer = counting(checkpoint)
+    inputs = [folder / name for name in ('10.png', 'gone.png', '11.png')]
+    with pytest.raises(FileNotFoundError, match='gone.png does not exist'):
+        infer(inputs)  # before the first image
+    reported = []
+    results = infer(inputs, on_error=lambda *report: reported.append(report))
+    assert [(r.index, r.name) for r in results] == [
+        (0, '10.png'), (2, '11.png')
+    ]  # fmt: skip
+    ((item, error),) = reported
+    assert item.path == str(inputs[1])
+    assert 'gone.png does not exist' in str(error)
+    for single in (inputs[1], str(folder / 'none'), [folder / 'none']):
+        with pytest.raises(FileNotFoundError, match='does not exist'):
+            infer(single, on_error=lambda *_: None)
+
+
 def test_an_infinite_source_can_be_closed(checkpoint):
     def camera():
         while True:
@@ -265,7 +285,10 @@ def test_a_pyramid_of_scales_goes_into_batches(checkpoint):
     [
         (dict(batch_size=0), 'batch_size must be 1 or more, got 0'),
         (dict(max_people=0), 'max_people must be 1 or more, got 0'),
+        (dict(batch_size='2'), "batch_size must be 1 or more, got '2'"),
         (dict(nms=2), 'nms must be an OKS from 0 to 1, got 2'),
+        (dict(threshold=30), 'threshold must be .* got 30; for 30 % use 0.3'),
+        (dict(threshold='a'), "threshold must be a score .* to 1, got 'a'"),
     ],
 )
 def test_bad_arguments_are_named(kwargs, message):
@@ -363,8 +386,8 @@ def test_the_tool_processes_a_folder(checkpoint, folder, tmp_path):
         '--on-error', 'skip', *options(),
     )  # fmt: skip
     assert f'{len(SIZES)} images, ' in done.stdout
-    assert f'1 images were skipped: {folder}/broken.jpg' in done.stdout
-    assert 'broken.jpg (8 bytes) is not a complete image' in done.stderr
+    assert f'1 image was skipped: {folder}/broken.jpg' in done.stdout
+    assert 'broken.jpg (8 bytes) is not an image file' in done.stderr
     assert f'results are in {out}/people.json' in done.stdout
     assert len(list(out.glob('*.png'))) == len(SIZES)
     with contextlib.redirect_stdout(io.StringIO()):
@@ -383,9 +406,25 @@ def test_the_tool_uses_numbers_in_names_as_ids(main, folder, tmp_path):
     assert [i['id'] for i in table['images']] == [10, 14, 18]
 
 
+def test_the_tool_skips_missing_images_of_several(main, folder, tmp_path):
+    out = tmp_path / 'a.json'
+    gone, present = folder / 'gone.png', folder / '11.png'
+    command = ['--out-file', out, '--on-error', 'skip']
+    printed = main(gone, present, *command)
+    assert '1 image, ' in printed
+    assert f'skipped: {gone}' in printed
+    table = json.loads((tmp_path / 'a.images.json').read_text())
+    assert [i['file_name'] for i in table['images']] == ['11.png']
+    for inputs in ([gone], [gone, folder / 'b.png'], [folder / 'x', present]):
+        with pytest.raises(SystemExit, match='error: .* not exist'):
+            main(*inputs, *command)
+    with pytest.raises(SystemExit, match='or skip images with --on-error'):
+        main(gone, present)
+
+
 def test_the_tool_stops_at_an_unreadable_image(main, folder, tmp_path):
     (folder / 'broken.jpg').write_bytes(b'no image')
-    with pytest.raises(SystemExit, match='broken.jpg .8 bytes.*or remove it$'):
+    with pytest.raises(SystemExit, match='broken.jpg .8 bytes.*leave it out$'):
         main(folder, '--out-file', tmp_path / 'a.json')
     assert [p.name for p in tmp_path.iterdir()] == ['images']
 
@@ -428,7 +467,7 @@ def test_the_tool_draws_a_video(main, tmp_path):
     out = tmp_path / 'out'
     printed = main(
         path, '--out-dir', out, '--out-file', tmp_path / 'a.json',
-        '--every', '2', '--score-thr', '2',
+        '--every', '2', '--score-thr', '1',
     )  # fmt: skip
     assert '4 images, 0 people' in printed
     video = VideoReader(str(out / 'walk.mp4'))

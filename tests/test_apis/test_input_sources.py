@@ -83,13 +83,37 @@ def test_invalid_inputs_are_refused(folder):
     for inputs, kind, message in (
         ('http://a/b.jpg', ValueError, 'URL of a file; download it first'),
         (str(folder / 'no.jpg'), FileNotFoundError, 'no.jpg does not exist'),
-        (folder / 'empty', ValueError, 'empty has no images: none of its 0'),
+        (
+            [folder / 'no.jpg', folder, folder / 'b'],
+            FileNotFoundError,
+            '2 inputs do not exist: .*no.jpg, .*/b; check their paths',
+        ),
+        (folder / 'empty', ValueError, 'has no images: none of its files .0'),
         ([folder, folder / 'v.mp4'], ValueError, 'v.mp4 is a video, camera'),
     ):
         with pytest.raises(kind, match=message):
             open_source(inputs)
+    missing = [folder / 'b.png', folder / 'no.jpg']
+    assert names(open_source(missing, 1, True)) == ['b.png', 'no.jpg']
+    with pytest.raises(FileNotFoundError, match='no.jpg does not exist'):
+        open_source(missing[1], 1, True)
     with pytest.raises(ValueError, match='every must be 1 or more, got 0'):
         open_source(folder, every=0)
+
+
+def test_images_in_a_subfolder_are_named(folder, tmp_path):
+    outer = tmp_path / 'outer'
+    (outer / 'empty').mkdir(parents=True)
+    (outer / 'a.txt').touch()
+    message = (
+        'none of its files .1. ends .*; subfolders are not searched, give '
+    )
+    with pytest.raises(ValueError, match=message + 'another folder'):
+        open_source(outer)
+    (outer / 'photos').mkdir()
+    (outer / 'photos/b.png').touch()
+    with pytest.raises(ValueError, match=message + '.*outer/photos$'):
+        open_source(outer)
 
 
 def test_an_image_that_cannot_be_read_is_named(folder):

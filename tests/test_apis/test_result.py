@@ -46,6 +46,13 @@ def test_keypoints_that_were_filled_in_are_drawn_on_request_only():
     assert result.drawn(draw_filled=True)[50, 68:72].any()
 
 
+@pytest.mark.parametrize('method', ['drawn', 'to_labelstudio'])
+def test_thresholds_are_scores(method):
+    assert len(getattr(make_result(), method)(threshold=1)) > 0
+    with pytest.raises(ValueError, match='threshold must be a score .* 0.3'):
+        getattr(make_result(), method)(threshold=30)
+
+
 def test_standard_deviations_are_drawn_as_circles():
     points = np.full((1, 3, 2), 30, np.float32)
     sigmas = np.array([[12.0, np.nan, 2.0]])

@@ -6,6 +6,7 @@ import json
 import os
 import re
 import shutil
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -145,9 +146,21 @@ def test_another_file_is_refused_by_its_hash(stand_in, tiny, tmp_path):
     damaged = bytearray(stand_in[0].read_bytes())
     damaged[len(damaged) // 2] ^= 1
     (tmp_path / 'x.pth').write_bytes(damaged)
-    with pytest.raises(ValueError, match=r'x\.pth is not tiny-.*begins with'):
+    with pytest.raises(ValueError, match=r'x\.pth is not tiny-') as error:
         fetch(tiny, str(tmp_path / 'x.pth'))
+    assert 'its SHA-256 begins with' in str(error.value)
+    # It is a file of the user.
+    assert 'give the downloaded file as --file' in str(error.value)
+    assert 'remove' not in str(error.value)
     assert not os.path.exists(get_cached_path(tiny))
+
+
+def test_a_damaged_download_is_to_be_removed(stand_in, tiny):
+    downloads = Path(torch.hub.get_dir()) / 'checkpoints'
+    downloads.mkdir(parents=True)
+    (downloads / stand_in[0].name).write_bytes(b'damaged')
+    with pytest.raises(ValueError, match='remove it and download it again'):
+        fetch(tiny)
 
 
 def test_a_download_of_another_hash_is_refused(stand_in, tiny, tmp_path):
@@ -324,9 +337,7 @@ def test_a_name_is_measured_and_drawn(
     assert len(list(figures.iterdir())) == 1
     assert capsys.readouterr().out == f'figures are in {figures}\n'
     for command_of_scales in (scale_statistics, evaluate_uncertainty):
-        with pytest.raises(
-            SystemExit, match='tiny has no scale branch .*such'
-        ):
+        with pytest.raises(SystemExit, match='has no scale branch .*such'):
             command_of_scales.main(['tiny', *data])
 
 

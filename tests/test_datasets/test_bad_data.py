@@ -330,7 +330,7 @@ BAD = {
     'path up to the root': (
         image(file_name='../../../../../../../../etc/passwd'),
         "image 1 has the file_name '.*', which leaves the image folder",
-        Stops('/etc/passwd .* is not a complete image'),
+        Stops('/etc/passwd .* is not an image file'),
     ),
     'path to an image above the root': (
         outside('../secret.jpg'),
@@ -376,12 +376,12 @@ BAD = {
     'web page instead of an image': (
         file_of(lambda raw: b'<html>' + b'not found ' * 99),
         'images/1.jpg is not an image file',
-        Stops('images/1.jpg .* is not a complete image'),
+        Stops('images/1.jpg .* is not an image file: its first bytes'),
     ),
     'TGA': (
         tga,
         'images/1.tga is a TGA file, which OpenCV cannot read',
-        Stops('images/1.tga .* is not a complete image'),
+        Stops('images/1.tga .* is a TGA file, expected .*; convert it'),
     ),
     'too many pixels': (
         bomb,

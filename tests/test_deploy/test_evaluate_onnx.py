@@ -10,7 +10,10 @@ from mmengine.registry import init_default_scope
 from mmpose.structures import PoseDataSample
 from PIL import Image
 
-from swahr_mmpose.commands.evaluate_onnx import evaluate
+from swahr_mmpose.commands.evaluate_onnx import (
+    evaluate,
+    refuse_other_keypoints,
+)
 
 
 class CountMetric(BaseMetric):
@@ -74,3 +77,20 @@ def test_both_models_get_the_image_that_the_pipeline_loads(
     assert seen == [(*shape, 3)] * 2
     assert results['a']['images'] == 1
     assert len(results['a']['ms']) == 3
+
+
+METAINFO = dict(keypoint_id2name={1: 'chin', 0: 'nose'})
+
+
+@pytest.mark.parametrize(
+    ('names', 'message'),
+    [
+        (['nose'], 'a.onnx has 1 keypoints, .* 2; keypoint 1 is None in'),
+        (['nose', 'chin', 'ear'], "keypoint 2 is 'ear' in the model and None"),
+        (['chin', 'nose'], "keypoint 0 is 'chin' in the model and 'nose' in"),
+    ],
+)
+def test_a_model_of_other_keypoints_is_refused(names, message):
+    assert refuse_other_keypoints(['nose', 'chin'], METAINFO, 'b') is None
+    with pytest.raises(ValueError, match=message):
+        refuse_other_keypoints(names, METAINFO, 'a.onnx')

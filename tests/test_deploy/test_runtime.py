@@ -436,8 +436,13 @@ def test_image_files_are_read_as_rgb(tmp_path):
     path.write_bytes(path.read_bytes()[:60])
     with pytest.raises(ValueError, match='b is not a complete image file'):
         cli.read_image(str(path), 'b')
-    with pytest.raises(FileNotFoundError):
+    path.write_bytes(b'GIF89a, and more bytes')
+    with pytest.raises(ValueError, match='b is of no known format, expected'):
+        cli.read_image(str(path), 'b')
+    with pytest.raises(FileNotFoundError, match='image c does not exist'):
         cli.read_image(str(tmp_path / 'none.png'), 'c')
+    with pytest.raises(ValueError, match='d is a folder, expected an image'):
+        cli.read_image(str(tmp_path), 'd')
 
 
 def test_image_files_are_upright_unless_the_orientation_is_ignored(tmp_path):

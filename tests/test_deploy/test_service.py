@@ -159,7 +159,16 @@ def test_an_image_may_be_posted_to_the_root(service):
     ('status', 'message', 'kwargs'),
     [
         (400, 'the body is empty', dict()),
-        (400, 'not a complete image', dict(body=b'no image')),
+        (400, 'of no known format, expected BMP', dict(body=b'no image')),
+        (400, 'not a complete image', dict(body=encode()[:60])),
+        (400, '5 % use 0.05', dict(body=b'a', query='score_thr=5')),
+        (400, "'-1', expected", dict(body=b'a', query='score_thr=-1')),
+        (400, "'', expected", dict(body=b'a', query='score_thr=')),
+        (
+            400,
+            "unknown name 'threshold', expected score_thr",
+            dict(body=b'a', query='threshold=0.5'),
+        ),
         (400, "'high', expected", dict(body=b'a', query='score_thr=high')),
         (400, "'nan', expected", dict(body=b'a', query='score_thr=nan')),
         (405, 'method GET or POST', dict(method='PUT', body=b'x')),
@@ -386,7 +395,11 @@ def test_any_bytes_pass_through_a_form():
                 body=b'x', headers=[(b'content-type', b'multipart/form-data')]
             ),
         ),
-        ('not a complete image', make_form(('image', 'a.png', b'no image'))),
+        ('of no known format', make_form(('image', 'a.png', b'no image'))),
+        (
+            "unknown name 'thr', expected score_thr",
+            make_form(('image', 'a', b'1'), ('thr', None, b'1')),
+        ),
     ],
 )
 def test_what_is_no_form_is_refused(service, message, form):

@@ -75,6 +75,26 @@ def test_the_scale_branch_may_be_absent_on_either_side(have, want):
     assert load(Model(scale=want), Model(scale=have).state_dict()) == []
 
 
+def test_an_untrained_scale_branch_is_not_tested():
+    state = Model(scale=False).state_dict()
+    tested, trained = Model(), Model()
+    load(tested, state)
+    assert tested.head.scale_layers is None
+    load(trained, state, training=True)
+    assert trained.head.scale_layers is not None
+
+
+def test_scales_of_an_untrained_branch_are_refused():
+    model = Model()
+    model.test_cfg = dict(output_scales=True)
+    state = Model(scale=False).state_dict()
+    with pytest.raises(ValueError, match='some.pth has no scale branch'):
+        load(model, state)
+    load(model, state, training=True)
+    load(model, Model().state_dict())
+    assert model.head.scale_layers is not None
+
+
 def test_weights_of_another_shape_are_refused_for_testing():
     with pytest.raises(ValueError, match=r'backbone.weight has shape \(5, 3'):
         load(Model(), Model(out=5).state_dict())

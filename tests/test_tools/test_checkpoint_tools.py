@@ -205,6 +205,7 @@ def test_what_cannot_be_converted_is_named_and_nothing_written(
     )
     assert done.returncode == 1
     assert 'does not fit the model' in done.stderr
+    assert 'swahr convert' not in done.stderr  # it is this command
     assert not target.exists()
 
 

@@ -171,6 +171,10 @@ def test_flipping_can_be_disabled(monkeypatch, beetles, tmp_path):
     [
         (['--input-size', '100'], 'multiple of 64'),
         (['--epochs', '1'], 'expected at least 2 and 1'),
+        (['--epochs', '0'], 'got 0 epochs .* expected at least 2 and 1'),
+        (['--epochs', '-5'], 'got -5 epochs'),
+        (['--batch-size', '0'], 'a batch size of 0, expected at least 2 and'),
+        (['--input-size', '0'], 'an input size of 0, expected a multiple'),
         (['--sigmas', '0.1', '0.2'], 'expected one number above 0 or 9'),
         (['--keypoints', 'a', 'b'], '27 values in keypoints, expected 6'),
         (
@@ -188,6 +192,83 @@ def test_mistakes_end_in_a_message(
     with pytest.raises(SystemExit, match=message):
         new_dataset(monkeypatch, beetles, tmp_path / 'a', *args)
     assert not (tmp_path / 'a').exists()
+
+
+def remove_keypoints(content):
+    for annotation in content['annotations']:
+        del annotation['keypoints']
+
+
+def hide_keypoints(content):
+    for annotation in content['annotations']:
+        annotation['keypoints'] = [0] * 27
+
+
+def add_category(content):
+    content['categories'].append(dict(id=2, name='ant', keypoints=NAMES))
+
+
+CAUSES = [
+    (remove_keypoints, [], 'none of its .* annotations has "keypoints"; gi'),
+    (hide_keypoints, [], 'v is 0, or iscrowd 1, in all .* annotations with'),
+    (
+        lambda content: content['annotations'].clear(),
+        [],
+        'it has no annotations; give the file',
+    ),
+    (
+        add_category,
+        ['--category', 'ant'],
+        r'its \d+ annotations are of other categories; choose another --cat',
+    ),
+    (
+        lambda content: content.pop('categories'),
+        [],
+        'the file has no "categories", expected one with the names',
+    ),
+]
+
+
+@pytest.mark.parametrize('val', [True, False])
+@pytest.mark.parametrize(('change', 'args', 'message'), CAUSES)
+def test_the_cause_of_missing_labels_is_named_with_and_without_val(
+    beetles, tmp_path, change, args, message, val
+):
+    path = tmp_path / 'changed.json'
+    write_changed(beetles, path, change)
+    command = [str(path), '--img-dir', str(beetles / 'images/train'), *args]
+    if val:
+        command += ['--val', str(path)]
+    with pytest.raises(SystemExit, match=message):
+        main([*command, '--out-dir', str(tmp_path / 'out')])
+    assert not (tmp_path / 'out').exists()
+
+
+def test_one_labelled_image_needs_a_validation_file(beetles, tmp_path):
+    path = tmp_path / 'one.json'
+
+    def keep_one(content):
+        content['images'] = content['images'][:1]
+        number = content['images'][0]['id']
+        content['annotations'] = [
+            a for a in content['annotations'] if a['image_id'] == number
+        ]
+
+    write_changed(beetles, path, keep_one)
+    with pytest.raises(
+        SystemExit, match='got 1 image with lab.* a validation'
+    ):
+        main([str(path), '--img-dir', str(beetles / 'images/train')])
+
+
+def test_exchanged_arguments_are_recognized(beetles):
+    file = str(beetles / 'annotations/beetle_keypoints_train.json')
+    folder = str(beetles / 'images/train')
+    message = f'may be exchanged: give {file} --img-dir {folder}'
+    with pytest.raises(SystemExit, match=message):
+        main([folder, '--img-dir', file])
+    with pytest.raises(SystemExit, match='is a file, expected a folder; corr'):
+        main([file, '--img-dir', file])
 
 
 def test_links_to_images_are_followed_into_a_named_folder(

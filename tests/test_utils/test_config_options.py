@@ -100,3 +100,44 @@ def test_merging_warns_once_and_sets_the_values(capsys):
 def test_a_key_that_does_not_fit_is_an_error(key):
     with pytest.raises(ValueError, match='--cfg-options does not fit'):
         merge_options(make_config(), {key: 1})
+
+
+@pytest.mark.parametrize(
+    ('key', 'value', 'message'),
+    [
+        ('train_cfg.max_epochs', 'many', 'a number such as 3'),
+        ('model.test_cfg.flip_test', 'Flase', 'True or False such as True'),
+        ('hooks.0.interval', 'x', 'a number such as 1'),
+        ('model.decoder.decode_keypoint_order.0', 'x', 'a number such as 0'),
+        ('loss.gamma', 'x', 'a number such as 0.01'),  # not in the config
+    ],
+)
+def test_a_text_in_place_of_a_number_is_an_error(key, value, message):
+    cfg = make_config()
+    cfg.loss = dict(type='SWAHRLoss')
+    expected = f'--cfg-options {key}={value}: got a text, expected {message}'
+    with pytest.raises(ValueError, match=expected):
+        merge_options(cfg, {key: value})
+
+
+@pytest.mark.parametrize(
+    ('key', 'value'),
+    [
+        ('optim_wrapper.loss_scale', 'dynamic'),
+        ('model.name', 'x'),
+        ('model.stage2.lr', 2),
+        ('model.stage2.lr', None),
+        ('model.type', 'Other'),
+        ('loss.unknown', 'x'),
+        ('hooks.0.name', 'x'),
+    ],
+)
+def test_other_values_are_merged(key, value):
+    cfg = make_config()
+    cfg.optim_wrapper = dict(loss_scale=512.0)
+    cfg.loss = dict(type='SWAHRLoss')
+    merge_options(cfg, {key: value})
+    node = cfg
+    for part in key.split('.'):
+        node = node[int(part) if part.isdigit() else part]
+    assert node == value

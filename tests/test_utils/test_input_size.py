@@ -1,6 +1,7 @@
 """One input size for codec, pipelines and head."""
 
 import argparse
+import re
 
 import pytest
 from helpers import ROOT
@@ -164,3 +165,24 @@ def test_a_variable_that_mmengine_leaves_unused_is_refused(tmp_path):
 
     with pytest.raises(SettingsError, match=r'input_size = \(640, 640\)'):
         ScheduleHook().before_run(Runner())
+
+
+@pytest.mark.parametrize('value', ['200', '(200, 200)'])
+def test_a_variable_is_refused_as_the_option_is(tmp_path, value):
+    path = write(tmp_path, 'odd.py', BASE, f'input_size = {value}')
+    with pytest.raises(ValueError, match=r'odd.py: input_size = .*one is 192'):
+        read_config(str(path))
+
+
+def test_a_variable_of_a_complete_config_is_refused_too(tmp_path):
+    """That of a copied config, in which the size was changed."""
+    path = tmp_path / 'copy.py'
+    cfg = Config.fromfile(BASE)
+    set_input_size(cfg, (640, 640))
+    cfg.dump(path)
+    text = path.read_text()
+    for old, new in ((640, 600), (320, 300), (160, 150)):
+        text = re.sub(rf'\b{old}\b', str(new), text)
+    path.write_text(text)
+    with pytest.raises(ValueError, match='600 is not a multiple of 64'):
+        read_config(str(path))

@@ -6,12 +6,14 @@ from swahr_mmpose.utils.launchers import (
     count_processes,
     get_local_rank,
     is_first_process,
+    require_launcher,
 )
 
 NAMES = (
     'RANK', 'LOCAL_RANK', 'WORLD_SIZE', 'OMPI_COMM_WORLD_RANK',
     'OMPI_COMM_WORLD_LOCAL_RANK', 'OMPI_COMM_WORLD_SIZE', 'SLURM_PROCID',
-    'SLURM_LOCALID', 'SLURM_NTASKS', 'SLURM_STEP_NUM_TASKS',
+    'SLURM_LOCALID', 'SLURM_NTASKS', 'SLURM_STEP_NUM_TASKS', 'MASTER_ADDR',
+    'MASTER_PORT', 'SLURM_NODELIST',
 )  # fmt: skip
 
 
@@ -80,3 +82,33 @@ def test_the_processes_of_each_launcher_are_counted(start, variables, number):
 def test_the_rank_on_a_machine_is_that_of_the_launcher(start, variables, rank):
     start(variables)
     assert get_local_rank() == rank
+
+
+@pytest.mark.parametrize(
+    ('launcher', 'tool', 'message'),
+    [
+        (
+            'pytorch',
+            'train',
+            'not set: RANK, WORLD_SIZE, MASTER_ADDR, MASTER_PORT; start .*'
+            'bash tools/dist_train.sh CONFIG GPUS',
+        ),
+        ('pytorch', 'test', 'bash tools/dist_test.sh CONFIG CHECKPOINT GPUS'),
+        ('slurm', 'train', 'SLURM_NODELIST; .*bash tools/slurm_train.sh'),
+        ('mpi', 'train', 'mpirun -np GPUS python tools/train.py CONFIG --la'),
+    ],
+)
+def test_a_process_without_its_launcher_is_refused(
+    start, launcher, tool, message
+):
+    start({})
+    with pytest.raises(ValueError, match=message):
+        require_launcher(launcher, tool)
+
+
+def test_processes_of_a_launcher_are_accepted(start):
+    start({})
+    assert require_launcher('none', 'train') is None
+    names = ('RANK', 'WORLD_SIZE', 'MASTER_ADDR', 'MASTER_PORT')
+    start({name: '1' for name in names})
+    assert require_launcher('pytorch', 'train') is None

@@ -82,3 +82,11 @@ def test_a_terminal_gets_a_bar(monkeypatch):
     assert 'calibration: 100%' in text
     assert '3/3' in text
     assert 'skipped: a.jpg\n' in text
+
+
+@pytest.mark.parametrize(
+    ('number', 'text'), [(1, '1 image,'), (2, '2 images')]
+)
+def test_the_unit_agrees_with_the_number(capsys, number, text):
+    list(track(iter(range(number))))
+    assert capsys.readouterr().err.startswith(text)

@@ -1,7 +1,9 @@
 import pytest
-from mmengine.registry import Registry
+from mmengine.registry import Registry, init_default_scope
 from mmengine.runner import Runner
+from mmpose.registry import MODELS
 
+import swahr_mmpose  # noqa: F401  (registers everything)
 from swahr_mmpose.utils.registry_errors import BuildError, build_errors
 
 PARENT = Registry('shape', scope='parent')
@@ -24,6 +26,12 @@ class Disc(Circle):
 class Broken:
     def __init__(self):
         raise TypeError('a bug')
+
+
+@SHAPES.register_module()
+class Refusing:
+    def __init__(self):
+        raise ValueError('a value')
 
 
 @pytest.mark.parametrize(
@@ -62,3 +70,32 @@ def test_an_unknown_argument_of_a_loop_or_data_loader_is_named():
     with pytest.raises(BuildError, match="no argument 'batchsize'; correct"):
         with build_errors():
             build(settings)
+
+
+def test_a_value_that_a_class_of_this_package_refuses_is_named():
+    """Values that classes of others refuse keep their traceback."""
+    settings = dict(
+        type='HigherHRNetHead',
+        in_channels=4,
+        num_keypoints=2,
+        scale_maps=False,
+        keypoint_loss=dict(type='SWAHRLoss'),
+    )
+    init_default_scope('mmpose')
+    with pytest.raises(BuildError, match=r'^HigherHRNetHead: scale_maps=Fal'):
+        with build_errors():
+            MODELS.build(settings)
+    with pytest.raises(ValueError, match='a value') as caught, build_errors():
+        SHAPES.build(dict(type='Refusing'))
+    assert not isinstance(caught.value, BuildError)
+
+
+def test_a_value_that_the_data_loader_refuses_is_named():
+    settings = dict(
+        dataset=[0],
+        batch_size=0,
+        sampler=dict(type='DefaultSampler', shuffle=False),
+    )
+    with pytest.raises(BuildError, match='data loader: batch_size should be'):
+        with build_errors():
+            Runner.build_dataloader(settings)

@@ -37,6 +37,8 @@ __all__ = [
     'find_bad_annotations',
     'find_segmentation_problem',
     'format_name',
+    'has_labels',
+    'read_keypoint_lists',
     'select_records',
     'summarize',
 ]
@@ -66,6 +68,7 @@ def find_bad_annotations(
     num_keypoints: int,
     crowd_index: bool = False,
     required: Sequence[str] = (),
+    fillable: Sequence[str] = (),
 ) -> List[Problem]:
     """Check the records of an annotation file.
 
@@ -76,6 +79,10 @@ def find_bad_annotations(
             in CrowdPose.  Defaults to ``False``.
         required (Sequence[str]): Keys that each annotation must have for the
             metric, in addition to those for training.  Defaults to ().
+        fillable (Sequence[str]): Keys of annotations that may be missing,
+            because a complete file is made before training.  With
+            ``category_id`` among them, all categories are allowed.  Defaults
+            to ().
 
     Returns:
         list[Problem]: All problems, in the order of the file.
@@ -83,7 +90,7 @@ def find_bad_annotations(
     if not isinstance(content, dict) or 'images' not in content:
         message = 'has no list "images"; is it a COCO annotation file?'
         return [Problem('file', 'the annotation file', message)]
-    problems = list(_check_lists(content))
+    problems = list(_check_lists(content, 'category_id' in fillable))
     images = select_records(content, 'images')
     people = select_records(content, 'annotations')
     problems += _find_duplicates('image', images)
@@ -99,7 +106,7 @@ def find_bad_annotations(
     }
     for person in people:
         messages = [
-            *_check_annotation(person, sizes, num_keypoints),
+            *_check_annotation(person, sizes, num_keypoints, fillable),
             *_check_required(person, required),
         ]
         if messages:
@@ -110,6 +117,19 @@ def find_bad_annotations(
         for message in find_type_problems(category, 'categories').values():
             problems.append(Problem('category', subject, message))
     return problems
+
+
+def read_keypoint_lists(content: Any) -> List[list]:
+    """Read the keypoint names of each category that has some.
+
+    Args:
+        content: Parsed annotation file.
+
+    Returns:
+        list[list]: Lists of names, in the order of the categories.
+    """
+    lists = [c.get('keypoints') for c in select_records(content, 'categories')]
+    return [names for names in lists if names and isinstance(names, list)]
 
 
 def format_name(kind: str, record: dict) -> str:
@@ -136,7 +156,7 @@ def select_records(content: Any, key: str) -> List[dict]:
     return [r for r in records if isinstance(r, dict)]
 
 
-def _check_lists(content: dict) -> Iterator[Problem]:
+def _check_lists(content: dict, any_category: bool) -> Iterator[Problem]:
     """Check the three lists of the file and the type of their elements."""
     for key in ('images', 'annotations', 'categories'):
         records = content.get(key)
@@ -151,7 +171,7 @@ def _check_lists(content: dict) -> Iterator[Problem]:
             if not isinstance(record, dict):
                 message = f'is {short(record)}, expected {{"id": ...}}'
                 yield Problem('record', f'{key}[{n}]', message)
-    if not content.get('annotations'):
+    if not content.get('annotations') or any_category:
         return
     subject = 'the annotation file'
     if not content.get('categories'):
@@ -188,12 +208,13 @@ def _check_image(image: dict, crowd_index: bool) -> Iterator[str]:
 
 
 def _check_annotation(
-    annotation: dict, sizes: Dict[Any, Any], num_keypoints: int
+    annotation: dict,
+    sizes: Dict[Any, Any],
+    num_keypoints: int,
+    fillable: Sequence[str],
 ) -> Iterator[str]:
     """Check the keys that training reads."""
-    for key in ('id', 'image_id', 'category_id', 'bbox', 'keypoints'):
-        if annotation.get(key) is None:
-            yield f'has no {key}'
+    yield from _find_missing(annotation, fillable)
     wrong = find_type_problems(annotation, 'annotations')
     yield from wrong.values()
     image_id = annotation.get('image_id')
@@ -204,11 +225,32 @@ def _check_annotation(
         yield from _check_keypoints(annotation.get('keypoints'), num_keypoints)
     if 'bbox' not in wrong:
         yield from _check_box(annotation.get('bbox'))
+    any_category = 'category_id' in (*wrong, *fillable)
     category = annotation.get('category_id')
-    if 'category_id' not in wrong and category not in (None, 1):
+    if not any_category and category not in (None, 1):
         yield f'has category_id {short(category)}, expected 1 for people'
     size = sizes[image_id] if known else (None, None)
     yield from _check_segmentation(annotation.get('segmentation'), size)
+
+
+def _find_missing(annotation: dict, fillable: Sequence[str]) -> Iterator[str]:
+    """Name the keys without which MMPose fails or drops an annotation."""
+    for key in ('id', 'image_id', 'category_id', 'bbox', 'keypoints'):
+        if annotation.get(key) is None and key not in fillable:
+            yield f'has no {key}'
+
+
+def has_labels(annotation: dict) -> bool:
+    """Return whether an annotation, no crowd, has a labelled keypoint.
+
+    Args:
+        annotation (dict): Annotation; keypoints that are no flat list of
+            numbers are not labelled.
+    """
+    keypoints = annotation.get('keypoints')
+    if annotation.get('iscrowd') or not isinstance(keypoints, list):
+        return False
+    return any(is_number(v) and v > 0 for v in keypoints[2::3])
 
 
 def _check_keypoints(values: Any, num_keypoints: int) -> Iterator[str]:

@@ -7,10 +7,13 @@ import json
 import os.path as osp
 from typing import Any, Dict, List, NamedTuple, Optional, Sequence, Tuple
 
+from swahr_mmpose.utils import annotation_paths
+
 from .annotations import (
     Problem,
     find_bad_annotations,
     format_name,
+    has_labels,
     select_records,
     summarize,
 )
@@ -25,11 +28,35 @@ from .plausibility import find_implausible
 from .text import escape
 from .trial import select_sample
 
-__all__ = ['DatasetReport', 'check_dataset', 'require_annotation_file']
+__all__ = [
+    'NO_LABELS',
+    'DatasetReport',
+    'check_dataset',
+    'read_annotation_file',
+    'require_annotation_file',
+]
+
+# Problem of a dataset in which nothing can be learned.
+NO_LABELS = (
+    'no instance has a labelled keypoint, v > 0, so that there is nothing to '
+    'learn or to evaluate; write v = 2 for visible and v = 1 for occluded '
+    'keypoints, or give another annotation file'
+)
 
 _ANNOTATION_REMEDY = (
     'Correct the annotation file, or the dataset type in the config.'
 )
+# Additional remedies of problems of annotations, by a part of the message.
+_RECORD_REMEDIES = {
+    'numbers in keypoints, expected': (
+        'For keypoints of your own make a config with `swahr dataset new`, '
+        'and check the file with --num-keypoints.'
+    ),
+    'has no bbox': (
+        'Boxes and other keys that are missing are filled in by `swahr '
+        'dataset new`, which makes a config for the complete file.'
+    ),
+}
 # Remedies of problems of image files, by a part of the message. Messages with
 # a semicolon have a remedy of their own; so have those on all annotations.
 _IMAGE_REMEDIES = {
@@ -58,6 +85,7 @@ class DatasetReport(NamedTuple):
         warnings (list[str]): What may be wrong, with remedies.
         paths (frozenset[str]): Absolute paths of the image files.
         sample (dict): Annotation file of a few images of each kind.
+        labelled (int): Number of annotations with a labelled keypoint.
     """
 
     images: int
@@ -65,6 +93,7 @@ class DatasetReport(NamedTuple):
     warnings: List[str]
     paths: frozenset
     sample: dict
+    labelled: int
 
 
 def check_dataset(
@@ -79,6 +108,9 @@ def check_dataset(
     max_shown: int = 5,
     ignore_orientation: Optional[bool] = None,
     link_dir: Optional[str] = None,
+    needs_labels: bool = True,
+    fillable: Sequence[str] = (),
+    content: Any = None,
 ) -> DatasetReport:
     """Check an annotation file and the images that it names.
 
@@ -99,6 +131,12 @@ def check_dataset(
             :class:`.BottomupLoadImage`.  Defaults to ``None``.
         link_dir (str, optional): Folder outside of ``image_dir`` to which
             links may lead.  Defaults to ``None``.
+        needs_labels (bool): Whether annotations without any labelled keypoint
+            are an error.  Defaults to ``True``.
+        fillable (Sequence[str]): Keys that annotations may lack, see
+            :func:`.find_bad_annotations`.  Defaults to ().
+        content (Any): Parsed annotation file, if it has been read.  Defaults
+            to ``None``.
 
     Returns:
         DatasetReport: Counts and warnings.
@@ -107,14 +145,16 @@ def check_dataset(
         FileNotFoundError: If there is no annotation file.
         ValueError: With all problems, counted by kind.
     """
-    content = _read_json(ann_file)
+    if content is None:
+        content = read_annotation_file(ann_file)
     problems = find_bad_annotations(
-        content, num_keypoints, crowd_index, required
+        content, num_keypoints, crowd_index, required, fillable
     )
     broken, doubts = _check_images(
         content, image_dir, test_side, ignore_orientation, link_dir
     )
     people = content.get('annotations') if isinstance(content, dict) else None
+    labelled = sum(map(has_labels, select_records(content, 'annotations')))
     if needs_annotations and not people:
         subject = 'the annotation file'
         broken.append(Problem('file', subject, 'has no annotations'))
@@ -122,6 +162,8 @@ def check_dataset(
         content, num_keypoints, bool(test_side) and not crowd_index
     )
     stops = [finding.message for finding in findings if finding.stops]
+    if needs_annotations and needs_labels and people and not labelled:
+        stops = stops or [NO_LABELS]
     broken += [Problem('dataset', 'all annotations:', m) for m in stops]
     warnings = [f.message for f in findings if not f.stops]
     warnings += _format_doubts(doubts)
@@ -132,6 +174,7 @@ def check_dataset(
         warnings,
         frozenset(_list_paths(content, image_dir)),
         select_sample(content),
+        labelled,
     )
 
 
@@ -172,23 +215,34 @@ def _list_paths(content: dict, image_dir: str) -> List[str]:
 
 
 def require_annotation_file(ann_file: str) -> None:
-    """Raise if an annotation file does not exist.
+    """Raise if an annotation file of a config does not exist.
 
     Args:
         ann_file (str): Path of a file.
 
     Raises:
         FileNotFoundError: If there is no such file.
+        IsADirectoryError: If it is a folder.
     """
-    if not osp.isfile(ann_file):
-        raise FileNotFoundError(
-            f'annotation file {ann_file} does not exist; set data_root and '
-            'ann_file in the config, or correct the path'
-        )
+    annotation_paths.require_annotation_file(
+        ann_file,
+        'set data_root and ann_file in the config, or correct the path',
+    )
 
 
-def _read_json(ann_file: str) -> Any:
-    """Parse an annotation file; name the file in errors."""
+def read_annotation_file(ann_file: str) -> Any:
+    """Parse an annotation file.
+
+    Args:
+        ann_file (str): Path of the file.
+
+    Returns:
+        Any: Content, of any type.
+
+    Raises:
+        OSError: If it does not exist, is a folder or cannot be read.
+        ValueError: If it is no JSON file; names it.
+    """
     require_annotation_file(ann_file)
     if osp.getsize(ann_file) == 0:
         raise ValueError(
@@ -272,9 +326,9 @@ def _format_problems(
     ann_file: str, problems: Sequence[Problem], max_shown: int
 ) -> str:
     """Format the problems of a dataset, followed by the remedies."""
-    count, *lines = summarize(problems, max_shown)
+    total, *lines = summarize(problems, max_shown)
     return '\n'.join(
-        [f'{ann_file}: {count}', *lines, *_collect_remedies(problems)]
+        [f'{ann_file}: {total}', *lines, *_collect_remedies(problems)]
     )
 
 
@@ -284,6 +338,11 @@ def _collect_remedies(problems: Sequence[Problem]) -> List[str]:
     for problem in problems:
         if problem.kind not in ('image file', 'dataset'):
             remedies.append(_ANNOTATION_REMEDY)
+            remedies += [
+                text
+                for part, text in _RECORD_REMEDIES.items()
+                if problem.kind == 'annotation' and part in problem.message
+            ]
         elif problem.kind == 'image file' and ';' not in problem.message:
             remedies.append(
                 next(

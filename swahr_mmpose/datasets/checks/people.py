@@ -17,13 +17,13 @@ __all__ = ['People', 'collect_people']
 
 
 class People(NamedTuple):
-    """People with a box and K keypoints, except crowd regions.
+    """People with K keypoints, except crowd regions.
 
     Attributes:
         records (list[dict]): Their annotations, N.
         keypoints (np.ndarray): Shape (N, K, 3); NaN of unlabelled keypoints
             is 0.
-        boxes (np.ndarray): Shape (N, 4).
+        boxes (np.ndarray): Shape (N, 4), NaN without a box.
         areas (np.ndarray): Shape (N,), NaN without an area.
         sizes (np.ndarray): Sizes of their images, shape (N, 2).
     """
@@ -72,12 +72,13 @@ def collect_people(content: Any, num_keypoints: int) -> Optional[People]:
     ]
     if not records:
         return None
+    no_box = [float('nan')] * 4
     keypoints = np.array([r['keypoints'] for r in records], np.float64)
     keypoints = np.nan_to_num(keypoints.reshape(len(records), -1, 3))
     return People(
         records,
         keypoints,
-        np.array([r['bbox'] for r in records], np.float64),
+        np.array([r.get('bbox') or no_box for r in records], np.float64),
         np.array([r.get('area') for r in records], np.float64),
         np.array([sizes[r['image_id']] for r in records], np.float64),
     )
@@ -86,12 +87,14 @@ def collect_people(content: Any, num_keypoints: int) -> Optional[People]:
 def _is_person(record: dict, count: int, sizes: dict) -> bool:
     """Return whether an annotation is a valid person, not a crowd region."""
     keypoints, box = record.get('keypoints'), record.get('bbox')
-    if record.get('iscrowd') or keypoints is None or box is None:
+    if record.get('iscrowd') or keypoints is None:
         return False
     if find_type_problems(record, 'annotations'):
         return False
     known = record.get('image_id') in sizes
-    valid = len(keypoints) == count and len(box) == 4 and are_finite(box)
+    valid = box is None or (len(box) == 4 and are_finite(box))
+    if len(keypoints) != count:
+        return False
     return known and valid and _are_finite_or_nan(keypoints)
 
 

@@ -9,13 +9,22 @@ from __future__ import annotations
 import os.path as osp
 from typing import Any, Dict, Iterator, Optional, Sequence, Tuple
 
+from swahr_mmpose.utils.argument_checks import describe_wrong_checkpoint
+
 from .config_agreement import check_config
-from .dataset_files import DatasetReport, check_dataset
+from .dataset_files import NO_LABELS, DatasetReport, check_dataset
+from .evaluator_files import compare_evaluators
 from .nested import Leaf, get_type_name, iter_leaves
+from .run_settings import check_run_settings
 from .text import count, escape
 from .trial import draw_samples
 
-__all__ = ['check_before_run', 'check_config', 'check_dataset']
+__all__ = [
+    'check_before_run',
+    'check_config',
+    'check_dataset',
+    'check_evaluators',
+]
 
 # Keys of annotations that evaluation requires, by dataset type.
 _REQUIRED_KEYS = dict(
@@ -40,9 +49,13 @@ def check_before_run(cfg: Any, splits: Sequence[str]) -> None:
         FileNotFoundError: If a checkpoint or annotation file is missing.
         ValueError: If the config or a dataset has problems.
     """
+    check_run_settings(cfg, splits)
     check_config(cfg)
     for key, path in _collect_checkpoints(cfg, splits):
         known = not path or '://' in path
+        problem = '' if known else describe_wrong_checkpoint(str(path))
+        if problem:
+            raise ValueError(f'{key}: {problem}')
         if not (known or osp.isfile(osp.expanduser(str(path)))):
             raise FileNotFoundError(
                 f'checkpoint {path} does not exist; give another path, or '
@@ -101,11 +114,14 @@ def _check_split(
     """
     key = f'{split}_dataloader.dataset'
     leaves = list(iter_leaves(dataset, key))
-    done = [_check_leaf(cfg, split, leaf, reports) for leaf in leaves]
+    single = len(leaves) == 1
+    done = [_check_leaf(cfg, split, leaf, reports, single) for leaf in leaves]
     found = [report for report in done if report]
-    if len(found) == len(leaves) and all(r.images for r in found):
-        samples = [report.sample for report in found]
-        draw_samples(dataset, key, samples, cfg.get('default_scope'))
+    if len(found) == len(leaves):
+        _check_complete(cfg, split, found)
+        if all(report.images for report in found):
+            samples = [report.sample for report in found]
+            draw_samples(dataset, key, samples, cfg.get('default_scope'))
     return {
         path: osp.abspath(leaf.ann_file)
         for leaf, report in zip(leaves, done)
@@ -113,8 +129,44 @@ def _check_split(
     }
 
 
+def _check_complete(
+    cfg: Any, split: str, reports: Sequence[DatasetReport]
+) -> None:
+    """Check a split whose datasets have all been checked.
+
+    Datasets of background images are valid beside others.
+    """
+    annotated = any(report.annotations for report in reports)
+    if annotated and not any(report.labelled for report in reports):
+        if not _is_format_only(cfg, split):
+            raise ValueError(
+                f'config: {split}_dataloader.dataset: {NO_LABELS}'
+            )
+    check_evaluators(cfg, split)
+
+
+def check_evaluators(cfg: Any, split: str) -> None:
+    """Compare the files of the metrics of a split with those of its datasets.
+
+    Prints warnings; datasets without a local COCO file are not compared.
+
+    Args:
+        cfg (Config): Complete config.
+        split (str): ``'val'`` or ``'test'``.
+
+    Raises:
+        OSError: If a file does not exist.
+        ValueError: If the file of a metric lacks images of the datasets.
+    """
+    key = f'{split}_dataloader.dataset'
+    leaves = list(iter_leaves(cfg[f'{split}_dataloader']['dataset'], key))
+    if all(map(_is_local_coco, leaves)):
+        for line in compare_evaluators(cfg, split, leaves):
+            print(line)
+
+
 def _check_leaf(
-    cfg: Any, split: str, leaf: Leaf, reports: Reports
+    cfg: Any, split: str, leaf: Leaf, reports: Reports, needs_labels: bool
 ) -> Optional[DatasetReport]:
     """Check a dataset with an annotation file; print a line about it."""
     num_keypoints = _read_num_keypoints(leaf.dataset)
@@ -123,6 +175,7 @@ def _check_leaf(
         return None
     _compare_num_keypoints(cfg, leaf, num_keypoints)
     settings = _collect_settings(cfg, split, leaf)
+    settings['needs_labels'] = needs_labels
     key = (leaf.ann_file, leaf.image_dir, num_keypoints, str(settings))
     if key in reports:
         return reports[key]

@@ -19,11 +19,14 @@ from typing import (
     Union,
 )
 
+from swahr_mmpose.datasets.checks.text import count
+
 __all__ = [
     'choose_categories',
     'hold_out',
     'is_instance',
     'read_coco',
+    'require_labels',
     'select_categories',
 ]
 
@@ -167,6 +170,48 @@ def is_instance(annotation: dict) -> bool:
     return any(v > 0 for v in labels) and not annotation.get('iscrowd')
 
 
+def require_labels(content: dict, name: str, dropped: int = 0) -> None:
+    """Raise if no annotation has a labelled keypoint; name the cause.
+
+    Args:
+        content (dict): Parsed COCO file with the chosen categories only.
+        name (str): Name of the file, for the message.
+        dropped (int): Number of annotations of other categories, which are
+            not in ``content``. Defaults to 0.
+
+    Raises:
+        ValueError: If there is no instance with a labelled keypoint.
+    """
+    annotations = content.get('annotations') or []
+    if any(map(is_instance, annotations)):
+        return
+    with_keypoints = sum(bool(a.get('keypoints')) for a in annotations)
+    if not annotations and dropped:
+        cause = (
+            f'its {dropped} annotations are of other categories; choose '
+            'another --category'
+        )
+    elif not annotations:
+        cause = (
+            'it has no annotations; give the file that has the keypoints of '
+            'the training images'
+        )
+    elif not with_keypoints:
+        cause = (
+            f'none of its {len(annotations)} annotations has "keypoints"; '
+            'give a file with keypoints, as a file of boxes or segmentations '
+            'is not enough'
+        )
+    else:
+        cause = (
+            f'v is 0, or iscrowd 1, in all {with_keypoints} annotations with '
+            '"keypoints"; write v = 2 for visible and 1 for occluded keypoints'
+        )
+    raise ValueError(
+        f'{name} has no instance with a labelled keypoint, v > 0: {cause}'
+    )
+
+
 def hold_out(content: dict, share: float) -> Tuple[dict, dict]:
     """Split a file into training and validation set, by every n-th image.
 
@@ -191,12 +236,16 @@ def hold_out(content: dict, share: float) -> Tuple[dict, dict]:
     annotated = {i for group in groups for i in group}
     images = [image['id'] for image in content['images']]
     labelled = [i for i in images if i in annotated]
-    if not 0 < share <= 0.5 or len(labelled) < 2:
+    if not 0 < share <= 0.5:
         raise ValueError(
-            f'got {len(labelled)} image(s) with labelled keypoints and a '
-            f'validation share of {share}, expected at least 2 and a share '
-            'above 0 up to 0.5; change --val-share or give a validation '
-            'file, --val'
+            f'got a validation share of {share}, expected above 0 up to 0.5; '
+            'change --val-share'
+        )
+    if len(labelled) < 2:
+        raise ValueError(
+            f'got {count(len(labelled), "image")} with labelled keypoints, '
+            'expected at least 2, one of them for validation; give a '
+            'validation file, --val'
         )
     step = round(1 / share)
     empty = [i for i in images if i not in annotated]

@@ -38,6 +38,7 @@ from .coco_json import (
     choose_categories,
     hold_out,
     is_instance,
+    require_labels,
     select_categories,
 )
 from .completion import complete_annotations, keep_empty_images
@@ -181,11 +182,6 @@ def prepare_dataset(options: DatasetOptions) -> PreparedDataset:
         summarize(contents[0], len(names)),
         summarize(contents[1], len(names)),
     )
-    if not len(summaries[0].sides):
-        raise ValueError(
-            f'{splits[0].name} has no instance with a labelled keypoint, '
-            'v > 0; expected at least one'
-        )
     skeleton = make_skeleton(
         category, names, summaries[0].keypoints, options.skeleton_options
     )
@@ -229,11 +225,14 @@ def _select_instances(
     """
     wanted = as_list(options.category) or None
     edges = options.skeleton_options.skeleton
-    chosen, merged = [], []
+    chosen: List[Split] = []
+    merged = []
     for split in splits:
         categories = choose_categories(split.content, wanted)
         content, dropped = select_categories(split.content, categories)
         split.rules['other category: dropped'] = dropped
+        if not chosen:  # the training file
+            require_labels(content, split.name, dropped)
         chosen.append(split._replace(content=content))
         merged.append(merge_categories(categories, options.keypoints, edges))
     if len(chosen) == 1:
@@ -331,7 +330,13 @@ def _make_recipe(
 ) -> ConfigRecipe:
     """Make the settings of the config from options and statistics."""
     base = BASES[options.base]
-    batch_size = options.batch_size or base.batch_size
+    batch_size = _get_given(options.batch_size, base.batch_size)
+    epochs = _get_given(
+        options.epochs,
+        choose_epochs(
+            options.base, summaries[0].num_images, max(batch_size, 1)
+        ),
+    )
     most = max(summary.max_instances for summary in summaries)
     return ConfigRecipe(
         name=name,
@@ -344,13 +349,17 @@ def _make_recipe(
             f'{image_dirs[1].as_posix()}/',
         ),
         base_folder=_locate_base_configs(out_dir),
-        input_side=options.input_side or base.input_side,
+        input_side=_get_given(options.input_side, base.input_side),
         batch_size=batch_size,
-        epochs=options.epochs
-        or choose_epochs(options.base, summaries[0].num_images, batch_size),
+        epochs=epochs,
         max_instances=max(30, math.ceil(1.5 * most)),
         link_dir=_resolve_link_dir(options.link_dir),
     )
+
+
+def _get_given(value: Optional[int], default: int) -> int:
+    """Return the value of an option, also 0; the default for None."""
+    return default if value is None else value
 
 
 def _resolve_link_dir(link_dir: Optional[str]) -> Optional[str]:

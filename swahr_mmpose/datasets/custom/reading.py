@@ -13,6 +13,7 @@ from swahr_mmpose.datasets.checks.annotations import (
     summarize,
 )
 from swahr_mmpose.datasets.checks.schema import find_type_problems
+from swahr_mmpose.utils.annotation_paths import require_image_dir
 
 from .coco_json import read_coco
 from .completion import clean_keypoints
@@ -69,11 +70,7 @@ def read_split(ann_files: Sequence[str], img_dirs: Sequence[str]) -> Split:
         ValueError: If a file is invalid; names it and all problems.
     """
     for folder in img_dirs:
-        if not Path(folder).is_dir():
-            raise FileNotFoundError(
-                f'image folder {folder} does not exist; correct --img-dir or '
-                '--val-img-dir'
-            )
+        require_image_dir(folder, 'correct --img-dir or --val-img-dir')
     rules: Counter = Counter()
     contents = [_read_file(path, rules) for path in ann_files]
     contents, common = share_folder(contents, img_dirs)

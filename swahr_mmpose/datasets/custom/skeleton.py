@@ -144,6 +144,12 @@ def read_keypoint_names(
     valid = isinstance(given, (list, tuple)) and all(
         isinstance(name, str) for name in given
     )
+    if not given and not category:
+        raise ValueError(
+            'the file has no "categories", expected one with the names of '
+            'its "keypoints"; give names in the order of the annotations, '
+            'e.g. --keypoints head thorax ...'
+        )
     if not given or not valid:
         raise ValueError(
             f'category {category.get("name")!r:.80} has no list "keypoints" '

@@ -17,6 +17,7 @@ from swahr_mmpose.datasets.checks.image_files import (
     find_irregular_file,
     is_truncated,
 )
+from swahr_mmpose.datasets.checks.image_formats import find_format_problem
 from swahr_mmpose.datasets.checks.text import escape
 
 __all__ = ['BottomupLoadImage', 'as_bgr', 'read_image']
@@ -126,11 +127,20 @@ def read_image(
         cause = error
     if image is None or is_truncated(content):
         raise ValueError(
-            f'image {name} ({len(content)} bytes) is not a complete image '
-            'file; download it again or remove it'
-            + (' from the annotation file' if annotated else '')
+            f'image {name} ({len(content)} bytes) '
+            f'{_describe_problem(content, annotated)}'
         ) from cause
     return image
+
+
+def _describe_problem(content: bytes, annotated: bool) -> str:
+    """Describe a file that is not read, and what to do."""
+    problem = find_format_problem(content)
+    first = 'convert it to one of them' if problem else 'download it again'
+    last = 'leave it out'
+    if annotated:
+        last = 'remove it from the annotation file'
+    return f'{problem or "is not a complete image file"}; {first} or {last}'
 
 
 def _refuse_irregular_file(path: str, annotated: bool) -> None:
@@ -139,11 +149,11 @@ def _refuse_irregular_file(path: str, annotated: bool) -> None:
         problem = find_irregular_file(path)
         if problem:
             raise ValueError(
-                f'image {escape(path)} {problem}; remove it'
+                f'image {escape(path)} {problem}; '
                 + (
-                    ', or its record from the annotation file'
+                    'remove it, or its record from the annotation file'
                     if annotated
-                    else ''
+                    else 'leave it out'
                 )
             )
 

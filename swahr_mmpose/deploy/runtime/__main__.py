@@ -14,11 +14,13 @@ from __future__ import annotations
 
 import argparse
 import json
+import os
 import sys
 import time
 
 from . import PoseModel
 from .cli import make_parser, read_image
+from .validation import parse_score_threshold
 
 
 def parse_args() -> argparse.Namespace:
@@ -37,7 +39,7 @@ def parse_args() -> argparse.Namespace:
         '--score-thr',
         type=float,
         default=0.2,
-        help='instance score above which people are written',
+        help='instance score above which people are written, 0 to 1',
     )
     parser.add_argument(
         '--no-fill',
@@ -53,10 +55,45 @@ def parse_args() -> argparse.Namespace:
     return parser.parse_args()
 
 
+def check_args(args: argparse.Namespace) -> None:
+    """Check the options before the model is loaded.
+
+    Args:
+        args (argparse.Namespace): Parsed command line.
+
+    Raises:
+        OSError: If the output cannot be written.
+        ValueError: If an option is out of range.
+    """
+    parse_score_threshold('--score-thr', args.score_thr)
+    if args.threads is not None and args.threads < 1:
+        raise ValueError(f'--threads is {args.threads}, expected 1 or more')
+    path = args.out_file
+    if path is None:
+        return
+    if os.path.isdir(path):
+        raise IsADirectoryError(
+            f'--out-file {path} is a folder, expected the name of a file to '
+            'write; add a file name'
+        )
+    folder = os.path.dirname(os.path.abspath(path))
+    if not os.path.isdir(folder):
+        raise FileNotFoundError(
+            f'--out-file {path}: the folder {folder} does not exist; create '
+            'it, or choose another'
+        )
+    if not os.access(path if os.path.exists(path) else folder, os.W_OK):
+        raise PermissionError(
+            f'--out-file {path} cannot be written: no permission; choose '
+            'another folder'
+        )
+
+
 def main() -> None:
     """Detect people in the image of the command line."""
     args = parse_args()
     try:
+        check_args(args)
         model = PoseModel(
             args.model,
             threads=args.threads,
@@ -67,16 +104,19 @@ def main() -> None:
             args.image,
             ignore_orientation=model.settings.ignore_orientation,
         )
+        started = time.perf_counter()
+        poses = model(image, 'rgb')
     except (ImportError, OSError, ValueError) as error:
         sys.exit(f'error: {error}')
-    started = time.perf_counter()
-    poses = model(image, 'rgb')
     people = poses.as_dicts(model.settings.keypoints, args.score_thr)
     seconds = time.perf_counter() - started
     text = json.dumps(people)
     if args.out_file:
-        with open(args.out_file, 'w', encoding='utf-8') as file:
-            file.write(text + '\n')
+        try:
+            with open(args.out_file, 'w', encoding='utf-8') as file:
+                file.write(text + '\n')
+        except OSError as error:
+            sys.exit(f'error: --out-file cannot be written: {error}')
         print(f'{len(people)} people in {seconds:.2f} s: {args.out_file}')
     else:
         print(text)

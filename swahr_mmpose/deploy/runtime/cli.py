@@ -10,7 +10,7 @@ from __future__ import annotations
 import argparse
 import os
 import sys
-from typing import Any, BinaryIO, Optional, Union
+from typing import Any, BinaryIO, Optional, Sequence, Union
 
 import numpy as np
 
@@ -106,10 +106,13 @@ def read_image(
 
     Raises:
         ImportError: If Pillow is not installed.
-        OSError: If the file cannot be opened.
+        OSError: If the file does not exist or cannot be opened.
         ImageTooLargeError: If the image has more than ``max_pixels`` pixels.
-        ValueError: If it is not a complete image file of one of ``FORMATS``.
+        ValueError: If it is a folder, of another format than ``FORMATS``, or
+            not complete.
     """
+    if isinstance(file, str):
+        _refuse_no_file(file, name)
     pillow = import_pillow()
     from PIL import ImageOps
 
@@ -136,7 +139,37 @@ def read_image(
     except Exception as error:  # decoders raise errors of any type
         if getattr(error, 'errno', None) is not None:  # not from decoding
             raise
+        if _has_known_beginning(file, pillow, formats):
+            problem = 'not a complete image file; send or copy it again'
+        else:
+            problem = (
+                f'of no known format, expected {", ".join(FORMATS)}; convert '
+                'it to JPEG or PNG'
+            )
+        raise ValueError(f'{name} is {problem}') from error
+
+
+def _refuse_no_file(path: str, name: str) -> None:
+    """Raise for a path that is missing, or a folder."""
+    if not os.path.exists(path):
+        raise FileNotFoundError(f'image {name} does not exist; check its path')
+    if os.path.isdir(path):
         raise ValueError(
-            f'{name} is not a complete image file of a known format '
-            f'({", ".join(FORMATS)})'
-        ) from error
+            f'image {name} is a folder, expected an image file; give one of '
+            'its files'
+        )
+
+
+def _has_known_beginning(
+    file: Union[str, BinaryIO], pillow: Any, formats: Sequence[str]
+) -> bool:
+    """Whether a file begins as one of the formats; then it is damaged."""
+    if isinstance(file, str):
+        with open(file, 'rb') as stream:
+            head = stream.read(16)
+    else:
+        file.seek(0)
+        head = file.read(16)
+    head = head.ljust(16, b'\0')
+    accept = [pillow.OPEN[kind][1] for kind in formats]
+    return any(function(head) for function in accept if function)

@@ -24,7 +24,12 @@ from .preprocess import (
     resized_geometry,
 )
 from .scales import compute_sigmas
-from .validation import check_input_size, check_maps, check_session
+from .validation import (
+    check_input_size,
+    check_maps,
+    check_session,
+    parse_score_threshold,
+)
 
 __all__ = ['PoseModel', 'Poses']
 
@@ -89,8 +94,8 @@ class Poses:
 
         Args:
             names (Sequence[str]): K keypoint names.
-            score_thr (float): Score above which people are converted.
-                Defaults to 0.
+            score_thr (float): Score above which people are converted, 0 to
+                1. Defaults to 0.
 
         Returns:
             list[dict]: ``score``; ``keypoints``, a dictionary of
@@ -98,8 +103,12 @@ class Poses:
             (``[x, y, width, height]``); ``filled``, the names of keypoints
             that were filled in; and, if estimated, ``sigmas``, standard
             deviations by name.
+
+        Raises:
+            ValueError: If ``score_thr`` is out of range.
         """
-        chosen = np.flatnonzero(self.scores > score_thr)
+        minimum = parse_score_threshold('score_thr', score_thr)
+        chosen = np.flatnonzero(self.scores > minimum)
         return [self._describe_person(n, names) for n in chosen]
 
     def _describe_person(self, n: int, names: Sequence[str]) -> Dict[str, Any]:

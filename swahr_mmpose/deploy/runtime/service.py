@@ -19,7 +19,6 @@ import asyncio
 import io
 import json
 import logging
-import math
 import time
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager, suppress
@@ -41,6 +40,7 @@ from urllib.parse import parse_qs
 from .cli import ImageTooLargeError, read_image
 from .forms import is_form, read_form
 from .page import read_page
+from .validation import parse_score_threshold
 
 __all__ = ['Limits', 'Service']
 
@@ -277,12 +277,12 @@ class Service:
         self, scope: Scope, content: bytes, deadline: float
     ) -> Dict[str, Any]:
         """Run the model in the thread, after earlier requests."""
-        query = parse_qs(scope['query_string'].decode('latin-1'))
+        query = parse_qs(scope['query_string'].decode('latin-1'), True)
         fields = {name: values[0] for name, values in query.items()}
         kind = dict(scope['headers']).get(b'content-type', b'')
         if is_form(kind):
             content, fields = _unpack_form(kind, content, fields)
-        score_thr = _parse_score_thr(fields.get('score_thr', '0.2'))
+        score_thr = _read_score_thr(fields)
         loop = asyncio.get_running_loop()
         task = loop.run_in_executor(
             self._thread, self._detect_in_thread, content, score_thr
@@ -394,17 +394,19 @@ def _limit_scans(content: bytes) -> None:
         )
 
 
-def _parse_score_thr(text: str) -> float:
-    """Parse the minimum instance score."""
+def _read_score_thr(fields: Mapping[str, str]) -> float:
+    """Read the minimum instance score; refuse fields of other names."""
+    for name in fields:
+        if name != 'score_thr':
+            raise RequestError(
+                400, f'unknown name {ascii(name)[:40]}, expected score_thr'
+            )
     try:
-        score_thr = float(text)
-    except ValueError:
-        score_thr = math.nan
-    if not math.isfinite(score_thr):
-        raise RequestError(
-            400, f'score_thr is {text[:40]!r}, expected a number'
+        return parse_score_threshold(
+            'score_thr', fields.get('score_thr', '0.2')
         )
-    return score_thr
+    except ValueError as error:
+        raise RequestError(400, str(error)) from error
 
 
 async def _send(send: Send, answer: Answer, is_head: bool) -> None:

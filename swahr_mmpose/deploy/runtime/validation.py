@@ -11,7 +11,13 @@ from typing import Any, Callable, Iterator, List, Optional, Sequence, Tuple
 
 import numpy as np
 
-__all__ = ['check_input_size', 'check_maps', 'check_session', 'find_problem']
+__all__ = [
+    'check_input_size',
+    'check_maps',
+    'check_session',
+    'find_problem',
+    'parse_score_threshold',
+]
 
 _MAX_SIDE = 2048
 _MAX_KEYPOINTS = 1000
@@ -299,3 +305,32 @@ def check_maps(
                 f'{inputs_shape}, expected {(batch, count, *finest)}; export '
                 'the model again'
             )
+
+
+def parse_score_threshold(name: str, value: Any) -> float:
+    """Parse a minimum instance score.
+
+    Scores are values of heatmaps, whose targets are at most 1.
+
+    Args:
+        name (str): Name of the option, for the message.
+        value (float | str): Value.
+
+    Returns:
+        float: Value.
+
+    Raises:
+        ValueError: If it is not a number from 0 to 1.
+    """
+    try:
+        number = float(value)
+    except (TypeError, ValueError):
+        number = float('nan')
+    if 0 <= number <= 1:
+        return number
+    remedy = ''
+    if 1 < number <= 100:
+        remedy = f'; for {number:g} % use {number / 100:g}'
+    raise ValueError(
+        f'{name} is {ascii(value)[:40]}, expected a number from 0 to 1{remedy}'
+    )

@@ -18,6 +18,10 @@ from swahr_mmpose.checkpoints.averaged import (
 )
 from swahr_mmpose.checkpoints.compare import refuse_other_weights
 from swahr_mmpose.checkpoints.download import drop_config
+from swahr_mmpose.checkpoints.scale_branch import (
+    match_scale_branch,
+    require_scale_branch,
+)
 from swahr_mmpose.checkpoints.training_state import list_state_problems
 from swahr_mmpose.datasets.checks.image_files import refuse_paths_outside
 
@@ -45,7 +49,8 @@ class CheckCheckpointHook(Hook):
                 is removed.
 
         Raises:
-            ValueError: If the weights do not fit or are not finite, if a
+            ValueError: If the weights do not fit or are not finite, if a test
+                with ``test_cfg.output_scales`` has no scale branch, if a
                 training without averaging resumes from averaged weights, or
                 resumes from a file without training state.
         """
@@ -62,6 +67,8 @@ class CheckCheckpointHook(Hook):
             runner._load_from or 'to resume from',
             fine_tuning=fine_tuning,
         )
+        if not training:
+            _match_scale_branch(runner, model, checkpoint)
         if training and runner._resume:
             _check_training_state(runner, checkpoint)
         if not (training and runner._resume):
@@ -75,6 +82,14 @@ class CheckCheckpointHook(Hook):
                 'go on with the averaged weights. Add the hook to '
                 'custom_hooks, or start a new training with load_from'
             )
+
+
+def _match_scale_branch(runner: Any, model: Any, checkpoint: dict) -> None:
+    """Drop a scale branch without counterpart; raise if it is needed."""
+    if (getattr(model, 'test_cfg', None) or {}).get('output_scales'):
+        config = getattr(getattr(runner, 'cfg', None), 'filename', None)
+        require_scale_branch(model, checkpoint, config, runner._load_from)
+    match_scale_branch(model, checkpoint)
 
 
 def _check_training_state(runner: Any, checkpoint: dict) -> None:

@@ -132,7 +132,7 @@ def test_long_lists_are_counted_by_kind_and_shortened(tmp_path, content):
         check(file)
     assert '30 annotations: annotation 1 of image 9 has no' in str(error.value)
     assert '... and 25 more' in str(error.value)
-    assert len(str(error.value).splitlines()) == 1 + 1 + 6 + 6 + 2
+    assert len(str(error.value).splitlines()) == 1 + 1 + 6 + 6 + 3
     with pytest.raises(ValueError, match='and 28 more') as shorter:
         check(file, max_shown=2)
     assert len(str(shorter.value)) < len(str(error.value))
@@ -286,6 +286,9 @@ def make_cfg(synthetic, **changes):
         ann_file='annotations/person_keypoints_val.json',
         data_prefix=dict(img='images/val'),
     )
+    cfg.val_evaluator.ann_file = str(
+        synthetic / 'annotations/person_keypoints_val.json'
+    )
     cfg.merge_from_dict(changes)
     return cfg
 
@@ -307,6 +310,54 @@ def test_another_skeleton_is_named(synthetic):
     cfg.val_dataloader.dataset.type = 'CrowdPoseDataset'
     with pytest.raises(ValueError, match='CrowdPoseDataset has 14 keypoints'):
         check_before_run(cfg, ('val',))
+
+
+def unlabel(content):
+    for annotation in content['annotations']:
+        annotation.update(keypoints=[0] * 51, num_keypoints=0)
+
+
+def test_a_dataset_without_labelled_keypoints_is_refused(tmp_path, content):
+    unlabel(content)
+    path = write(tmp_path, content)
+    with pytest.raises(ValueError, match='no instance has a labelled keypoi'):
+        check(path)
+    content['annotations'][0]['keypoints'][:3] = [5, 5, 1]
+    with pytest.raises(ValueError, match='does not exist') as caught:
+        check(write(tmp_path, content))
+    assert 'no instance' not in str(caught.value)
+
+
+def write_unlabelled(synthetic, tmp_path):
+    source = synthetic / 'annotations/person_keypoints_train.json'
+    content = json.loads(source.read_text())
+    unlabel(content)
+    return write(tmp_path, content)
+
+
+@pytest.mark.parametrize('name', ['RepeatDataset', 'ConcatDataset'])
+def test_a_training_without_labelled_keypoints_is_refused(
+    synthetic, tmp_path, name
+):
+    path = write_unlabelled(synthetic, tmp_path)
+    wrap = WRAPPERS[name]
+    cfg = make_wrapped(synthetic, lambda leaf: wrap(dict(leaf, ann_file=path)))
+    with pytest.raises(ValueError, match='no instance has a labelled'):
+        check_before_run(cfg, ('train',))
+
+
+def test_a_dataset_of_background_is_valid_beside_others(
+    synthetic, tmp_path, capsys
+):
+    path = write_unlabelled(synthetic, tmp_path)
+    cfg = make_wrapped(
+        synthetic,
+        lambda leaf: dict(
+            type='ConcatDataset', datasets=[leaf, dict(leaf, ann_file=path)]
+        ),
+    )
+    check_before_run(cfg, ('train',))
+    assert f'checked {path}: 8 images' in capsys.readouterr().out
 
 
 def test_keys_that_a_metric_requires_are_checked(tmp_path, content):

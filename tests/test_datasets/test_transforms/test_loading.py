@@ -75,13 +75,22 @@ def test_other_arrays_are_refused(image):
         as_bgr(image)
 
 
-@pytest.mark.parametrize('content', [b'', b'no image', None])
+@pytest.mark.parametrize('content', [b'', b'\xff\xd8\xff\xe0', None])
 def test_a_broken_image_is_named(image_file, content):
     if content is None:  # truncated
         complete = image_file.read_bytes()
         content = complete[: len(complete) // 2]
     image_file.write_bytes(content)
     with pytest.raises(ValueError, match='a.jpg .* not a complete image'):
+        BottomupLoadImage()(dict(img_path=str(image_file)))
+
+
+def test_a_file_of_another_format_is_distinguished(image_file):
+    image_file.write_bytes(b'no image')
+    with pytest.raises(ValueError, match='a.jpg .*its first bytes are of no'):
+        BottomupLoadImage()(dict(img_path=str(image_file)))
+    Image.new('RGB', (60, 40)).save(image_file, 'PCX')
+    with pytest.raises(ValueError, match='is a PCX file, .*; convert it'):
         BottomupLoadImage()(dict(img_path=str(image_file)))
 
 
