@@ -111,7 +111,7 @@ def _compare_contents(
     remedy = f'set {key}.ann_file = {files!r}'
     if len(leaves) > 1:
         remedy = f'set {key}.ann_file to a file of all their images'
-    if len(missing) == len(tested) or (missing and not selects):
+    if missing and (len(missing) == len(tested) or not selects):
         raise ValueError(
             f'config: {key}.ann_file is {path}, which lacks {len(missing)} of '
             f'the {len(tested)} images of {split}_dataloader ({files}), e.g. '

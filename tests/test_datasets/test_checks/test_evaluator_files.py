@@ -187,3 +187,12 @@ def test_the_config_of_the_tutorial_sets_all_files(synthetic, tmp_path):
     cfg = Config.fromfile(tmp_path / 'people.py')
     assert check_before_run(cfg, ('train', 'val', 'test')) is None
     assert str(synthetic) in cfg.test_evaluator.ann_file
+
+
+def test_a_dataset_without_images_lacks_none(cfg, synthetic, tmp_path):
+    def clear(content):
+        content['images'], content['annotations'] = [], []
+
+    dataset = cfg.val_dataloader.dataset
+    dataset.ann_file = write_changed(synthetic, tmp_path, clear)
+    assert compare(cfg) == []
