@@ -293,12 +293,16 @@ def _check_entry(entry: str, count: int) -> None:
 
 
 def _refuse_missing(entries: Paths, allow_images: bool) -> None:
-    """Raise for entries that do not exist, except image files if allowed."""
+    """Raise for entries that do not exist, except image files if allowed.
+
+    Lists with URLs, videos or cameras are refused elsewhere.
+    """
+    if any('://' in entry or _is_video_or_camera(entry) for entry in entries):
+        return
     missing = [
         entry
         for entry in entries
         if not osp.exists(entry)
-        and not ('://' in entry or _is_video_or_camera(entry))
         and not (allow_images and _extension(entry) in IMAGE_TYPES)
     ]
     if missing:

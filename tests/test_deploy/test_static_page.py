@@ -112,7 +112,7 @@ def decode_in_python(outputs, geometry, settings):
     points = geometry.to_image(people.keypoints).astype(np.float32)
     return Poses(
         points, people.keypoint_scores, people.scores, people.filled, sigmas
-    ).as_dicts(settings.keypoints, -1)
+    ).as_dicts(settings.keypoints, 0)
 
 
 def assert_equal(found, expected, atol=2e-3):
@@ -262,7 +262,7 @@ def test_the_page_finds_the_people_of_the_runtime(
     image = make_image()[..., ::-1]
     Image.fromarray(image).save(tmp_path / 'a.png')
     model = PoseModel(inside, threads=1)
-    expected = model(image, 'rgb').as_dicts(model.settings.keypoints, -1)
+    expected = model(image, 'rgb').as_dicts(model.settings.keypoints, 0)
     browser.events.clear()
     browser.open(site)
     # Its scripts may not have run yet.
