@@ -88,6 +88,25 @@ def _add_scene_arguments(parser: argparse.ArgumentParser) -> None:
         help='size of the images in px',
     )
     add(
+        '--seed',
+        type=int,
+        default=SyntheticConfig.seed,
+        help='seed of the random number generator, 0 or more',
+    )
+    add(
+        '--kind',
+        choices=sorted(KINDS),
+        default=SyntheticConfig.kind,
+        help='kind of instances',
+    )
+    _add_people_arguments(parser)
+    _add_difficulty_arguments(parser)
+
+
+def _add_people_arguments(parser: argparse.ArgumentParser) -> None:
+    """Add the options of the sizes and the number of people."""
+    add = parser.add_argument
+    add(
         '--min-height',
         type=int,
         default=SyntheticConfig.min_height,
@@ -108,19 +127,6 @@ def _add_scene_arguments(parser: argparse.ArgumentParser) -> None:
         metavar='N',
         help='maximum number of people or beetles in an image, 1 to 6',
     )
-    add(
-        '--seed',
-        type=int,
-        default=SyntheticConfig.seed,
-        help='seed of the random number generator, 0 or more',
-    )
-    add(
-        '--kind',
-        choices=sorted(KINDS),
-        default=SyntheticConfig.kind,
-        help='kind of instances',
-    )
-    _add_difficulty_arguments(parser)
 
 
 def _add_difficulty_arguments(parser: argparse.ArgumentParser) -> None:

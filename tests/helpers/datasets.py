@@ -17,6 +17,7 @@ from swahr_mmpose import (
     CrowdPoseMetric,
 )
 from swahr_mmpose.apis.video import VideoWriter
+from swahr_mmpose.datasets.synthetic import make_synthetic_dataset
 
 META = parse_pose_metainfo(dict(CrowdPoseDataset.METAINFO))
 
@@ -186,3 +187,17 @@ def loader(folder, **kwargs):
             **kwargs,
         )
     )
+
+
+def make_beetles(folder, num_train, num_val):
+    """Make beetles of 160 x 128 px, annotated with keypoints only."""
+    make_synthetic_dataset(
+        folder,
+        num_train=num_train,
+        num_val=num_val,
+        image_size=(160, 128),
+        max_height=120,
+        kind='beetles',
+        bare=True,
+    )
+    return folder

@@ -5,11 +5,11 @@ import sys
 
 import pytest
 from helpers import ROOT
+from helpers.datasets import make_beetles
 from helpers.tools import CONFIG, ann, data_options
 
 from swahr_mmpose.commands import browse_dataset
 from swahr_mmpose.commands.check_dataset import main
-from swahr_mmpose.datasets.synthetic import make_synthetic_dataset
 
 BASE = ROOT / 'configs/_base_'
 
@@ -70,17 +70,7 @@ def test_an_annotation_file_is_checked_as_before(synthetic, capsys):
 @pytest.fixture(scope='module')
 def beetles(tmp_path_factory):
     """Keypoints of another kind, without boxes and areas."""
-    folder = tmp_path_factory.mktemp('data') / 'beetles'
-    make_synthetic_dataset(
-        folder,
-        num_train=4,
-        num_val=1,
-        image_size=(160, 128),
-        max_height=120,
-        kind='beetles',
-        bare=True,
-    )
-    return folder
+    return make_beetles(tmp_path_factory.mktemp('data') / 'beetles', 4, 1)
 
 
 @pytest.fixture

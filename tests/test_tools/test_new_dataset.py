@@ -14,6 +14,7 @@ import numpy as np
 import pytest
 import torch
 from helpers import ROOT
+from helpers.datasets import make_beetles
 from helpers.tools import run, tool
 from mmengine.config import Config
 from mmengine.registry import init_default_scope
@@ -37,7 +38,7 @@ from swahr_mmpose.datasets.custom.prepare import (
     read_sample,
 )
 from swahr_mmpose.datasets.custom.writing import write_dataset
-from swahr_mmpose.datasets.synthetic import KINDS, make_synthetic_dataset
+from swahr_mmpose.datasets.synthetic import KINDS
 
 NAMES = KINDS['beetles'].keypoints
 
@@ -45,17 +46,7 @@ NAMES = KINDS['beetles'].keypoints
 @pytest.fixture(scope='module')
 def beetles(tmp_path_factory):
     """Beetles with keypoints only; image 7 of each split has none."""
-    folder = tmp_path_factory.mktemp('beetles') / 'beetles'
-    make_synthetic_dataset(
-        folder,
-        num_train=9,
-        num_val=8,
-        image_size=(160, 128),
-        max_height=120,
-        kind='beetles',
-        bare=True,
-    )
-    return folder
+    return make_beetles(tmp_path_factory.mktemp('beetles') / 'beetles', 9, 8)
 
 
 def new_dataset(monkeypatch, beetles, out, *args, val=True):

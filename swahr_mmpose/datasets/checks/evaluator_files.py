@@ -105,29 +105,40 @@ def _compare_contents(
     tested: Dict[Any, tuple] = {}
     for leaf in leaves:
         tested.update(_collect_images(read_annotation_file(leaf.ann_file)))
-    missing = [image_id for image_id in tested if image_id not in known]
-    selects = any(_selects_images(leaf) for leaf in leaves)
     files = ', '.join(dict.fromkeys(leaf.ann_file for leaf in leaves))
     remedy = f'set {key}.ann_file = {files!r}'
     if len(leaves) > 1:
         remedy = f'set {key}.ann_file to a file of all their images'
+    missing = [image_id for image_id in tested if image_id not in known]
+    selects = any(_selects_images(leaf) for leaf in leaves)
     if missing and (len(missing) == len(tested) or not selects):
         raise ValueError(
             f'config: {key}.ann_file is {path}, which lacks {len(missing)} of '
             f'the {len(tested)} images of {split}_dataloader ({files}), e.g. '
             f'image {escape(missing[0], 40)}; {remedy}'
         )
+    difference = _describe_difference(known, tested)
+    if difference:
+        yield (
+            f'warning: {key}.ann_file is {path}, not the file of '
+            f'{split}_dataloader ({files}): {difference}; unless this is '
+            f'intended, {remedy}'
+        )
+
+
+def _describe_difference(
+    known: Dict[Any, tuple], tested: Dict[Any, tuple]
+) -> str:
+    """Describe what differs in many images of equal ids; empty if nothing."""
     found = [i for i in tested if i in known]
     for n, what in enumerate(('names', 'sizes', 'keypoints')):
         others = [i for i in found if known[i][n] != tested[i][n]]
         if len(others) > _MANY * len(found):
-            yield (
-                f'warning: {key}.ann_file is {path}, not the file of '
-                f'{split}_dataloader ({files}): {len(others)} of '
-                f'{len(found)} images have other {what} in it, e.g. image '
-                f'{escape(others[0], 40)}; unless this is intended, {remedy}'
+            return (
+                f'{len(others)} of {len(found)} images have other {what} in '
+                f'it, e.g. image {escape(others[0], 40)}'
             )
-            return
+    return ''
 
 
 def _collect_images(content: Any) -> Dict[Any, tuple]:

@@ -5,7 +5,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from numbers import Integral
-from typing import Callable, List, NamedTuple, Sequence, Tuple
+from typing import Callable, Iterator, List, NamedTuple, Sequence, Tuple
 
 from numpy.random import Generator
 
@@ -109,9 +109,15 @@ class SyntheticConfig:
     def __post_init__(self) -> None:
         """Check the arguments."""
         object.__setattr__(self, 'image_size', tuple(self.image_size))
+        for valid, message in (*self._check_sizes(), *self._check_people()):
+            if not valid:
+                raise ValueError(message)
+
+    def _check_sizes(self) -> Iterator[Tuple[bool, str]]:
+        """Yield whether numbers and sizes of images are valid, and errors."""
         low, high, size = self.min_height, self.max_height, self.image_size
         counts = self.num_train, self.num_val, self.seed
-        for valid, message in (
+        yield from (
             (
                 all(isinstance(v, Integral) and v >= 0 for v in counts),
                 f'got num_train, num_val and seed {counts}, expected integers '
@@ -129,6 +135,11 @@ class SyntheticConfig:
                 f'{size[-1]}, the height of the images; change them or '
                 'image_size',
             ),
+        )
+
+    def _check_people(self) -> Iterator[Tuple[bool, str]]:
+        """Yield whether settings of the people are valid, and errors."""
+        yield from (
             (
                 self.kind in KINDS,
                 f'got kind {self.kind!r}, expected one of {sorted(KINDS)}',
@@ -149,6 +160,4 @@ class SyntheticConfig:
                 f'got max_people {self.max_people}, expected an integer from '
                 f'1 to {len(PEOPLE_ODDS)}',
             ),
-        ):
-            if not valid:
-                raise ValueError(message)
+        )
